@@ -1,0 +1,44 @@
+"""The ``frostgrid`` command: every sub-command, each imported only when it is called."""
+
+from importlib import import_module
+
+import click
+
+from . import __version__
+
+# name -> (module, attribute, one line of help); `score` must never wait for torch to be imported.
+COMMANDS = {
+    "featurize": ("featurize.cli", "featurize", "Look at every image once; write the feature file."),
+    "train-head": ("train.cli", "train_head", "Train a head from a feature file."),
+    "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
+    "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),
+    "demo": ("predict.demo_cli", "demo", "The whole way on the embedded data, in minutes."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which one uses them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(f".{module}", __package__), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, _, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="frostgrid")
+def main() -> None:
+    """Train visual-question-answering and captioning heads in minutes, not hours."""

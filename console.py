@@ -1,0 +1,90 @@
+"""What all commands share: errors as one sentence, ``--debug``, and signals that stop cleanly."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from .errors import InputError
+
+
+class Command(click.Command):
+    """A click command that turns bad input into one sentence on stderr and exit code 1.
+
+    With ``--debug`` the exception passes through, traceback and all.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."
+            )
+        )
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Note ``--debug`` before the parameters are parsed, and leave it to click to parse them."""
+        extra.setdefault("obj", {})
+        extra["obj"] = {"debug": "--debug" in args}
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class for what becomes of errors."""
+        try:
+            return super().invoke(ctx)
+        except (InputError, OSError) as error:
+            if ctx.obj["debug"]:
+                raise
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise click.ClickException(sentence(error)) from error
+
+
+def sentence(error: InputError | OSError) -> str:
+    """The one sentence that tells a user what went wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}"
+    return " ".join(str(error).split("\n"))
+
+
+class StopRequest:
+    """Whether the user has asked the running command to stop (Ctrl-C or SIGTERM)."""
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_name is not None
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Turn the first Ctrl-C or SIGTERM into a flag to be looked at between steps of work.
+
+    A second signal interrupts at once, as without this context. Only the main thread of a process
+    can receive signals; elsewhere the flag stays down.
+    """
+    request = StopRequest()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request:
+            raise KeyboardInterrupt
+        request.signal_name = signal.Signals(number).name
+
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread
+        pass
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Predictions and references become numbers, exact to the official evaluators; never torch."""

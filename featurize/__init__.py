@@ -1,0 +1,1 @@
+"""Images become one feature file: a frozen ResNet looks at each of them once."""

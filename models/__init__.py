@@ -1,0 +1,1 @@
+"""The heads, one paper a file; torch is all they import."""

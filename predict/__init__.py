@@ -1,0 +1,1 @@
+"""A run folder becomes predictions, pictures and comparisons."""

@@ -1,0 +1,1 @@
+"""A feature file and a data set become a run folder."""
