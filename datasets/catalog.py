@@ -1,0 +1,40 @@
+"""From a name or a folder to a data set: ``open_dataset``."""
+
+from pathlib import Path
+
+from ..errors import InputError
+from .dataset import SPLITS, Dataset
+from .easy_vqa import NAME, EasyVqa
+from .folder import FolderDataset
+from .image_list import ImageList, list_folder_images
+
+__all__ = ["NAMES", "SPLITS", "Dataset", "ImageList", "list_folder_images", "open_dataset"]
+
+NAMES = (NAME,)
+
+
+def open_dataset(name_or_dir: str) -> Dataset:
+    """The data set of that name, or the one in that folder.
+
+    A name goes before a folder of the same name; write ``./easy-vqa`` for the folder.
+
+    Raises ``InputError`` when it is neither, or when the folder holds no official file.
+    """
+    if name_or_dir == NAME:
+        return EasyVqa()
+    root = Path(name_or_dir).expanduser()
+    if not name_or_dir or not root.is_dir():
+        raise InputError(
+            f"{name_or_dir!r} is neither a known data set ({', '.join(NAMES)}) nor a folder; "
+            "expected one of these."
+        )
+    dataset = FolderDataset(root)
+    if not dataset.splits():
+        raise InputError(
+            f"{root}: no data set found in this folder; expected the official files of VQA v2 "
+            "(v2_OpenEnded_mscoco_train2014_questions.json, v2_mscoco_train2014_annotations.json), "
+            "COCO captions (captions_train2014.json), a Karpathy split (dataset_coco.json) or the "
+            "plain names {train,val,test}_{questions,annotations,captions}.json, there or in "
+            "annotations/ or questions/, and images in train2014/, val2014/, … or images/."
+        )
+    return dataset

@@ -1,0 +1,61 @@
+"""What every data set can be asked: its splits, their images and their official JSON files."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from ..errors import InputError
+from .image_list import ImageList
+
+SPLITS = ("train", "val", "test")
+
+
+class Dataset(ABC):
+    """One data set: where its images and its official JSON files lie.
+
+    ``name`` is "easy-vqa" or the folder's name; ``root`` is the folder that holds the set.
+    Every method that takes a split raises ``InputError`` for one that the set does not have.
+    """
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = root
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {str(self.root)!r})"
+
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Those of train, val and test that have images or a JSON file, in this order."""
+
+    @abstractmethod
+    def images(self, split: str) -> ImageList:
+        """The images that the split has, with their ids."""
+
+    @abstractmethod
+    def questions_path(self, split: str) -> Path:
+        """The split's VQA questions file."""
+
+    @abstractmethod
+    def annotations_path(self, split: str) -> Path:
+        """The split's VQA annotations file, that holds the answers."""
+
+    @abstractmethod
+    def captions_path(self, split: str) -> Path:
+        """The split's COCO captions file, or the Karpathy file that holds all splits."""
+
+    @abstractmethod
+    def has_vqa(self, split: str) -> bool:
+        """Whether the split has a questions file (it may lack annotations, as test sets do)."""
+
+    @abstractmethod
+    def has_captions(self, split: str) -> bool:
+        """Whether the split has captions."""
+
+    def checked_split(self, split: str) -> str:
+        """``split`` itself, if the set has it; ``InputError`` otherwise."""
+        known = self.splits()
+        if split not in known:
+            raise InputError(
+                f"{self.name} has no split {split!r}; it has {' and '.join(known) or 'none'}."
+            )
+        return split

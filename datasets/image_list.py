@@ -1,0 +1,162 @@
+"""Images on disk: which files of a folder are images, in which order, and which id each has."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
+)
+LARGEST_ID = 2**63 - 1
+_END_NUMBER = re.compile(r"[0-9]+\Z")
+_NUMBERS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """The images of one split: files and their ids, row by row.
+
+    ``file_names`` are posix paths relative to ``root``, in natural order ("9.png" before "10.png").
+    ``image_ids`` is int64 [N], without repetition.
+    """
+
+    root: Path
+    file_names: list[str]
+    image_ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    def path(self, i: int) -> Path:
+        """Where image ``i`` (a row, not an id) lies."""
+        return self.root / self.file_names[i]
+
+
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """A sort key under which numbers inside names count as numbers; the name itself breaks ties."""
+    parts = _NUMBERS.split(name)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name
+
+
+def number_at_end(file_name: str) -> int | None:
+    """The number that ends the file's stem, or None.
+
+    It is also the id in the official names: ``COCO_train2014_000000000025.jpg`` is 25 and
+    ``000000516008.jpg`` is 516008. A number that no int64 holds is no id.
+    """
+    stem = file_name.rpartition("/")[2].rpartition(".")[0]
+    match = _END_NUMBER.search(stem)
+    if match is None:
+        return None
+    digits = match.group().lstrip("0") or "0"
+    return int(digits) if len(digits) <= 19 and int(digits) <= LARGEST_ID else None
+
+
+def find_images(root: Path, folder: str = "") -> list[str]:
+    """All image files in ``root/folder`` and below, as posix paths relative to ``root``.
+
+    Known by their suffix, whatever its case. Hidden files and folders are skipped; a folder that
+    several symbolic links reach is walked once, so that a loop of links ends. In natural order.
+    """
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        status = (root / here).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders: list[str] = []
+        with os.scandir(root / here) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                name = f"{here}/{entry.name}" if here else entry.name
+                if entry.is_dir():
+                    folders.append(name)
+                elif _is_image(entry):
+                    found.append(name)
+        # Sorted, so that of two links to one folder always the same one is followed.
+        waiting.extend(sorted(folders, key=natural_key, reverse=True))
+    _check_encodable(root, found)
+    return sorted(found, key=natural_key)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    if os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
+        return False
+    # A dangling link stays in the list: to be reported when it is read, not dropped in silence.
+    return entry.is_file() or entry.is_symlink()
+
+
+def _check_encodable(root: Path, file_names: Sequence[str]) -> None:
+    for name in file_names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = name.encode(errors="backslashreplace").decode()
+            raise InputError(
+                f"{root}: the file name {shown!r} is not valid UTF-8, so it cannot be recorded; "
+                "rename the file."
+            ) from None
+
+
+def list_folder_images(folder: Path) -> ImageList:
+    """Any folder of images, nested or not, of mixed formats and without JSON.
+
+    An image's id is the number at the end of its stem (``IMG_0042.jpg`` is 42), as in the official
+    names, so that ids stay the same when images are added. Only if *no* file of the folder has such
+    a number are the images numbered 0 … N-1 in natural order; the file names tell which is which.
+
+    Raises ``InputError`` when there is no such folder, no image in it, when some files have a
+    number and others have none, or when two files have the same number.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected a folder of images.")
+    names = find_images(folder)
+    if not names:
+        raise InputError(
+            f"{folder}: no images found; expected files that end in "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    numbers = [number_at_end(name) for name in names]
+    if all(number is None for number in numbers):
+        numbers = list(range(len(names)))
+    return image_list(folder, zip(names, numbers, strict=True))
+
+
+def image_list(root: Path, ids: Iterable[tuple[str, int | None]]) -> ImageList:
+    """Files and their ids as an ``ImageList``, in natural order of the names.
+
+    Raises ``InputError`` naming the files when one has no id or two have the same.
+    """
+    pairs = sorted(ids, key=lambda pair: natural_key(pair[0]))
+    owner: dict[int, str] = {}
+    for name, number in pairs:
+        if number is None:
+            raise InputError(_no_number(root, name, pairs))
+        if number in owner:
+            raise InputError(
+                f"{root}: {owner[number]} and {name} both have the image id {number} (the number "
+                "at the end of the stem, unless a JSON file gives another); rename one of them."
+            )
+        owner[number] = name
+    return ImageList(root, [name for name, _ in pairs], np.fromiter(owner, np.int64, len(owner)))
+
+
+def _no_number(root: Path, name: str, pairs: Sequence[tuple[str, int | None]]) -> str:
+    other = next((other for other, number in pairs if number is not None), None)
+    against = f" while {other} has one" if other else ""
+    return (
+        f"{root}: {name} has no number at the end of its stem{against}, so it has no image id; "
+        "rename the files so that all end in a number of at most 18 digits, or none."
+    )

@@ -1,0 +1,62 @@
+"""The names under which the official files of VQA v2, COCO captions and Karpathy's splits go."""
+
+QUESTIONS = "questions"
+ANNOTATIONS = "annotations"
+CAPTIONS = "captions"
+
+# Where a JSON file may lie inside a data folder.
+JSON_FOLDERS = ("", "annotations", "questions")
+
+KARPATHY_NAMES = ("dataset_coco.json", "dataset_flickr8k.json", "dataset_flickr30k.json")
+
+# split -> the values of "split" in a Karpathy file that belong to it.
+KARPATHY_SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
+
+# (kind, split) -> ranks of names. The first rank that has a file counts; two files of one rank
+# are ambiguous. test2015 goes before test-dev2015, its part, since both come in one archive.
+JSON_NAMES: dict[tuple[str, str], tuple[tuple[str, ...], ...]] = {
+    ("questions", "test"): (
+        ("v2_OpenEnded_mscoco_test2015_questions.json", "test_questions.json"),
+        ("v2_OpenEnded_mscoco_test-dev2015_questions.json",),
+    ),
+    ("annotations", "test"): (("test_annotations.json",),),
+    ("captions", "test"): (("test_captions.json", *KARPATHY_NAMES),),
+}
+for _split in ("train", "val"):
+    JSON_NAMES["questions", _split] = (
+        (f"v2_OpenEnded_mscoco_{_split}2014_questions.json", f"{_split}_questions.json"),
+    )
+    JSON_NAMES["annotations", _split] = (
+        (f"v2_mscoco_{_split}2014_annotations.json", f"{_split}_annotations.json"),
+    )
+    JSON_NAMES["captions", _split] = (
+        (
+            f"captions_{_split}2014.json",
+            f"captions_{_split}2017.json",
+            f"{_split}_captions.json",
+            *KARPATHY_NAMES,
+        ),
+    )
+
+# Folders that hold one split's images alone, in the data folder or in its images/.
+IMAGE_FOLDERS = {
+    "train": ("train2014", "train2017", "train"),
+    "val": ("val2014", "val2017", "val"),
+    "test": ("test2014", "test2015", "test2017", "test"),
+}
+
+# Folders that may hold the images of several splits; "" is the data folder itself.
+SHARED_FOLDERS = (
+    "images",
+    "Images",
+    "Flicker8k_Dataset",  # spelt so in the official archive
+    "Flickr8k_Dataset",
+    "flickr30k_images",
+    "flickr30k-images",
+    "",
+)
+
+
+def is_karpathy(file_name: str) -> bool:
+    """Whether a JSON file of that name is a Karpathy split file."""
+    return file_name.removesuffix(".gz") in KARPATHY_NAMES
