@@ -1,0 +1,155 @@
+"""Name → truncated torchvision ResNet, with its weights and their hash."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+LAYERS = ("layer4", "layer3")
+STRIDE = {"layer4": 32, "layer3": 16}
+
+# What torchvision's ResNet weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network that turns images [B, 3, H, W] into a map [B, D, H / stride, W / stride].
+
+    Attributes:
+        name: one of ``BACKBONES``.
+        layer: the last stage kept, one of ``LAYERS``.
+        network: the truncated ResNet, float32, in evaluation mode, no gradients.
+        channels: D.
+        weights: where the weights come from: torchvision's enum member, ``random(seed=0)`` or a
+            file's name.
+        weights_sha256: ``hash_state`` of them.
+    """
+
+    name: str
+    layer: str
+    network: nn.Sequential
+    channels: int
+    weights: str
+    weights_sha256: str
+
+
+def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
+    """Build a backbone with ``imagenet``, ``random`` (from ``seed``) or a file's weights.
+
+    Raises ``InputError`` if the weights cannot be had or do not fit.
+    """
+    resnet, origin = build_resnet(name, weights, seed)
+    stages = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
+    kept = stages[: stages.index(layer) + 1]
+    network = nn.Sequential()
+    for stage in kept:
+        network.add_module(stage, getattr(resnet, stage))
+    network.eval().requires_grad_(False)
+    width = {"layer3": 256, "layer4": 512}[layer]
+    channels = width * (1 if name in ("resnet18", "resnet34") else 4)
+    return Backbone(name, layer, network, channels, origin, hash_state(resnet.state_dict()))
+
+
+def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
+    """A torchvision ResNet and a word on where its weights come from."""
+    build = getattr(torchvision.models, name)
+    if weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build(weights=None), f"random(seed={seed})"
+    resnet: nn.Module = build(weights=None)
+    if weights == "imagenet":
+        state, origin = download_imagenet(name)
+    else:
+        state, origin = read_weights(Path(weights)), Path(weights).name
+    load_state(resnet, state, weights)
+    return resnet, origin
+
+
+def download_imagenet(name: str) -> tuple[dict[str, Tensor], str]:
+    """torchvision's first ImageNet weights (which the published baselines used), checksum tested."""
+    member = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+    try:
+        return member.get_state_dict(progress=True, check_hash=True), str(member)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"The ImageNet weights of {name} could not be downloaded from {member.url} ({error}); "
+            f"download that file elsewhere and give --weights {Path(member.url).name}, or try the "
+            "whole chain with --weights random."
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a ``torch.save``d state dict (never unpickled)."""
+    if not path.is_file():
+        raise InputError(
+            f"--weights {path}: no such file; expected 'imagenet', 'random' or a file of weights."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds for a file that is neither
+        raise InputError(
+            f"--weights {path}: is not a readable file of weights "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); expected a "
+            "safetensors file or a torch.save'd state dict."
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise InputError(f"--weights {path}: holds no state dict (names and tensors).")
+    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def load_state(resnet: nn.Module, state: dict[str, Tensor], weights: str) -> None:
+    """Copy weights into the ResNet; the classifier ``fc`` may be missing or of any size."""
+    own = {name: t for name, t in resnet.state_dict().items() if counts(name)}
+    state = {name: t for name, t in state.items() if counts(name)}
+    wrong = [
+        f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
+        for what, names in (
+            ("missing", own.keys() - state.keys()),
+            ("unknown", state.keys() - own.keys()),
+            ("of another shape", {n for n in own.keys() & state if own[n].shape != state[n].shape}),
+        )
+        if names
+    ]
+    if wrong:
+        raise InputError(
+            f"--weights {weights}: does not fit the backbone: {'; '.join(wrong)}; "
+            "choose the --backbone that it was made for."
+        )
+    resnet.load_state_dict(state, strict=False)
+
+
+def counts(name: str) -> bool:
+    """Whether a tensor of a ResNet's state dict takes part in the features."""
+    return not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+
+
+def hash_state(state: dict[str, Tensor]) -> str:
+    """sha256 over the tensors that take part in the features, in the order of their names.
+
+    Each enters as name, ``\\0``, its shape as decimal numbers joined by ``x``, ``\\0``, and its
+    values as little-endian float32; so the hash depends neither on the file format nor on the
+    classifier.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(filter(counts, state)):
+        tensor = state[name].detach().cpu().float().contiguous()
+        digest.update(f"{name}\0{'x'.join(map(str, tensor.shape))}\0".encode())
+        digest.update(tensor.numpy().astype("<f4").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,139 @@
+"""One image file becomes one square of pixels, or a reason why it cannot."""
+
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+CROPS = ("squash", "center", "pad")
+BACKGROUND = (255, 255, 255)
+PADDING = (124, 116, 104)  # ImageNet's mean colour: zero after normalisation
+
+Pixels = NDArray[np.uint8]
+
+
+class ImageError(Exception):
+    """Why one image cannot be used; the message does not repeat the file's name."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was read of one image: its pixels and the file's length and checksum."""
+
+    pixels: Pixels
+    source_bytes: int
+    source_crc32: int
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes ``image_size`` × ``image_size`` pixels; recorded in the feature file.
+
+    Attributes:
+        image_size: side of the square, pixels.
+        crop: ``squash`` the whole image, take the ``center`` square, or ``pad`` to a square.
+        draft: let JPEGs of over twice the size be decoded at 1/2, 1/4 or 1/8: faster for large
+            photographs, and slightly other pixels.
+    """
+
+    image_size: int
+    crop: str = "squash"
+    draft: bool = False
+
+    def describe(self) -> str:
+        """All the steps in words."""
+        size = self.image_size
+        steps = {
+            "squash": f"antialiased bilinear resize of the whole image to {size}x{size}",
+            "center": f"antialiased bilinear resize of the central square to {size}x{size}",
+            "pad": f"antialiased bilinear resize to fit {size}x{size}, padded with rgb{PADDING}",
+        }
+        draft = "; JPEGs over twice the size decoded at a reduced scale" if self.draft else ""
+        return (
+            "first frame; EXIF orientation applied; 16-bit scaled to 8; transparency over "
+            f"rgb{BACKGROUND}; RGB; {steps[self.crop]}{draft}; /255, minus mean, over std"
+        )
+
+
+def load_image(path: Path, preprocessing: Preprocessing) -> Source:
+    """Read, decode and resize one image file: pixels uint8 [size, size, 3].
+
+    Raises ``ImageError`` for whatever keeps the whole image from being decoded; a truncated file
+    is never filled up with grey.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}") from error
+    if not data:
+        raise ImageError("is empty (0 bytes)")
+    return Source(decode_image(data, preprocessing), len(data), zlib.crc32(data))
+
+
+def decode_image(data: bytes, preprocessing: Preprocessing) -> Pixels:
+    """Decode and resize the bytes of an image file: uint8 [size, size, 3]; see ``load_image``."""
+    size = preprocessing.image_size
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if preprocessing.draft:
+                image.draft("RGB", (2 * size, 2 * size))
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            square = resize(to_rgb(upright), size, preprocessing.crop)
+        return np.asarray(square)
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise ImageError("is not an image in a known format") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels (a decompression bomb?); "
+            "shrink it first"
+        ) from error
+    except Exception as error:  # Pillow's many decoders raise nearly anything on damaged bytes.
+        raise ImageError(f"cannot be decoded: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image as 8-bit RGB: 16-bit greys scaled, transparency laid over ``BACKGROUND``."""
+    if image.mode == "F" or image.mode == "I" or image.mode.startswith("I;16"):
+        image = scale_to_8_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        image = Image.alpha_composite(background, image)
+    return image.convert("RGB")
+
+
+def scale_to_8_bit(image: Image.Image) -> Image.Image:
+    """A 16-bit grey image in 8 bits, 65535 becoming 255 (Pillow's own conversion clips)."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        raise ImageError("holds floating-point values, whose white is not defined; convert it")
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(
+            "holds values of more than 16 bits, whose white is not defined; convert it"
+        )
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def resize(image: Image.Image, size: int, crop: str) -> Image.Image:
+    """The RGB image as a ``size`` × ``size`` square; ``crop`` as in ``Preprocessing``."""
+    width, height = image.size
+    if crop == "center":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if crop == "pad":
+        scale = size / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        square = Image.new("RGB", (size, size), PADDING)
+        place = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+        square.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
+        return square
+    return image.resize((size, size), Image.Resampling.BILINEAR)

@@ -1,0 +1,98 @@
+"""One feature file to make: what goes in, what it is called, whether an old one fits."""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets.image_list import ImageList
+from ..errors import InputError
+from .backbones import MEAN, STD, Backbone
+from .images import Preprocessing
+from .layout import FORMAT, GRID, VERSION
+from .store import FeatureFile
+
+# What must be equal for two runs to write into one file; their words for a message.
+DECISIVE = {
+    "backbone": "--backbone",
+    "weights_sha256": "weights",
+    "layer": "--layer",
+    "image_size": "--image-size",
+    "crop": "--crop",
+    "preprocessing": "image preparation",
+    "dtype": "--dtype",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One feature file to fill.
+
+    Attributes:
+        images: which images, row by row.
+        data, split: the data set's name and its split ("" for a plain folder).
+        out: the feature file.
+    """
+
+    images: ImageList
+    data: str
+    split: str
+    out: Path
+
+    def __str__(self) -> str:
+        return f"{self.data}, {self.split}" if self.split else self.data
+
+
+def describe(
+    job: Job, backbone: Backbone, preprocessing: Preprocessing, dtype: str, compute: str
+) -> dict[str, Any]:
+    """All that the file says about itself: its HDF5 attributes."""
+    packages = ("frostgrid", "torch", "torchvision", "pillow", "numpy", "h5py")
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "weights_sha256": backbone.weights_sha256,
+        "layer": backbone.layer,
+        "image_size": preprocessing.image_size,
+        "crop": preprocessing.crop,
+        "preprocessing": preprocessing.describe(),
+        "mean": np.array(MEAN),
+        "std": np.array(STD),
+        "grid": np.array(GRID),
+        "channels": backbone.channels,
+        "dtype": dtype,
+        "compute": compute,
+        "data": job.data,
+        "split": job.split,
+        "image_root": str(job.images.root.resolve()),
+        "versions": json.dumps({name: version(name) for name in packages}),
+    }
+
+
+def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
+    """Raise ``InputError`` saying what differs if these images may not go into this file."""
+    for name, words in DECISIVE.items():
+        if file.provenance[name] != provenance[name]:
+            raise InputError(
+                f"{file.path}: was made with {words} {file.provenance[name]}, now asked for "
+                f"{provenance[name]}; the two must not be mixed: choose another --out, or "
+                "--overwrite to begin anew."
+            )
+    if file.file_name == images.file_names and np.array_equal(file.image_id, images.image_ids):
+        return
+    before, now = set(file.file_name), set(images.file_names)
+    changes = [
+        f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
+        for what, names in (("gone", before - now), ("new", now - before))
+        if names
+    ]
+    raise InputError(
+        f"{file.path}: was begun with {len(before)} images, now there are {len(now)}: "
+        f"{'; '.join(changes) or 'their ids or order changed'}; bring the list back, choose another "
+        "--out, or --overwrite to begin anew."
+    )

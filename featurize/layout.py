@@ -1,0 +1,105 @@
+"""The feature file's layout as one table, and the two ways to reach a column: HDF5 and offset."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+FORMAT = "frostgrid-features"
+VERSION = 1
+GRID = (14, 14)
+N_CELLS = GRID[0] * GRID[1]
+ERROR_BYTES = 160
+
+TO_DO, DONE, FAILED = 0, 1, 2
+
+GRID_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4"), "uint8": np.dtype("u1")}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One dataset of the file: one row an image."""
+
+    name: str
+    row_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def columns(n_channels: int, dtype: str) -> list[Column]:
+    """The columns that are reached by offset, for D channels and one of ``GRID_DTYPES``.
+
+    ``file_name`` is the only column not listed: its strings vary in length, so HDF5 keeps them,
+    and they never change once the file is made.
+    """
+    pooled = "float32" if dtype == "float32" else "float16"
+    table = [
+        Column("grid", (N_CELLS, n_channels), GRID_DTYPES[dtype]),
+        Column("pooled", (n_channels,), GRID_DTYPES[pooled]),
+        Column("image_id", (), np.dtype("<i8")),
+        Column("status", (), np.dtype("u1")),
+        Column("crc32", (), np.dtype("<u4")),  # of the grid row's bytes
+        Column("source_bytes", (), np.dtype("<i8")),  # length of the image file that was read
+        Column("source_crc32", (), np.dtype("<u4")),  # of the image file that was read
+        Column("error", (), np.dtype(f"S{ERROR_BYTES}")),  # why an image failed, utf-8
+    ]
+    if dtype == "uint8":
+        # A cell's values are its bytes times its scale.
+        table.insert(1, Column("scale", (N_CELLS,), GRID_DTYPES["float16"]))
+    return table
+
+
+def create_column(file: h5py.File, column: Column, n_images: int) -> None:
+    """Make one column: contiguous, uncompressed, its place in the file fixed at once."""
+    shape = (n_images, *column.row_shape)
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_layout(h5py.h5d.CONTIGUOUS)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    # Fresh blocks of a file read as zeros, which is TO_DO: no need to write them.
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    if column.name == "error":
+        kind = h5py.h5t.py_create(h5py.string_dtype("utf-8", ERROR_BYTES), logical=True)
+    else:
+        kind = h5py.h5t.py_create(column.dtype, logical=True)
+    space = h5py.h5s.create_simple(shape)
+    h5py.h5d.create(file.id, column.name.encode(), kind, space, dcpl=plist)
+
+
+def column_offset(path: Path, file: h5py.File, name: str) -> int:
+    """Where the column's bytes start in the file.
+
+    Raises ``InputError`` if the column is missing, not contiguous, or reaches past the file's end.
+    """
+    if name not in file:
+        raise InputError(f"{path}: has no dataset '{name}', so it is not a complete feature file.")
+    dataset = file[name]
+    offset = dataset.id.get_offset()
+    if offset is None and dataset.size == 0:
+        return 0
+    if offset is None:
+        raise InputError(
+            f"{path}: its dataset '{name}' is chunked or virtual, so it has no single place in the "
+            "file; make a plain copy with `frostgrid convert`."
+        )
+    end = offset + dataset.size * dataset.dtype.itemsize
+    size = path.stat().st_size
+    if end > size:
+        raise InputError(
+            f"{path}: is cut off ({size} bytes, but '{name}' ends at byte {end}); "
+            "fetch it again or run `featurize` with --overwrite."
+        )
+    return int(offset)
+
+
+def map_column(path: Path, file: h5py.File, name: str) -> NDArray[Any]:
+    """The column as a read-only memory map [N, …] that needs no HDF5 call to read."""
+    dataset = file[name] if name in file else None
+    if dataset is not None and dataset.size == 0:
+        return np.zeros(dataset.shape, dataset.dtype)
+    offset = column_offset(path, file, name)
+    assert dataset is not None
+    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)

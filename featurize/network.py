@@ -1,0 +1,83 @@
+"""The backbone as it runs: uint8 images in, grid and pooled features out."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..errors import InputError
+from .backbones import MEAN, STD, Backbone
+from .layout import GRID
+
+
+class GridNetwork(nn.Module):
+    """uint8 images [B, H, W, 3] → grid float32 [B, S, D] and pooled float32 [B, D].
+
+    ``grid`` is row-major: the network's own cells when they are 14 × 14, else their adaptive
+    average to 14 × 14. ``pooled`` is the mean of the network's own cells.
+    """
+
+    def __init__(self, network: nn.Sequential, precision: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(precision)
+        self.precision = precision
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        # [B, H, W, 3] seen as [B, 3, H, W] is already channels-last.
+        pixels = images.permute(0, 3, 1, 2).float()
+        cells = self.network(((pixels - self.mean) / self.std).to(self.precision)).float()
+        pooled = cells.mean(dim=(2, 3))
+        if cells.shape[2:] != GRID:
+            cells = nn.functional.adaptive_avg_pool2d(cells, GRID)
+        return cells.permute(0, 2, 3, 1).flatten(1, 2).contiguous(), pooled
+
+
+def build_network(backbone: Backbone, device: torch.device, precision: torch.dtype) -> GridNetwork:
+    """The backbone folded, channels-last, in ``precision`` and on ``device``, ready to run."""
+    network = fold_batch_norm(backbone.network)
+    grid_network = GridNetwork(network, precision).eval().requires_grad_(False)
+    return grid_network.to(device, memory_format=torch.channels_last)
+
+
+def fold_batch_norm(network: nn.Sequential) -> nn.Sequential:
+    """A copy of a truncated ResNet with every batch norm folded into the convolution before it."""
+    import copy
+
+    network = copy.deepcopy(network)
+    for module in list(network.modules()):
+        names = [name for name, _ in module.named_children()]
+        for before, after in zip(names, names[1:], strict=False):
+            _fold_pair(module, before, after)
+        # A residual block's own order of names is conv1, bn1, conv2, bn2, relu, … or with relu last.
+    return network
+
+
+def _fold_pair(module: nn.Module, before: str, after: str) -> None:
+    conv, norm = getattr(module, before), getattr(module, after)
+    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        setattr(module, before, fuse_conv_bn_eval(conv, norm))
+        setattr(module, after, nn.Identity())
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` → the device; raises ``InputError`` for a missing GPU."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto.")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")
+
+
+def choose_precision(device: torch.device, amp: str) -> torch.dtype:
+    """The fastest precision that keeps features within half-precision rounding of float32.
+
+    float16 on a GPU (3 more bits than bfloat16, and a ResNet's activations stay far below 65504),
+    bfloat16 on a CPU that multiplies it natively, else float32.
+    """
+    if amp == "off":
+        return torch.float32
+    if device.type == "cuda":
+        return torch.float16
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32

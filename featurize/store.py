@@ -1,0 +1,137 @@
+"""Reading a feature file: columns mapped by offset, rows found by image id."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .layout import DONE, FAILED, FORMAT, TO_DO, VERSION, map_column
+
+IDENTITY = (
+    "backbone",
+    "weights",
+    "weights_sha256",
+    "image_size",
+    "layer",
+    "crop",
+    "channels",
+    "dtype",
+)
+
+
+class FeatureFile:
+    """A feature file, open for reading; made by ``open_features``.
+
+    Nothing is read before it is asked for: ``grid`` and ``pooled`` are memory maps. Safe to use
+    after a fork, and pickles as its path, so that each process maps the file itself.
+
+    Attributes:
+        path: the file.
+        provenance: all that the file says about itself, by name.
+        n_images, n_cells, channels: N, S and D.
+        grid: [N, S, D] the last convolution's cells, row-major, a memory map.
+        pooled: [N, D] their mean, a memory map.
+        scale: [N, S] float16, what a cell's bytes are multiplied by; None unless dtype is uint8.
+        image_id: [N] int64.
+        status: [N] uint8: 0 to do, 1 done, 2 failed, as it was when the file was opened.
+        file_name: N paths, relative to ``provenance["image_root"]``.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self.provenance: dict[str, Any] = read_provenance(file)
+        self.grid = map_column(path, file, "grid")
+        self.pooled = map_column(path, file, "pooled")
+        self.scale = map_column(path, file, "scale") if "scale" in file else None
+        self.image_id: NDArray[np.int64] = np.array(map_column(path, file, "image_id"))
+        self.status: NDArray[np.uint8] = np.array(map_column(path, file, "status"))
+        self.file_name: list[str] = [os.fsdecode(name) for name in file["file_name"][:]]
+        self.n_images, self.n_cells, self.channels = self.grid.shape
+        self._order = np.argsort(self.image_id, kind="stable")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_features, (self.path,)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image is done or failed."""
+        return not bool((self.status == TO_DO).any())
+
+    def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row of each image id, both [any shape].
+
+        Raises ``InputError`` naming ids that the file lacks, that are not extracted yet, or whose
+        image failed.
+        """
+        ids = np.asarray(image_ids, dtype=np.int64)
+        if not self.n_images and ids.size:
+            raise InputError(f"{self.path}: holds no image at all; run `featurize` on your images.")
+        if not ids.size:
+            return np.zeros(ids.shape, np.int64)
+        place = np.searchsorted(self.image_id, ids, sorter=self._order)
+        rows = self._order[np.minimum(place, self.n_images - 1)]
+        self._refuse(ids[self.image_id[rows] != ids], "are not in it; run `featurize` on their set")
+        status = self.status[rows]
+        self._refuse(ids[status == TO_DO], "are not extracted yet; run `featurize` again to go on")
+        self._refuse(
+            ids[status == FAILED], "failed to be extracted; `frostgrid info` on the file says why"
+        )
+        return rows
+
+    def _refuse(self, ids: NDArray[np.int64], what: str) -> None:
+        if len(ids):
+            ids = np.unique(ids)
+            some = ", ".join(str(i) for i in ids[:5]) + (", …" if len(ids) > 5 else "")
+            raise InputError(f"{self.path}: {len(ids)} of the images asked for ({some}) {what}.")
+
+    def identity(self) -> dict[str, Any]:
+        """What a trained head depends on: features that differ in one of these do not fit it."""
+        return {name: self.provenance[name] for name in IDENTITY}
+
+
+def read_provenance(file: h5py.File) -> dict[str, Any]:
+    """The file's attributes as plain Python values."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for name, value in file.attrs.items()
+    }
+
+
+def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
+    """Open a feature file with h5py; raises ``InputError`` if it is none, or of another version."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `featurize` writes feature files.")
+    try:
+        file = h5py.File(path, mode)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened as a feature file: {error}; "
+            "if it is cut off, fetch it again or run `featurize` with --overwrite."
+        ) from error
+    kind, version = file.attrs.get("format"), file.attrs.get("version")
+    if kind == FORMAT and version == VERSION:
+        return file
+    file.close()
+    if kind != FORMAT:
+        raise InputError(
+            f"{path}: is an HDF5 file but not a feature file (its 'format' attribute is {kind!r}, "
+            f"not {FORMAT!r}); make one with `featurize`."
+        )
+    raise InputError(
+        f"{path}: is a feature file of version {version}, this program reads version {VERSION}; "
+        "extract it again, or use the frostgrid that wrote it."
+    )
+
+
+def open_features(path: Path | str) -> FeatureFile:
+    """Open a feature file for reading; finished or not.
+
+    Raises ``InputError`` if there is none, or it is damaged, cut off or of another version.
+    """
+    path = Path(path)
+    with open_hdf5(path) as file:
+        return FeatureFile(path, file)
