@@ -21,14 +21,21 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
-                ["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                help="Show the traceback of an error.",
             )
         )
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
     ) -> click.Context:
-        """Note ``--debug`` before the parameters are parsed, and leave it to click to parse them."""
+        """Note ``--debug`` before any parameter is parsed."""
         extra.setdefault("obj", {})
         extra["obj"] = {"debug": "--debug" in args}
         return super().make_context(info_name, args, parent, **extra)

@@ -1,0 +1,63 @@
+"""What a head does with a frozen network's cells before anything is learned."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Standardize(nn.Module):
+    """Bring every channel to mean 0 and deviation 1, then every vector to length ``sqrt(D)``.
+
+    A ResNet's last features are non-negative and share a large mean, which hides what tells one
+    cell from another; the length is normalised as in "Show, Ask, Attend, and Answer" (Kazemi and
+    Elqursh, 2017). The statistics are of the training images, set once by :meth:`fit`, and travel
+    with the checkpoint.
+
+    ``[..., D]`` to ``[..., D]`` float32 (bfloat16 under autocast).
+    """
+
+    mean: Tensor
+    inverse_deviation: Tensor
+
+    def __init__(self, channels: int, enabled: bool = True) -> None:
+        super().__init__()
+        self.enabled = enabled
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("inverse_deviation", torch.ones(channels))
+
+    def fit(self, sample: Tensor) -> None:
+        """Take the statistics of a sample of vectors, ``[..., D]``."""
+        flat = sample.reshape(-1, sample.shape[-1]).float()
+        self.mean.copy_(flat.mean(0))
+        # A channel that never moves carries nothing: leave it at zero instead of dividing by zero.
+        deviation = flat.std(0, correction=0)
+        alive = deviation > 1e-6
+        self.inverse_deviation.copy_(torch.where(alive, 1 / deviation.clamp_min(1e-6), 0.0))
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Standardise ``[..., D]`` of any floating dtype."""
+        # Subtract in float32: half precision would round away what is left beside the shared mean.
+        cells = cells.float()
+        if self.enabled:
+            cells = (cells - self.mean) * self.inverse_deviation
+            cells = cells * torch.rsqrt(cells.square().mean(-1, keepdim=True) + 1e-6)
+        if torch.is_autocast_enabled(cells.device.type):
+            cells = cells.to(torch.get_autocast_dtype(cells.device.type))
+        return cells
+
+
+class SpatialGate(nn.Module):
+    """A sigmoid gate a cell, from a 1x1 convolution, and the mean of the gated cells.
+
+    The gate acts on the grid, before the pooling: ``[U, S, D]`` to ``[U, D]``. (After it, as once
+    reported, there is a single cell and nothing to choose from.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(channels, 1)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Gate and pool ``[U, S, D]``."""
+        gate = torch.sigmoid(self.gate(cells))  # [U, S, 1]
+        pooled = torch.bmm(gate.transpose(1, 2).to(cells.dtype), cells)  # [U, 1, D]
+        return pooled.squeeze(1) / cells.shape[1]

@@ -1,0 +1,159 @@
+"""Image-major batches: some images with all that is asked, or said, about them.
+
+Every image of a batch is read, moved and projected once, however many questions it has.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .features import Cells, SplitFeatures
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B texts on U images.
+
+    ``item``: int64 ``[B]``, each text's place in the data; ``features``: of the U images, or None;
+    ``image_index``: int64 ``[B]``, non-decreasing; ``tokens``: int64 ``[B, T]`` cut to the longest;
+    ``length``: int64 ``[B]``; ``target``: what the task's loss compares with, as the task made it.
+    """
+
+    item: NDArray[np.int64]
+    features: Cells | None
+    image_index: Tensor
+    tokens: Tensor
+    length: Tensor
+    target: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+
+class ImageMajor:
+    """Groups texts by image: ``image_id`` int64 ``[Q]``, ``tokens`` ``[Q, T]``, ``length`` ``[Q]``.
+
+    ``keep``, bool ``[Q]``, leaves texts out; images without a text left are never read. Images are
+    numbered in the order of their rows in the feature file. ``target_of`` makes a batch's targets
+    from its items, in the reading thread.
+    """
+
+    def __init__(
+        self,
+        image_id: NDArray[np.int64],
+        tokens: NDArray[np.int32],
+        length: NDArray[np.int32],
+        features: SplitFeatures | None,
+        keep: NDArray[np.bool_] | None = None,
+        target_of: Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]] | None = None,
+    ) -> None:
+        self.tokens, self.length, self.features = tokens, length, features
+        self.target_of = target_of or (lambda items: ())
+        items = np.arange(len(image_id)) if keep is None else np.flatnonzero(keep)
+        ids = image_id[items]
+        group = features.rows(ids) if features is not None else ids
+        self.image_row, image = np.unique(group, return_inverse=True)
+        self.n_images, self.n_items = len(self.image_row), len(items)
+        self.items = items[np.argsort(image, kind="stable")]
+        self.first = np.concatenate([[0], np.cumsum(np.bincount(image, minlength=self.n_images))])
+
+    def cuts(self, order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+        """Cut an order of images into groups of about ``batch_size`` texts, none left out.
+
+        An image goes to the batch in which its first text falls, so that the number of batches is
+        always the number of texts over the batch size, rounded up, and all are alike in size.
+        """
+        counts = np.diff(self.first)[order]
+        batch = (np.cumsum(counts) - counts) // batch_size
+        return [part for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(part)]
+
+    def n_batches(self, batch_size: int) -> int:
+        """How many batches a pass makes, about (an image with very many texts can skip one)."""
+        return -(-self.n_items // batch_size)
+
+    def batch(
+        self, images: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device
+    ) -> Batch:
+        """Build the batch of these images, with features from these rows of the file."""
+        start, counts = self.first[images], np.diff(self.first)[images]
+        image_index = np.repeat(np.arange(len(images)), counts)
+        before = np.cumsum(counts) - counts
+        item = self.items[np.arange(counts.sum()) + (start - before)[image_index]]
+        length = self.length[item].astype(np.int64)
+        tokens = self.tokens[item, : length.max()].astype(np.int64)
+
+        def move(array: NDArray[Any]) -> Tensor:
+            tensor = torch.from_numpy(array)
+            if device.type == "cuda":
+                return tensor.pin_memory().to(device, non_blocking=True)
+            return tensor
+
+        features = self.features.gather(rows, device) if self.features is not None else None
+        target = tuple(move(array) for array in self.target_of(item))
+        return Batch(item, features, move(image_index), move(tokens), move(length), target)
+
+    def batches(
+        self,
+        order: NDArray[np.int64],
+        batch_size: int,
+        device: torch.device,
+        skip: int = 0,
+        image_row: NDArray[np.int64] | None = None,
+    ) -> Iterator[Batch]:
+        """Batches in this order of images, read ahead by a thread.
+
+        ``skip`` leaves out the first batches (of a pass that was interrupted); ``image_row`` reads
+        other rows for the images than their own (to see whether a head looks at all).
+        """
+        rows = self.image_row if image_row is None else image_row
+        cuts = self.cuts(order, batch_size)[skip:]
+        makers = (lambda images=images: self.batch(images, rows[images], device) for images in cuts)
+        return read_ahead(makers)
+
+
+def read_ahead(makers: Iterator[Callable[[], T]], depth: int = 2) -> Iterator[T]:
+    """Call the makers in order in a thread, at most ``depth`` results ahead of what is used."""
+    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(kind: str, value: T | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                ready.put((kind, value), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for make in makers:
+                if stop.is_set():
+                    return
+                put("item", make())
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+
+    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                assert isinstance(value, BaseException)
+                raise value
+            yield value  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()

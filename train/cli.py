@@ -1,0 +1,252 @@
+"""``train-head``: parse, build one config, train."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch.utils.tensorboard.writer import SummaryWriter
+from tqdm import tqdm
+
+from ..console import Command, stop_on_signal
+from ..datasets.catalog import open_dataset
+from ..devices import amp_dtype, describe_device, pick_device
+from ..errors import InputError
+from ..models.additive_attention import set_kernels
+from ..models.registry import HEADS
+from .config import RECIPES, RunConfig, check_optimisation
+from .locate import find_features
+from .loop import Trainer
+from .prepare import prepare_vqa
+from .run_folder import RunFolder, next_free
+from .task import Precision
+
+
+class Terminal:
+    """Shows the training as progress bars and one line an epoch, and writes TensorBoard events."""
+
+    def __init__(self, run: Path) -> None:
+        self.events = SummaryWriter(str(run))
+        self.bar: tqdm[Any] | None = None
+
+    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
+        """See :class:`.loop.Watcher`."""
+        self.bar = tqdm(
+            total=n_batches, initial=done, desc=f"epoch {epoch}", leave=False, unit="batch"
+        )
+
+    def step(self, loss: float | None) -> None:
+        """See :class:`.loop.Watcher`."""
+        assert self.bar is not None
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.update()
+
+    def end_epoch(self, metrics: dict[str, Any]) -> None:
+        """See :class:`.loop.Watcher`."""
+        assert self.bar is not None
+        self.bar.close()
+        epoch = metrics["epoch"]
+        for name, value in metrics.items():
+            if name != "epoch":
+                self.events.add_scalar(name, value, epoch)
+        self.events.flush()
+        click.echo(
+            f"epoch {epoch:3d}  train loss {metrics['train_loss']:.4f}  "
+            f"val loss {metrics['val_loss']:.4f}  val accuracy {metrics['val_accuracy']:.2f} %  "
+            f"{metrics['items_per_second']:,.0f} questions/s  "
+            f"{metrics['train_seconds']:.1f} + {metrics['val_seconds']:.1f} s"
+        )
+
+    def close(self) -> None:
+        """Close the bar and the event file."""
+        if self.bar is not None:
+            self.bar.close()
+        self.events.close()
+
+
+@click.command("train-head", cls=Command)
+@click.argument("head", type=click.Choice(list(HEADS)), required=False)
+@click.option(
+    "--data",
+    envvar="FROSTGRID_DATA",
+    default="easy-vqa",
+    show_default=True,
+    help="A data set's name, or a folder with official files.",
+)
+@click.option(
+    "--features",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Feature file; give it once a file.  [default: where featurize put them]",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/HEAD]")
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    default="default",
+    show_default=True,
+    help="The best known settings, or those of the report the head comes from.",
+)
+@click.option("--epochs", type=int, help="Passes over the training split.  [default: the recipe's]")
+@click.option(
+    "--batch-size", type=int, help="Questions or captions a batch.  [default: the recipe's]"
+)
+@click.option("--lr", type=float, help="Highest learning rate.  [default: the recipe's]")
+@click.option("--accumulate", type=int, help="Batches to one update.  [default: the recipe's]")
+@click.option("--patience", type=int, help="Epochs without gain before it stops; 0: never.")
+@click.option(
+    "--loss",
+    type=click.Choice(["soft", "commonest"]),
+    help="Targets from all ten answers, or the commonest of them.  [default: the recipe's]",
+)
+@click.option(
+    "--answers",
+    type=int,
+    default=3000,
+    show_default=True,
+    help="Keep the most frequent answers, so many.",
+)
+@click.option(
+    "--min-answer-count",
+    type=int,
+    help="Keep the answers that are the commonest of so many questions.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of weights, order and dropout."
+)
+@click.option(
+    "--amp",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    show_default=True,
+    help="Half precision where the hardware has it.",
+)
+@click.option(
+    "--kernels",
+    type=click.Choice(["auto", "plain"]),
+    default="auto",
+    show_default=True,
+    help="Fused attention kernels, or plain PyTorch.",
+)
+@click.option(
+    "--device",
+    envvar="FROSTGRID_DEVICE",
+    default="auto",
+    show_default=True,
+    help="auto, cpu or cuda.",
+)
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder."
+)
+def train_head(head: str | None, resume: Path | None, **options: Any) -> None:
+    """Train HEAD on features that `featurize` wrote.
+
+    The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
+    epoch's validation answers (preds.json) and TensorBoard events.
+    """
+    device = pick_device(options["device"])
+    if resume is not None:
+        run = RunFolder(resume)
+        config = run.read_config()
+        if head not in (None, config.head):
+            raise click.UsageError(f"{resume} trains {config.head!r}, not {head!r}.")
+        config = config.with_overrides(epochs=options["epochs"])
+    elif head is None:
+        raise click.UsageError(f"Missing argument HEAD: one of {', '.join(HEADS)}.")
+    else:
+        config = new_config(head, options)
+        run = RunFolder(options["out"] or next_free(Path("runs"), head))
+    check_optimisation(config.optimisation)
+    train(config, run, device, resume is not None)
+
+
+def new_config(head: str, o: dict[str, Any]) -> RunConfig:
+    """The config of a new run from the command line's options."""
+    dataset = open_dataset(o["data"])
+    folder = Path(o["data"])
+    recipe = RECIPES[o["recipe"]][head]
+    features = [str(path.resolve()) for path in o["features"]]
+    if not features and HEADS[head].features != "none":
+        found = find_features(dataset.name, ["train", "val"])
+        click.echo(f"features   {', '.join(found)} (the newest backbone's)")
+        features = [str(Path(path).resolve()) for path in found]
+    config = RunConfig(
+        head=head,
+        task=HEADS[head].task,
+        data=str(folder.resolve()) if folder.is_dir() else o["data"],
+        split="val",
+        features=features,
+        recipe=o["recipe"],
+        seed=o["seed"],
+        amp=o["amp"],
+        kernels=o["kernels"],
+        head_settings=recipe.head,
+        data_settings={"n_answers": o["answers"], "min_answer_count": o["min_answer_count"]},
+        optimisation=recipe.optimisation,
+    )
+    names = ("epochs", "batch_size", "lr", "accumulate", "patience", "loss")
+    return config.with_overrides(**{name: o[name] for name in names})
+
+
+def train(config: RunConfig, run: RunFolder, device: torch.device, resume: bool) -> None:
+    """Train a run and tell of it."""
+    set_kernels(config.kernels)  # type: ignore[arg-type]
+    precision = Precision(device, amp_dtype(device, config.amp))
+    half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")
+    click.echo(f"data       {config.data}")
+    click.echo(f"device     {describe_device(device)}, {half}")
+    task, config, vocabulary, facts = prepare_vqa(config, precision)
+    click.echo(
+        f"questions  {facts['questions'][0]:,} train, {facts['questions'][1]:,} val on "
+        f"{facts['images'][0]:,} and {facts['images'][1]:,} images; {facts['words']:,} words"
+    )
+    click.echo(
+        f"answers    {facts['answers']:,}; the best score they allow: {facts['coverage'][0]:.2f} % "
+        f"train, {facts['coverage'][1]:.2f} % val"
+    )
+    click.echo(f"head       {config.head} ({config.recipe}), {facts['parameters']:,} parameters")
+    click.echo(f"run        {run.path}")
+    trainer = Trainer(task, config, run)
+    if resume:
+        if run.read_vocabulary() != vocabulary:
+            raise InputError(
+                f"{run.path}: the data in {config.data} give other words or answers than when the "
+                "run began; put the old files back, or train a new run."
+            )
+        trainer.resume()
+        run.write_config(config)
+    else:
+        run.create(config, vocabulary)
+    terminal = Terminal(run.path)
+    try:
+        with stop_on_signal() as stop:
+            finished = trainer.fit(terminal, stop)
+    finally:
+        terminal.close()
+    if not finished:
+        click.echo(f"Stopped; go on with: train-head --resume {run.path}", err=True)
+        sys.exit(1)
+    report(trainer, run)
+
+
+def report(trainer: Trainer, run: RunFolder) -> None:
+    """The last lines: the best epoch, and what the image is worth to the head."""
+    from .checkpoint import load_weights, read_tensors
+
+    task, p = trainer.task, trainer.progress
+    load_weights(task.head, read_tensors(run.best)[0], run.best)
+    shuffled = task.image_gain()
+    click.echo(f"best       {p.best_score:.2f} % in epoch {p.best_epoch}")
+    click.echo(
+        f"images     {shuffled:.2f} % with the validation images exchanged: looking is worth "
+        f"{p.best_score - shuffled:.2f} points"
+    )
+    click.echo(f"wrote      {run.best}, {run.predictions}")
+    click.echo(f"score it   score {run.predictions}")
+
+
+def main() -> None:
+    """The ``train-head`` console script."""
+    train_head()

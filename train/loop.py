@@ -1,0 +1,239 @@
+"""The training loop: batches to updates, an evaluation every epoch, states that resume exactly."""
+
+import math
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..console import StopRequest
+from ..errors import InputError
+from .batches import Batch
+from .checkpoint import (
+    flatten_optimizer,
+    load_weights,
+    random_state,
+    read_tensors,
+    restore_optimizer,
+    restore_random_state,
+    write_tensors,
+)
+from .config import Optimisation, RunConfig
+from .order import shuffled
+from .run_folder import RunFolder
+from .task import Task
+
+
+class Watcher(Protocol):
+    """Who is told how the training goes."""
+
+    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
+        """An epoch starts, with so many batches, of which some were done before a resume."""
+
+    def step(self, loss: float | None) -> None:
+        """A batch is done; now and then with the running loss."""
+
+    def end_epoch(self, metrics: dict[str, Any]) -> None:
+        """An epoch is done and written."""
+
+
+@dataclass
+class Progress:
+    """How far a run is; all that resuming needs beside tensors."""
+
+    epoch: int = 1  # being trained, from 1
+    batches: int = 0  # done in this epoch
+    updates: int = 0  # done in all
+    loss_sum: float = 0.0  # of this epoch's items
+    items: int = 0  # of this epoch
+    train_seconds: float = 0.0  # of this epoch, before an interruption
+    wait_seconds: float = 0.0  # of these, waiting for data
+    best_epoch: int = 0
+    best_score: float = -math.inf
+
+    def next_epoch(self) -> None:
+        """Forget what belongs to one epoch."""
+        self.epoch += 1
+        self.batches = self.items = 0
+        self.loss_sum = self.train_seconds = self.wait_seconds = 0.0
+
+
+def learning_rate(update: int, total: int, o: Optimisation) -> float:
+    """The step size of an update (from 0): linear warm-up, then constant or a half cosine to 0."""
+    warmup = o.warmup * total
+    if update < warmup:
+        return o.lr * (update + 1) / (warmup + 1)
+    if o.schedule == "constant":
+        return o.lr
+    return o.lr * 0.5 * (1 + math.cos(math.pi * (update - warmup) / max(1, total - warmup)))
+
+
+class Trainer:
+    """Trains a task's head in a run folder."""
+
+    def __init__(self, task: Task, config: RunConfig, run: RunFolder) -> None:
+        self.task, self.config, self.run = task, config, run
+        self.o = config.optimisation
+        self.device = task.precision.device
+        self.progress = Progress()
+        self.parameters = [p for p in task.head.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.o.lr, weight_decay=self.o.weight_decay, fused=True
+        )
+        # float16 has no room for small gradients; bfloat16 does.
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=task.precision.amp is torch.float16
+        )
+        n_batches = task.train.n_batches(self.o.batch_size)
+        self.total_updates = self.o.epochs * math.ceil(n_batches / self.o.accumulate)
+
+    def fit(self, watcher: Watcher, stop: StopRequest) -> bool:
+        """Train until the last epoch or until nothing improves; False if asked to stop before.
+
+        Raises ``InputError`` when the loss is no number any more; the last good epoch's files stay.
+        """
+        p = self.progress
+        while p.epoch <= self.o.epochs and not self._is_stuck():
+            if not self._train_epoch(watcher, stop):
+                self.save_last()
+                return False
+            metrics = self._evaluate()
+            self.run.append_metrics(metrics)
+            p.next_epoch()
+            self.save_last()
+            watcher.end_epoch(metrics)
+            if stop:
+                return False
+        return True
+
+    def _is_stuck(self) -> bool:
+        return 0 < self.o.patience < self.progress.epoch - self.progress.best_epoch
+
+    def _train_epoch(self, watcher: Watcher, stop: StopRequest) -> bool:
+        p, o, task = self.progress, self.o, self.task
+        order = shuffled(task.train.n_images, self.config.seed, p.epoch)
+        cuts = task.train.cuts(order, o.batch_size)
+        watcher.start_epoch(p.epoch, len(cuts), p.batches)
+        task.head.train()
+        before, started = p.train_seconds, time.perf_counter()
+        loss_sum = torch.tensor(p.loss_sum, device=self.device, dtype=torch.float64)
+        batches = task.train.batches(order, o.batch_size, self.device, skip=p.batches)
+        waited = Waited(batches)
+        for batch in waited:
+            group = p.batches // o.accumulate * o.accumulate
+            in_group = min(o.accumulate, len(cuts) - group)
+            loss_sum += self._backward(batch, in_group)
+            p.batches, p.items = p.batches + 1, p.items + len(batch)
+            update = p.batches - group == in_group
+            if update:
+                self._update()
+            show = p.batches % 20 == 0 or p.batches == len(cuts)
+            watcher.step(self._running_loss(loss_sum) if show else None)
+            if stop and update:
+                break
+        p.loss_sum = float(loss_sum)
+        self._running_loss(loss_sum)
+        p.train_seconds = before + time.perf_counter() - started
+        p.wait_seconds += waited.seconds
+        return p.batches == len(cuts)
+
+    def _backward(self, batch: Batch, in_group: int) -> Tensor:
+        """Add the batch's gradients; returns its summed loss, still on the device."""
+        with self.task.precision.autocast():
+            loss = self.task.loss(batch)
+        self.scaler.scale(loss / in_group).backward()
+        return loss.detach().double() * len(batch)
+
+    def _update(self) -> None:
+        p, o = self.progress, self.o
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(p.updates, self.total_updates, o)
+        if o.clip:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.parameters, o.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        p.updates += 1
+
+    def _running_loss(self, loss_sum: Tensor) -> float:
+        p = self.progress
+        loss = float(loss_sum) / max(1, p.items)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"The training loss is {loss} in epoch {p.epoch}, batch {p.batches}: the training "
+                f"diverged; train again with a smaller --lr than {self.o.lr} (or --amp off)."
+            )
+        return loss
+
+    def _evaluate(self) -> dict[str, Any]:
+        p, task = self.progress, self.task
+        started = time.perf_counter()
+        task.head.eval()
+        with torch.inference_mode():
+            scores = task.evaluate()
+        metrics: dict[str, Any] = {
+            "epoch": p.epoch,
+            "train_loss": p.loss_sum / max(1, p.items),
+            **scores,
+            "train_seconds": p.train_seconds,
+            "val_seconds": time.perf_counter() - started,
+            "wait_seconds": p.wait_seconds,
+            "items_per_second": p.items / p.train_seconds,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+        }
+        if scores[task.score_name] > p.best_score:
+            p.best_epoch, p.best_score = p.epoch, scores[task.score_name]
+            self._save_best()
+        return metrics
+
+    def _save_best(self) -> None:
+        about = {"epoch": self.progress.epoch, "score": self.progress.best_score}
+        write_tensors(self.run.best, dict(self.task.head.state_dict()), about)
+        self.task.write_predictions(self.run.predictions)
+
+    def save_last(self) -> None:
+        """Write all that resuming needs."""
+        tensors = {f"head.{k}": v for k, v in self.task.head.state_dict().items()}
+        tensors |= flatten_optimizer(self.optimizer) | random_state(self.device)
+        about = {"progress": asdict(self.progress), "scaler": self.scaler.state_dict()}
+        write_tensors(self.run.last, tensors, about)
+
+    def resume(self) -> None:
+        """Go back to the state of :meth:`save_last`; the same machine goes on to the same bits."""
+        tensors, about = read_tensors(self.run.last)
+        weights = {k[len("head.") :]: v for k, v in tensors.items() if k.startswith("head.")}
+        load_weights(self.task.head, weights, self.run.last)
+        restore_optimizer(self.optimizer, tensors)
+        restore_random_state(tensors, self.device)
+        self.scaler.load_state_dict(about["scaler"])
+        self.progress = Progress(**about["progress"])
+        self.run.keep_epochs(self.progress.epoch - 1)
+
+
+class Waited:
+    """An iterator that counts the seconds spent waiting for its source."""
+
+    def __init__(self, source: Iterator[Batch]) -> None:
+        self.source, self.seconds = source, 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            started = time.perf_counter()
+            item = next(self.source, None)
+            self.seconds += time.perf_counter() - started
+            if item is None:
+                return
+            yield item
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory taken so far: on the GPU if there is one, else resident in the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

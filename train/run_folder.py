@@ -1,0 +1,103 @@
+"""The run folder: what a training run leaves behind, and reading it again."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import InputError
+from .config import Optimisation, RunConfig
+
+
+class RunFolder:
+    """Names and writes the files of one run: see ``docs/run-folder.md``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.vocabulary = path / "vocabulary.json"
+        self.metrics = path / "metrics.jsonl"
+        self.best = path / "best.safetensors"
+        self.last = path / "last.safetensors"
+        self.predictions = path / "preds.json"
+
+    def create(self, config: RunConfig, vocabulary: dict[str, list[str]]) -> None:
+        """Make the folder; raises ``InputError`` if a run is in it already."""
+        if self.config.exists():
+            raise InputError(
+                f"{self.path}: holds a run already; go on with it by --resume {self.path}, or "
+                "choose another --out."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.vocabulary, vocabulary)
+        self.write_config(config)
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write ``config.json``."""
+        write_json(self.config, {**asdict(config), "frostgrid": __version__})
+
+    def read_config(self) -> RunConfig:
+        """Read ``config.json``; raises ``InputError`` when it is missing or not one."""
+        fields = read_json(self.config, "train a head first, or name the folder of a run")
+        try:
+            fields.pop("frostgrid")
+            optimisation = Optimisation(**fields.pop("optimisation"))
+            return RunConfig(optimisation=optimisation, **fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.config}: not the config of a run of this version ({error})."
+            ) from error
+
+    def read_vocabulary(self) -> dict[str, list[str]]:
+        """Read ``vocabulary.json``: ``words`` and, for VQA, ``answers``."""
+        vocabulary: dict[str, list[str]] = read_json(self.vocabulary, "train the run again")
+        return vocabulary
+
+    def append_metrics(self, metrics: dict[str, Any]) -> None:
+        """Add an epoch's line to ``metrics.jsonl``."""
+        with open(self.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+    def keep_epochs(self, n: int) -> None:
+        """Drop lines of epochs after the first ``n``, which a resumed run will write again."""
+        if not self.metrics.exists():
+            return
+        lines = [json.loads(line) for line in self.metrics.read_text("utf-8").splitlines() if line]
+        kept = [json.dumps(line) + "\n" for line in lines if line["epoch"] <= n]
+        write_text(self.metrics, "".join(kept))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file; raises ``InputError`` with the remedy."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {remedy}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); {remedy}.") from error
+
+
+def next_free(folder: Path, name: str) -> Path:
+    """``folder/name``, or the first of ``name-2``, ``name-3`` … that no run has taken."""
+    number, path = 1, folder / name
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path

@@ -1,0 +1,53 @@
+"""What the training loop needs to know of a task, and no more."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..models.head import Head
+from .batches import Batch, ImageMajor
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Where the network runs and in which half precision, if any."""
+
+    device: torch.device
+    amp: torch.dtype | None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.amp is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.amp)
+
+
+class Task(ABC):
+    """A head, its training and validation texts, its loss and its score."""
+
+    score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
+
+    head: Head
+    train: ImageMajor
+    precision: Precision
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """The batch's mean loss, a float32 scalar with gradients."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Metrics of the validation split: ``val_loss`` and the score at least."""
+
+    @abstractmethod
+    def write_predictions(self, path: Path) -> None:
+        """The last evaluation's predictions in the official result format."""
+
+    @abstractmethod
+    def image_gain(self) -> float:
+        """The score with every validation image exchanged for another one."""

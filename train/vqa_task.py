@@ -1,0 +1,147 @@
+"""Visual question answering: the task."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models.head import Head
+from .batches import Batch, ImageMajor
+from .features import SplitFeatures
+from .losses import commonest_cross_entropy, soft_cross_entropy
+from .order import deranged
+from .task import Precision, Task
+from .vqa_data import VqaData
+from .vqa_targets import SoftTargets
+
+EVAL_BATCH = 2048  # questions; no gradients are kept, so more of them fit
+
+
+class VqaTask(Task):
+    """Questions on images; scored by the official VQA accuracy, in percent."""
+
+    score_name = "val_accuracy"
+
+    def __init__(
+        self,
+        head: Head,
+        precision: Precision,
+        answers: list[str],
+        train: tuple[VqaData, SplitFeatures | None],
+        val: tuple[VqaData, SplitFeatures | None],
+        loss: str,
+    ) -> None:
+        self.head, self.precision, self.answers = head, precision, answers
+        self.loss_kind = loss
+        self.val_data = val[0]
+        assert train[0].targets is not None
+        keep = np.diff(train[0].targets.indptr) > 0
+        if loss == "commonest":
+            keep = train[0].targets.commonest >= 0
+        self.train = self._image_major(*train, keep)
+        self.val = self._image_major(*val, None)
+        self.predicted = np.zeros(len(self.val_data.question_id), np.int64)
+
+    def _image_major(
+        self, data: VqaData, features: SplitFeatures | None, keep: NDArray[np.bool_] | None
+    ) -> ImageMajor:
+        targets = data.targets
+
+        def target_of(item: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+            assert targets is not None
+            if self.loss_kind == "commonest":
+                return (targets.commonest[item].astype(np.int64),)
+            return soft_entries(targets, item)
+
+        return ImageMajor(
+            data.image_id,
+            data.tokens,
+            data.length,
+            features,
+            keep,
+            None if targets is None else target_of,
+        )
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Answer scores ``[B, A]``."""
+        features = None if batch.features is None else batch.features.floats()
+        out: Tensor = self.head(features, batch.image_index, batch.tokens, batch.length)
+        return out
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See :class:`Task`."""
+        return self._loss(self.scores(batch), batch)
+
+    def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        if self.loss_kind == "commonest":
+            return commonest_cross_entropy(scores, *batch.target)
+        return soft_cross_entropy(scores, *batch.target)
+
+    def predict(self, image_row: NDArray[np.int64] | None = None) -> float:
+        """Answer every validation question into ``predicted``; returns the mean loss."""
+        device = self.precision.device
+        loss = torch.zeros((), dtype=torch.float64, device=device)
+        parts: list[tuple[NDArray[np.int64], Tensor]] = []
+        order = np.arange(self.val.n_images)
+        for batch in self.val.batches(order, EVAL_BATCH, device, image_row=image_row):
+            with self.precision.autocast():
+                scores = self.scores(batch)
+                if batch.target:
+                    loss += self._loss(scores, batch).double() * len(batch)
+            parts.append((batch.item, scores.argmax(1)))
+        for item, answer in parts:
+            self.predicted[item] = answer.cpu().numpy()
+        return float(loss) / max(1, self.val.n_items)
+
+    def accuracy(self) -> float:
+        """The official accuracy of ``predicted``, in percent, unrounded."""
+        assert self.val_data.targets is not None
+        return 100 * float(answer_scores(self.val_data.targets, self.predicted).mean())
+
+    def evaluate(self) -> dict[str, float]:
+        """See :class:`Task`."""
+        return {"val_loss": self.predict(), "val_accuracy": self.accuracy()}
+
+    def image_gain(self) -> float:
+        """See :class:`Task`; a head that never looks scores the same."""
+        if self.val.features is None:
+            return self.evaluate()["val_accuracy"]
+        with torch.inference_mode():
+            self.head.eval()
+            self.predict(self.val.image_row[deranged(self.val.n_images, 0)])
+        return self.accuracy()
+
+    def write_predictions(self, path: Path) -> None:
+        """See :class:`Task`."""
+        entries = [
+            {"question_id": int(q), "answer": self.answers[a]}
+            for q, a in zip(self.val_data.question_id, self.predicted, strict=True)
+        ]
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(msgspec.json.encode(entries))
+        partial.replace(path)
+
+
+def soft_entries(
+    targets: SoftTargets, item: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The soft targets of a batch as a sparse list: row in the batch, answer, share of people."""
+    counts = np.diff(targets.indptr)[item]
+    row = np.repeat(np.arange(len(item)), counts)
+    before = np.cumsum(counts) - counts
+    entry = np.arange(counts.sum()) + (targets.indptr[item] - before)[row]
+    weight = targets.count[entry] / np.float32(10)
+    return row, targets.answer[entry].astype(np.int64), weight.astype(np.float32)
+
+
+def answer_scores(targets: SoftTargets, predicted: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What each question's predicted answer earns, ``[Q]`` in 0 to 1: 0 if nobody gave it."""
+    question = np.repeat(np.arange(len(predicted)), np.diff(targets.indptr))
+    hit = targets.answer == predicted[question]
+    score = np.zeros(len(predicted), np.float32)
+    score[question[hit]] = targets.score[hit]
+    return score
