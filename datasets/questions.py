@@ -1,0 +1,57 @@
+"""VQA questions and answers: official JSON files to checked tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .dataset import Dataset
+from .formats import Questions, decode
+
+
+@dataclass(frozen=True)
+class QuestionTable:
+    """The questions of a split, in the file's order.
+
+    ``question_id`` and ``image_id`` are int64 [Q]; ``text`` holds the questions as written.
+    """
+
+    question_id: NDArray[np.int64]
+    image_id: NDArray[np.int64]
+    text: list[str]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+def load_questions(dataset: Dataset, split: str) -> QuestionTable:
+    """The split's questions.
+
+    Raises ``InputError`` when the file is missing, not in the format, empty, or names an id twice.
+    """
+    path = dataset.questions_path(split)
+    questions = decode(path, Questions).questions
+    if not questions:
+        raise InputError(f'{path}: holds no question; expected a list "questions" with entries.')
+    try:
+        question_id = np.array([q.question_id for q in questions], np.int64)
+        image_id = np.array([q.image_id for q in questions], np.int64)
+    except OverflowError:
+        raise InputError(f"{path}: an id is too large; expected ids below 2**63.") from None
+    check_distinct(question_id, path, "questions", "question_id")
+    return QuestionTable(question_id, image_id, [q.question for q in questions])
+
+
+def check_distinct(ids: NDArray[np.int64], path: Path, entries: str, name: str) -> None:
+    """Raise ``InputError`` naming the first entry whose id an earlier entry has."""
+    _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    repeated = np.flatnonzero(first[inverse] != np.arange(len(ids)))
+    if len(repeated):
+        place = int(repeated[0])
+        earlier = int(first[inverse[place]])
+        raise InputError(
+            f"{path}: {entries}[{place}] has the {name} {ids[place]} of {entries}[{earlier}]; "
+            "expected distinct ids."
+        )
