@@ -10,7 +10,7 @@ from ..errors import InputError
 from .dataset import Dataset
 from .formats import Captions, Karpathy, decode
 from .official_names import KARPATHY_SPLITS, is_karpathy
-from .questions import check_distinct
+from .questions import check_distinct, id_array
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,8 @@ def read_captions(path: Path, split: str) -> CaptionTable:
     image_ids = [image_id for image_id, texts in by_image.items() for _ in texts]
     if not image_ids:
         raise InputError(f"{path}: holds no caption for the split {split!r}; expected some.")
-    try:
-        ids = np.array(image_ids, np.int64)
-    except OverflowError:
-        raise InputError(f"{path}: an id is too large; expected ids below 2**63.") from None
-    return CaptionTable(ids, [text for texts in by_image.values() for text in texts])
+    texts = [text for texts in by_image.values() for text in texts]
+    return CaptionTable(id_array(image_ids, path), texts)
 
 
 def _read_coco(path: Path, split: str) -> dict[int, list[str]]:
@@ -64,7 +61,7 @@ def _read_coco(path: Path, split: str) -> dict[int, list[str]]:
     by_image: dict[int, list[str]] = {image.id: [] for image in captions.images}
     with_id = [c.id for c in captions.annotations if c.id is not None]
     if len(set(with_id)) < len(with_id):
-        check_distinct(np.array(with_id), path, "annotations", "id")
+        check_distinct(id_array(with_id, path), path, "annotations", "id")
     for i, caption in enumerate(captions.annotations):
         if captions.images and caption.image_id not in by_image:
             raise InputError(

@@ -35,13 +35,18 @@ def load_questions(dataset: Dataset, split: str) -> QuestionTable:
     questions = decode(path, Questions).questions
     if not questions:
         raise InputError(f'{path}: holds no question; expected a list "questions" with entries.')
-    try:
-        question_id = np.array([q.question_id for q in questions], np.int64)
-        image_id = np.array([q.image_id for q in questions], np.int64)
-    except OverflowError:
-        raise InputError(f"{path}: an id is too large; expected ids below 2**63.") from None
+    question_id = id_array([q.question_id for q in questions], path)
+    image_id = id_array([q.image_id for q in questions], path)
     check_distinct(question_id, path, "questions", "question_id")
     return QuestionTable(question_id, image_id, [q.question for q in questions])
+
+
+def id_array(ids: list[int], path: Path) -> NDArray[np.int64]:
+    """The ids as int64; ``InputError`` if one does not fit."""
+    try:
+        return np.array(ids, np.int64)
+    except OverflowError:
+        raise InputError(f"{path}: an id is too large; expected ids below 2**63.") from None
 
 
 def check_distinct(ids: NDArray[np.int64], path: Path, entries: str, name: str) -> None:

@@ -68,8 +68,8 @@ def tokenize_all(texts: Iterable[str]) -> list[list[str]]:
 class Vocabulary:
     """Words and their numbers: a word's id is its place in ``words``.
 
-    The specials come first: ``<pad>`` is 0, ``<unk>`` 1, and in captions ``<start>`` 2, ``<end>`` 3.
-    No text can spell them, as the tokenizer splits "<" off.
+    The specials come first: ``<pad>`` is 0 and ``<unk>`` 1; for captions ``<start>`` is 2 and
+    ``<end>`` 3. No text can spell them, as the tokenizer splits "<" off.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
