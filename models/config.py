@@ -35,5 +35,7 @@ class CaptionHeadConfig:
     embedding: int = 512
     hidden: int = 512
     attention: int = 512  # K
-    dropout: float = 0.5
+    dropout: float = 0.5  # before the words' scores
+    word_dropout: float = 0.0  # of the word vectors
+    sampling: float = 0.0  # probability of feeding back a drawn word while training
     standardize: bool = True

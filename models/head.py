@@ -1,8 +1,9 @@
 """What every head has in common: its task and the features that it reads."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from .cells import Standardize
@@ -37,3 +38,105 @@ class VqaHead(Head, ABC):
         ``image_index``: int64 ``[B]``, each question's image among the U;
         ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
         """
+
+
+class Encoded(NamedTuple):
+    """Images as a decoder sees them; all that does not depend on the step is computed here, once.
+
+    ``cells``: ``[U, S, D']`` that are attended to, or None; ``projected``: ``[U, S, K]``, their
+    part of the attention's scores, or None; ``mean``: ``[U, D]``.
+    """
+
+    cells: Tensor | None
+    projected: Tensor | None
+    mean: Tensor
+
+
+State = tuple[Tensor, ...]  # of B captions, each [B, H]
+
+
+class Taught(NamedTuple):
+    """A teacher-forced pass over P words, all captions' together, without any pad.
+
+    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word; ``looked``:
+    ``[B, S]``, the attention of all of a caption's steps added up, or None.
+    """
+
+    scores: Tensor
+    target: Tensor
+    looked: Tensor | None
+
+
+class CaptionHead(Head, ABC):
+    """Images to captions, one word a step.
+
+    ``sampling`` is the probability with which training feeds back a word drawn from the decoder's
+    own distribution instead of the caption's (Bengio et al., 2015).
+    """
+
+    task = "caption"
+    sampling: float = 0.0
+
+    @abstractmethod
+    def encode(self, features: Tensor) -> Encoded:
+        """Prepare ``[U, S, D]`` (grid) or ``[U, D]`` (pooled) for any number of captions."""
+
+    @abstractmethod
+    def initial(self, encoded: Encoded, image_index: Tensor) -> State:
+        """The state before the first word, for captions of the images ``[B]``."""
+
+    @abstractmethod
+    def read(self, words: Tensor) -> Tensor:
+        """What words, int64 of any shape, give to a step: ``[..., G]``."""
+
+    @abstractmethod
+    def step(
+        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """One step: ``word`` ``[B, G]`` from :meth:`read`.
+
+        Returns the output ``[B, H]``, the next state and the attention ``[B, S]`` or None.
+        """
+
+    @abstractmethod
+    def scores(self, output: Tensor) -> Tensor:
+        """Scores of the next word ``[..., V]`` from a step's output ``[..., H]``."""
+
+    def forward(
+        self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
+    ) -> Taught:
+        """Teacher forcing: ``tokens`` int64 ``[B, T]`` from ``<start>`` to ``<end>``.
+
+        ``length`` counts both. A caption takes part in as many steps as it has words, so that no
+        pad is read and none is scored.
+        """
+        encoded = self.encode(features)
+        steps = length - 1
+        given = self.read(tokens[:, :-1])  # [B, T-1, G]
+        state = self.initial(encoded, image_index)
+        rows = torch.arange(len(length), device=length.device)
+        outputs, looks, all_rows, targets = [], [], [], []
+        # One copy of the lengths to the host, instead of a synchronisation a step.
+        for t in range(int(steps.max())):
+            alive = steps[rows] > t
+            rows, state = rows[alive], tuple(part[alive] for part in state)
+            word = given[rows, t]
+            if t and self.training and self.sampling:
+                word = self._mix(word, outputs[-1][alive])
+            output, state, look = self.step(encoded, image_index[rows], word, state)
+            outputs.append(output)
+            looks.append(look)
+            all_rows.append(rows)
+            targets.append(tokens[rows, t + 1])
+        looked = None
+        if looks[0] is not None:
+            looked = looks[0].new_zeros(len(length), looks[0].shape[1])
+            looked = looked.index_add(0, torch.cat(all_rows), torch.cat(looks))
+        return Taught(self.scores(torch.cat(outputs)), torch.cat(targets), looked)
+
+    def _mix(self, word: Tensor, output: Tensor) -> Tensor:
+        """Exchange some of the words ``[B, G]`` for ones drawn from the last step's scores."""
+        chosen = torch.rand(len(word), device=word.device) < self.sampling
+        with torch.no_grad():
+            drawn = torch.multinomial(self.scores(output).float().softmax(1), 1).squeeze(1)
+        return torch.where(chosen[:, None], self.read(drawn).to(word.dtype), word)

@@ -1,0 +1,135 @@
+"""Beam search over many images at once; greedy decoding is a beam of one."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .head import CaptionHead, Encoded, State
+
+PAD, UNKNOWN, START, END = 0, 1, 2, 3  # the first words of every caption vocabulary
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """How captions are searched for."""
+
+    beam: int = 1  # hypotheses kept for an image
+    max_length: int = 20  # words, without <start> and <end>
+    length_power: float = 0.0  # log-probabilities are divided by words ** this; 0 favours short
+    no_repeated_trigrams: bool = False  # no three words in a row may come twice
+
+
+@dataclass
+class Beams:
+    """The hypotheses of N images, k of each; what has ended stays, and competes with the rest.
+
+    ``words``: int64 ``[N, k, t]``, ``<start>`` first; ``log_p``: float32 ``[N, k]``, summed;
+    ``n_words``: float32 ``[N, k]``, ``<end>`` counted; ``ended``: bool ``[N, k]``.
+    """
+
+    words: Tensor
+    log_p: Tensor
+    n_words: Tensor
+    ended: Tensor
+
+    def normalized(self, power: float) -> Tensor:
+        """What hypotheses are compared by, ``[N, k]``."""
+        return self.log_p / self.n_words.clamp_min(1) ** power
+
+
+def start_beams(n: int, device: torch.device) -> Beams:
+    """One empty hypothesis an image."""
+    return Beams(
+        words=torch.full((n, 1, 1), START, device=device),
+        log_p=torch.zeros(n, 1, device=device),
+        n_words=torch.zeros(n, 1, device=device),
+        ended=torch.zeros(n, 1, dtype=torch.bool, device=device),
+    )
+
+
+@torch.inference_mode()
+def search(head: CaptionHead, features: Tensor, options: BeamOptions) -> list[list[int]]:
+    """The best caption of each image: word ids without ``<start>`` and ``<end>``.
+
+    ``features``: ``[N, S, D]`` or ``[N, D]``, what the head reads. ``<pad>``, ``<unk>`` and
+    ``<start>`` are never said. A hypothesis that reaches ``max_length`` without ``<end>`` stands as
+    it is, so there is always an answer.
+    """
+    encoded = head.encode(features)
+    n, device = len(features), encoded.mean.device
+    state = head.initial(encoded, torch.arange(n, device=device))
+    beams = start_beams(n, device)
+    for _ in range(options.max_length):
+        beams, state = advance(head, encoded, beams, state, options)
+        if bool(beams.ended.all()):
+            break
+    best = beams.normalized(options.length_power).argmax(1)
+    words = beams.words[torch.arange(n, device=device), best, 1:].tolist()
+    return [[word for word in caption if word not in (PAD, END)] for caption in words]
+
+
+def advance(
+    head: CaptionHead, encoded: Encoded, beams: Beams, state: State, options: BeamOptions
+) -> tuple[Beams, State]:
+    """One word more for every hypothesis that has not ended; the k best of each image stay."""
+    n, width, _ = beams.words.shape
+    alive = (~beams.ended).flatten().nonzero().squeeze(1)  # rows of [N * width]
+    word = head.read(beams.words[:, :, -1].flatten()[alive])
+    output, moved, _ = head.step(encoded, alive // width, word, tuple(s[alive] for s in state))
+    log_p = head.scores(output).float()
+    log_p[:, [PAD, UNKNOWN, START]] = -torch.inf
+    log_p = log_p.log_softmax(1)
+    if options.no_repeated_trigrams:
+        forbid_trigrams(log_p, beams.words.flatten(0, 1)[alive])
+    best, word = log_p.topk(min(options.beam, log_p.shape[1]), 1)  # [alive, k]
+    return select(beams, state, alive, best, word, moved, options)
+
+
+def select(
+    beams: Beams,
+    state: State,
+    alive: Tensor,
+    log_p: Tensor,
+    word: Tensor,
+    moved: State,
+    options: BeamOptions,
+) -> tuple[Beams, State]:
+    """Of all continuations ``[alive, k]`` and all that has ended, keep the k best of each image."""
+    n, width, _ = beams.words.shape
+    k = log_p.shape[1]
+    flat_log_p, flat_n = beams.log_p.flatten(), beams.n_words.flatten()
+    # What has ended is its own only continuation, in the first of its k places.
+    total = torch.full((n * width, k), -torch.inf, device=log_p.device)
+    total[:, 0] = flat_log_p
+    total[alive] = flat_log_p[alive, None] + log_p
+    n_words = flat_n + (~beams.ended).flatten()
+    words = torch.full((n * width, k), PAD, device=log_p.device)
+    words[alive] = word
+    compared = total / n_words.clamp_min(1)[:, None] ** options.length_power
+    chosen = compared.view(n, -1).topk(min(options.beam, width * k), 1).indices  # [N, k]
+    images = torch.arange(n, device=log_p.device)[:, None]
+    parent = (images * width + chosen // k).flatten()
+    said = words.view(n, -1).gather(1, chosen)
+    log_p = total.view(n, -1).gather(1, chosen)
+    ended = beams.ended.flatten()[parent].view_as(said) | (said == END) | log_p.isneginf()
+    history = beams.words.flatten(0, 1)[parent].view(*said.shape, -1)
+    for whole, part in zip(state, moved, strict=True):
+        whole[alive] = part.to(whole.dtype)
+    kept = Beams(
+        words=torch.cat([history, said[:, :, None]], 2),
+        log_p=log_p,
+        n_words=n_words[parent].view_as(said),
+        ended=ended,
+    )
+    return kept, tuple(part[parent] for part in state)
+
+
+def forbid_trigrams(log_p: Tensor, words: Tensor) -> None:
+    """Make impossible, in ``log_p`` ``[R, V]``, what would repeat a trigram of ``words`` ``[R, t]``."""
+    if words.shape[1] < 4:  # <start> and three words
+        return
+    said = words[:, 1:]
+    same = (said[:, :-2] == said[:, -2:-1]) & (said[:, 1:-1] == said[:, -1:])  # [R, t-3]
+    row, place = same.nonzero(as_tuple=True)
+    log_p[row, said[row, place + 2]] = -torch.inf
