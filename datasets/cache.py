@@ -3,12 +3,19 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import msgspec
+import numpy as np
 import platformdirs
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
 
 
 def cache_folder() -> Path:
@@ -36,7 +43,40 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def hash_file(path: Path) -> str:
-    """The file's sha256 in hex, read as a stream."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def hash_files(paths: Iterable[Path]) -> list[str]:
+    """The sha256 of each file in hex, read as a stream."""
+    digests: list[str] = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests
+
+
+def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays:
+    """The arrays that ``build`` returns, from the cache folder if they were built before.
+
+    They lie in ``<kind>-<hash of key>.npz``, so ``key``, which must be JSON, has to name all that
+    the result depends on: the hashes of the source files, the options, a format version. A file
+    that cannot be read is built anew; a folder that cannot be written costs time, no more.
+    """
+    digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
+    path = cache_folder() / f"{kind}-{digest}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        pass  # absent or damaged
+    arrays = build()
+    with suppress(OSError), replace_file(path) as file:
+        np.savez(file, **arrays)
+    return arrays
+
+
+def string_array(strings: Sequence[str]) -> NDArray[np.uint8]:
+    """Strings as an array that needs no pickle: the bytes of a JSON list."""
+    return np.frombuffer(msgspec.json.encode(list(strings)), np.uint8)
+
+
+def strings_of(array: NDArray[np.uint8]) -> list[str]:
+    """The strings that ``string_array`` packed."""
+    return msgspec.json.decode(array.tobytes(), type=list[str])

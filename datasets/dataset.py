@@ -48,6 +48,10 @@ class Dataset(ABC):
         """Whether the split has a questions file (it may lack annotations, as test sets do)."""
 
     @abstractmethod
+    def has_annotations(self, split: str) -> bool:
+        """Whether the split has an annotations file."""
+
+    @abstractmethod
     def has_captions(self, split: str) -> bool:
         """Whether the split has captions."""
 

@@ -74,6 +74,10 @@ class EasyVqa(Dataset):
         """Whether the set has the split: all have questions."""
         return split in ("train", "val", "test")
 
+    def has_annotations(self, split: str) -> bool:
+        """Whether the set has the split: all have answers."""
+        return split in ("train", "val", "test")
+
     def has_captions(self, split: str) -> bool:
         """Whether the set has the split: all have captions."""
         return split in ("train", "val", "test")

@@ -17,7 +17,6 @@ class FolderDataset(Dataset):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root.resolve().name, root)
-        self._json: dict[tuple[str, str], Path | None] = {}
 
     def splits(self) -> tuple[str, ...]:
         """Those of train, val and test that have a JSON file or an image folder of their own."""
@@ -62,6 +61,10 @@ class FolderDataset(Dataset):
     def has_vqa(self, split: str) -> bool:
         """Whether the split has a questions file."""
         return self._find(("questions",), split) is not None
+
+    def has_annotations(self, split: str) -> bool:
+        """Whether the split has an annotations file."""
+        return self._find(("annotations",), split) is not None
 
     def has_captions(self, split: str) -> bool:
         """Whether the split has a captions file, or the set a Karpathy file."""
