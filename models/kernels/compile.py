@@ -1,0 +1,76 @@
+"""How kernels are compiled, and how they read and write half-precision numbers."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba import types
+from numba.extending import overload
+
+Array = npt.NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# LLVM may reorder and fuse sums, to vectorise them; NaN and infinity keep their meaning.
+_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function on its first call, to be found in Numba's cache by the next process."""
+    compiled: Function = numba.njit(
+        nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH, boundscheck=False
+    )(function)
+    return compiled
+
+
+def decode(value: Any) -> Any:
+    """A stored number as a float: Numba has no half types on the CPU, so their bits are passed.
+
+    uint16: the bits of a bfloat16; int16: those of a float16; both to float32. Floats stay.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+def encode(value: Any, like: Any) -> Any:
+    """A float as a number of the stored type of ``like``: a float, or bfloat16 bits (uint16).
+
+    bfloat16 is rounded to the nearest, ties to even, as PyTorch does.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+@overload(decode, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _decode(value: Any) -> Callable[[Any], Any]:
+    if value == types.uint16:
+        return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
+    if value == types.int16:
+        return _decode_float16
+    return lambda value: value
+
+
+def _decode_float16(value: Any) -> Any:
+    magnitude = np.uint32(np.uint32(value) & np.uint32(0x7FFF)) << np.uint32(13)
+    # Multiplying by 2^112 moves the exponent's bias, and makes float16 subnormals normal.
+    scaled = np.uint32(magnitude).view(np.float32) * np.float32(2.0**112)
+    bits = np.float32(scaled).view(np.uint32)
+    if magnitude >= np.uint32(0x0F800000):  # infinity or NaN
+        bits = np.uint32(bits | np.uint32(0x7F800000))
+    sign = np.uint32(np.uint32(value) & np.uint32(0x8000)) << np.uint32(16)
+    return np.uint32(bits | np.uint32(sign)).view(np.float32)
+
+
+@overload(encode, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _encode(value: Any, like: Any) -> Callable[[Any, Any], Any]:
+    if like == types.uint16:
+        return _encode_bfloat16
+    return lambda value, like: value
+
+
+def _encode_bfloat16(value: Any, like: Any) -> Any:
+    bits = np.float32(value).view(np.uint32)
+    upper = np.uint32(bits >> np.uint32(16))
+    rounded = np.uint32(bits + np.uint32(0x7FFF) + np.uint32(upper & np.uint32(1)))
+    if value != value:  # NaN: rounding could carry into the exponent
+        return np.uint16(upper | np.uint32(0x40))
+    return np.uint16(rounded >> np.uint32(16))
