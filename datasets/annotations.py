@@ -1,7 +1,10 @@
 """The answers that people gave: an official annotations file to one checked table."""
 
+from array import array
+from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -62,13 +65,13 @@ def load_answers(dataset: Dataset, split: str) -> AnswerTable:
 
 def read_answers(path: Path) -> AnswerTable:
     """As ``load_answers``, from a file."""
-    texts: dict[str, int] = {}
-    people: dict[Hashable, int] = {}
+    # Each new text and each new person takes the next number.
+    texts: defaultdict[str, int] = defaultdict(count().__next__)
+    people: defaultdict[Hashable, int] = defaultdict(count().__next__)
     question_ids: list[int] = []
     image_ids: list[int] = []
     n_answers: list[int] = []
-    text_index: list[int] = []
-    person: list[int] = []
+    text_index, person = array("i"), array("i")
     decoder = msgspec.json.Decoder(Annotation)
     for i, raw in enumerate(decode(path, RawAnnotations).annotations):
         try:
@@ -78,10 +81,8 @@ def read_answers(path: Path) -> AnswerTable:
         question_ids.append(entry.question_id)
         image_ids.append(entry.image_id)
         n_answers.append(len(entry.answers))
-        for answer in entry.answers:
-            text_index.append(texts.setdefault(answer.answer, len(texts)))
-            who = (answer.answer_id, answer.answer_confidence)
-            person.append(people.setdefault(who, len(people)))
+        text_index.extend([texts[given.answer] for given in entry.answers])
+        person.extend([people[given.answer_id, given.answer_confidence] for given in entry.answers])
     if not question_ids:
         raise InputError(
             f'{path}: holds no annotation; expected a list "annotations" with entries.'

@@ -57,7 +57,7 @@ def load_train_val(
         table = load_captions(dataset, "train")
         tokens = tokenize_all(table.text)
         vocabulary = Vocabulary.build(tokens, CAPTION_SPECIALS, options.min_word_count)
-        arrays = _pack(table, vocabulary, options.max_length)
+        arrays = _pack(table, tokens, vocabulary, options.max_length)
         return arrays | {"words": string_array(vocabulary.words)}
 
     arrays = cached_arrays("captions-train", key, build)
@@ -76,17 +76,18 @@ def load_split(
     files = hash_files([dataset.captions_path(split)])
     # A Karpathy file holds all splits, so the file alone does not say which.
     key = [FORMAT_VERSION, split, max_length, list(words), *files]
-    return _unpack(
-        cached_arrays(
-            "captions-split",
-            key,
-            lambda: _pack(load_captions(dataset, split), Vocabulary(words), max_length),
-        )
-    )
+
+    def build() -> Arrays:
+        table = load_captions(dataset, split)
+        return _pack(table, tokenize_all(table.text), Vocabulary(words), max_length)
+
+    return _unpack(cached_arrays("captions-split", key, build))
 
 
-def _pack(table: CaptionTable, vocabulary: Vocabulary, max_length: int) -> Arrays:
-    tokens, length = vocabulary.encode_captions(table.text, max_length)
+def _pack(
+    table: CaptionTable, texts_tokens: list[list[str]], vocabulary: Vocabulary, max_length: int
+) -> Arrays:
+    tokens, length = vocabulary.encode_captions(texts_tokens, max_length)
     by_image = table.by_image()
     return {
         "image_id": table.image_id,

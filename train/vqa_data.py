@@ -92,7 +92,8 @@ def load_split(
     def build() -> Arrays:
         questions, given = _read(dataset, split)
         compared = None if given is None else compare_answers(given)
-        return _pack(questions, compared, Vocabulary(words), answers, max_question_length)
+        tokens = Vocabulary(words).encode(questions.text, max_question_length)
+        return _pack(questions, tokens, compared, answers)
 
     return _unpack(cached_arrays("vqa-split", key, build))
 
@@ -127,25 +128,24 @@ def _build_train(dataset: Dataset, options: VqaOptions) -> Arrays:
     assert given is not None
     compared = compare_answers(given)
     answers = choose_answers(compared, options.n_answers, options.min_answer_count)
-    tokens = tokenize_all(questions.text)
-    vocabulary = Vocabulary.build(tokens, min_count=options.min_word_count)
-    arrays = _pack(questions, compared, vocabulary, answers, options.max_question_length)
+    texts_tokens = tokenize_all(questions.text)
+    vocabulary = Vocabulary.build(texts_tokens, min_count=options.min_word_count)
+    tokens = vocabulary.encode_tokens(texts_tokens, options.max_question_length)
+    arrays = _pack(questions, tokens, compared, answers)
     return arrays | {"words": string_array(vocabulary.words), "answers": string_array(answers)}
 
 
 def _pack(
     questions: QuestionTable,
+    tokens: tuple[NDArray[np.int32], NDArray[np.int32]],
     compared: ComparedAnswers | None,
-    vocabulary: Vocabulary,
     answers: Sequence[str],
-    max_question_length: int,
 ) -> Arrays:
-    tokens, length = vocabulary.encode(questions.text, max_question_length)
     arrays: Arrays = {
         "question_id": questions.question_id,
         "image_id": questions.image_id,
-        "tokens": tokens,
-        "length": length,
+        "tokens": tokens[0],
+        "length": tokens[1],
     }
     if compared is not None:
         targets = soft_targets(compared, answers)
