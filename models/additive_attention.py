@@ -115,7 +115,7 @@ def _plain_scores(projected: Tensor, query: Tensor, weight: Tensor, image_index:
     rows = max(1, _PLAIN_CHUNK // max(1, projected[:1].numel()))
     if len(query) <= rows:
         return _plain_chunk(projected, query, weight, image_index)
-    chunks = zip(query.split(rows), image_index.split(rows), strict=True)
+    chunks = zip(torch.split(query, rows), torch.split(image_index, rows), strict=True)
     return torch.cat(
         [
             checkpoint(_plain_chunk, projected, some, weight, index, use_reentrant=False)

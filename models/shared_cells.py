@@ -43,7 +43,7 @@ class _Ticket(torch.autograd.Function):
         return cells.new_zeros(())
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: FunctionCtx, grad_ticket: Tensor) -> tuple[Tensor | None, None]:
         total = ctx.gradient.take()  # type: ignore[attr-defined]
         return (None if total is None else total.to(ctx.dtype)), None  # type: ignore[attr-defined]
@@ -59,4 +59,4 @@ class SharedCells:
     def __init__(self, cells: Tensor) -> None:
         self.cells = cells
         self.gradient = GradientSum()
-        self.ticket: Tensor = _Ticket.apply(cells, self.gradient)  # type: ignore[no-untyped-call]
+        self.ticket: Tensor = _Ticket.apply(cells, self.gradient)  # type: ignore[no-untyped-call, unused-ignore]

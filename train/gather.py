@@ -1,6 +1,7 @@
 """Rows of a memory map into a buffer, by several threads, and the hint that some will be needed."""
 
 import mmap
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ _PIECES_A_THREAD = 4
 def gather_rows(source: NDArray[Any], rows: NDArray[np.int64], out: Tensor | NDArray[Any]) -> None:
     """Copy rows of ``source`` (N, …), a memory map or array, to ``out`` (U, …), of the same dtype.
 
-    ``out`` is contiguous memory to be used again and again, pinned for CUDA. Runs without the GIL on
-    as many threads as PyTorch uses. Warm rows move as fast as a plain copy of as many bytes; rows
-    that are not in the page cache are read as they are touched (see ``read_ahead``).
+    ``out`` is contiguous memory to be used again and again, pinned for CUDA. Runs without the GIL
+    on as many threads as PyTorch uses. Warm rows move as fast as a plain copy of as many bytes;
+    rows that are not in the page cache are read as they are touched (see ``read_ahead``).
 
     Raises ``InputError`` for a row that is not there, ``ValueError`` for an ``out`` that does not
     fit.
@@ -45,7 +46,7 @@ def gather_rows(source: NDArray[Any], rows: NDArray[np.int64], out: Tensor | NDA
     bounds = [len(rows) * i // n_pieces for i in range(n_pieces + 1)]
     run_pieces(
         lambda first, last: _copy_rows(bytes_in, rows, first, last, bytes_out),
-        list(zip(bounds, bounds[1:], strict=False)),
+        list(pairwise(bounds)),
         n_threads,
     )
 

@@ -1,7 +1,7 @@
 """How kernels are compiled, and how they read and write half-precision numbers."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -18,10 +18,10 @@ _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 def kernel(function: Function) -> Function:
     """Compile a function on its first call, to be found in Numba's cache by the next process."""
-    compiled: Function = numba.njit(
+    compiled: Any = numba.njit(
         nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH, boundscheck=False
     )(function)
-    return compiled
+    return cast(Function, compiled)
 
 
 def decode(value: Any) -> Any:

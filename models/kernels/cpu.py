@@ -1,6 +1,5 @@
 """The Numba kernels as differentiable functions of CPU tensors."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ def additive_scores(
     """See ``models.additive_attention.additive_scores``; float32 for half-precision cells."""
     cells, ticket, gradient = _cells(projected)
     kind = _float(cells.dtype)
-    result: Tensor = _Scores.apply(  # type: ignore[no-untyped-call]
+    result: Tensor = _Scores.apply(  # type: ignore[no-untyped-call, unused-ignore]
         cells, ticket, query.to(kind), weight.to(kind), image_index.to(torch.int64), gradient
     )
     return result
@@ -35,7 +34,7 @@ def attend(values: Tensor | SharedCells, alpha: Tensor, image_index: Tensor) -> 
     cells, ticket, gradient = _cells(values)
     # The kernels take four cells at a time.
     alpha = pad(alpha.to(_float(cells.dtype)), (0, -alpha.shape[1] % 4))
-    result: Tensor = _Sums.apply(  # type: ignore[no-untyped-call]
+    result: Tensor = _Sums.apply(  # type: ignore[no-untyped-call, unused-ignore]
         cells, ticket, alpha, image_index.to(torch.int64), gradient
     )
     return result
@@ -100,31 +99,36 @@ class _Scores(torch.autograd.Function):
         ctx.save_for_backward(projected, query, weight)
         ctx.by_image, ctx.gradient = by_image, gradient
         out = query.new_empty(len(query), projected.shape[1])
-        arrays = (_array(projected), _array(query), _array(weight), *by_image)
-        exact, result = query.dtype == torch.float64, _array(out)
-        _run(
-            lambda first, last: scores.score_images(*arrays, first, last, exact, result),
-            by_image,
-            out.numel() * query.shape[1],
-        )
+        cells, queries, weights, result = map(_array, (projected, query, weight, out))
+        exact = query.dtype == torch.float64
+
+        def score(first: int, last: int) -> None:
+            scores.score_images(cells, queries, weights, *by_image, first, last, exact, result)
+
+        _run(score, by_image, out.numel() * query.shape[1])
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
         projected, query, weight = ctx.saved_tensors
         wants_cells, wants_ticket, wants_query, wants_weight = ctx.needs_input_grad[:4]
         total, cells_out, accumulate = _gradient_place(ctx, projected, wants_cells, wants_ticket)
         grad_query = torch.empty_like(query)
         shares = query.new_empty(len(projected), query.shape[1])
-        arrays = (_array(projected), _array(query), _array(weight), *ctx.by_image)
-        outputs = (cells_out, accumulate, _array(grad_query), _array(shares))
-        exact, grad = query.dtype == torch.float64, _array(grad_scores.contiguous())
-        _run(
-            lambda first, last: scores.score_gradients(*arrays, first, last, exact, grad, *outputs),
-            ctx.by_image,
-            grad_scores.numel() * query.shape[1],
+        cells, queries, weights, grad, query_out, weight_out = map(
+            _array, (projected, query, weight, grad_scores.contiguous(), grad_query, shares)
         )
+        order, start = ctx.by_image
+        exact = query.dtype == torch.float64
+
+        def differentiate(first: int, last: int) -> None:
+            scores.score_gradients(
+                *(cells, queries, weights, order, start, first, last, exact, grad),
+                *(cells_out, accumulate, query_out, weight_out),
+            )
+
+        _run(differentiate, ctx.by_image, grad_scores.numel() * query.shape[1])
         return (
             total if wants_cells else None,
             grad_scores.new_zeros(()) if wants_ticket else None,
@@ -150,30 +154,32 @@ class _Sums(torch.autograd.Function):
         ctx.save_for_backward(values, alpha)
         ctx.by_image, ctx.gradient = by_image, gradient
         out = alpha.new_empty(len(alpha), values.shape[2])
-        cells, weights, result = _array(values), _array(alpha), _array(out)
-        _run(
-            partial(_sum, cells, weights, by_image, result),
-            by_image,
-            alpha.numel() * values.shape[2],
-        )
+        cells, weights, result = map(_array, (values, alpha, out))
+
+        def add_up(first: int, last: int) -> None:
+            sums.sum_images(cells, weights, *by_image, first, last, result)
+
+        _run(add_up, by_image, alpha.numel() * values.shape[2])
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         values, alpha = ctx.saved_tensors
         wants_cells, wants_ticket, wants_alpha = ctx.needs_input_grad[:3]
         total, cells_out, accumulate = _gradient_place(ctx, values, wants_cells, wants_ticket)
         grad_alpha = torch.empty_like(alpha)
-        cells, weights, grad = _array(values), _array(alpha), _array(grad_out.contiguous())
-        alpha_out = _array(grad_alpha)
+        cells, weights, grad, alpha_out = map(
+            _array, (values, alpha, grad_out.contiguous(), grad_alpha)
+        )
+        order, start = ctx.by_image
 
         def differentiate(first: int, last: int) -> None:
             if wants_alpha:
-                sums.alpha_gradients(cells, *ctx.by_image, first, last, grad, alpha_out)
+                sums.alpha_gradients(cells, order, start, first, last, grad, alpha_out)
             if total is not None:
                 sums.value_gradients(
-                    weights, *ctx.by_image, first, last, grad, cells_out, accumulate
+                    weights, order, start, first, last, grad, cells_out, accumulate
                 )
 
         _run(differentiate, ctx.by_image, alpha.numel() * values.shape[2])
@@ -184,9 +190,3 @@ class _Sums(torch.autograd.Function):
             None,
             None,
         )
-
-
-def _sum(
-    cells: Array, weights: Array, by_image: ByImage, result: Array, first: int, last: int
-) -> None:
-    sums.sum_images(cells, weights, *by_image, first, last, result)
