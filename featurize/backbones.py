@@ -76,7 +76,7 @@ def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
 
 
 def download_imagenet(name: str) -> tuple[dict[str, Tensor], str]:
-    """torchvision's first ImageNet weights (which the published baselines used), checksum tested."""
+    """torchvision's first ImageNet weights, which the published baselines used; checksum tested."""
     member = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     try:
         return member.get_state_dict(progress=True, check_hash=True), str(member)

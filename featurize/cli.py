@@ -1,160 +1,126 @@
 """The ``featurize`` command."""
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import filelock
-import numpy as np
-from tqdm import tqdm
+from click.core import ParameterSource
 
-from ..console import Command, stop_on_signal
-from ..datasets.catalog import ImageList, list_folder_images, open_dataset
-from ..errors import InputError
-from .images import CROPS, Preprocessing
-from .layout import DONE, FAILED, GRID_DTYPES, TO_DO
+from ..console import Command
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
-@dataclass(frozen=True)
-class Options:
-    """The command line of ``featurize``, as typed; each field is the option of its name."""
+class ShardType(click.ParamType):
+    """``i/n`` with 1 ≤ i ≤ n."""
 
-    image_dir: Path | None
-    backbone: str
-    data: str
-    split: str | None
-    out: Path | None
-    weights: str
-    seed: int
-    image_size: int
-    layer: str
-    crop: str
-    draft: bool
-    dtype: str
-    batch_size: int
-    workers: int
-    device: str
-    amp: str
-    on_error: str
-    limit: int | None
-    verify: bool
-    overwrite: bool
+    name = "i/n"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """The two numbers."""
+        if isinstance(value, tuple):
+            return value
+        words = str(value).split("/")
+        if len(words) == 2 and all(word.isdecimal() for word in words):
+            index, of = int(words[0]), int(words[1])
+            if 1 <= index <= of:
+                return index, of
+        self.fail(f"{value!r} is no shard; expected i/n with 1 ≤ i ≤ n, as in 2/4.", param, ctx)
 
 
 @click.command(cls=Command)
 @click.argument("image_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--backbone", default="resnet18", show_default=True)
-@click.option("--data", default="easy-vqa", envvar="FROSTGRID_DATA", show_default=True)
-@click.option("--split", default=None)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--weights", default="imagenet", envvar="FROSTGRID_WEIGHTS", show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--image-size", type=click.IntRange(min=32), default=448, show_default=True)
-@click.option("--layer", type=click.Choice(["layer4", "layer3"]), default="layer4")
-@click.option("--crop", type=click.Choice(CROPS), default="squash", show_default=True)
-@click.option("--draft", is_flag=True)
-@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16")
-@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count())
 @click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    envvar="FROSTGRID_DEVICE",
+    "--backbone", type=click.Choice(BACKBONES), default="resnet18", show_default=True,
+    help="The frozen network.",
+)  # fmt: skip
+@click.option(
+    "--data", default="easy-vqa", envvar="FROSTGRID_DATA", show_default=True, show_envvar=True,
+    metavar="NAME|DIR", help="A data set's name, or a folder with its official files.",
+)  # fmt: skip
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: each]"
 )
-@click.option("--amp", type=click.Choice(["auto", "off"]), default="auto", show_default=True)
-@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1))
-@click.option("--verify", is_flag=True)
-@click.option("--overwrite", is_flag=True)
-def featurize(**arguments: Any) -> None:
-    """Look at every image once with a frozen ResNet; write the feature file."""
-    options = Options(**arguments)
-    from .backbones import load_backbone
-    from .extract import Extraction, extract
-    from .job import check_same, describe
-    from .network import build_network, choose_device, choose_precision
-    from .store import open_features
-    from .writer import RowWriter, check_space, create_file, needed_bytes
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.h5",
+    help="The feature file.  [default: features/<data>-<split>-<backbone>.h5]",
+)  # fmt: skip
+@click.option(
+    "--weights", default="imagenet", envvar="FROSTGRID_WEIGHTS", show_default=True,
+    show_envvar=True, metavar="imagenet|random|FILE", help="The network's weights.",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True,
+    help="Seed of --weights random.",
+)  # fmt: skip
+@click.option(
+    "--image-size", type=click.IntRange(32, 4096), default=448, show_default=True, metavar="PIXELS",
+    help="Side of the square that the network sees.",
+)  # fmt: skip
+@click.option(
+    "--layer", type=click.Choice(["layer4", "layer3"]), default="layer4", show_default=True,
+    help="The last stage kept: layer4 gives 14x14 cells at 448 pixels, layer3 at 224.",
+)  # fmt: skip
+@click.option(
+    "--crop", type=click.Choice(["squash", "center", "pad"]), default="squash", show_default=True,
+    help="How an image becomes a square: all of it squashed, its central square, or padded.",
+)  # fmt: skip
+@click.option(
+    "--draft", is_flag=True,
+    help="Decode JPEGs of over twice the size at a reduced scale: faster, slightly other pixels.",
+)  # fmt: skip
+@click.option(
+    "--dtype", type=click.Choice(["float16", "float32", "uint8"]), default="float16",
+    show_default=True, help="How the grid is kept; uint8 has a scale for each cell.",
+)  # fmt: skip
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N",
+    help="Images a forward pass.  [default: 16, 64 on a GPU]",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N",
+    help="Decoding threads.  [default: one a core]",
+)  # fmt: skip
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    envvar="FROSTGRID_DEVICE", show_envvar=True, help="Where the network runs.",
+)  # fmt: skip
+@click.option(
+    "--amp", type=click.Choice(["auto", "off"]), default="auto", show_default=True,
+    help="auto: float16 on a GPU, bfloat16 on a CPU that has it. off: float32.",
+)  # fmt: skip
+@click.option(
+    "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+    help="What an image that cannot be decoded does: stop the run, or be listed as failed.",
+)  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")
+@click.option(
+    "--shard", type=ShardType(), default=(1, 1), metavar="i/n",
+    help="Only part i of n, for one machine of several; see `frostgrid join`.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say how long it takes and how large it gets.")
+@click.option("--verify", is_flag=True, help="Compare every row with its checksum; write nothing.")
+@click.option(
+    "--repair", is_flag=True,
+    help="Redo the rows that are damaged or failed, or whose image changed.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Begin anew even if the file exists.")
+@click.pass_context
+def featurize(context: click.Context, **arguments: Any) -> None:
+    """Look at every image once with a frozen ResNet; write its grid of features to a file.
 
-    device = choose_device(options.device)
-    precision = choose_precision(device, options.amp)
-    backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
-    click.echo(f"{backbone.name}, weights {backbone.weights}, on {device}, {precision}")
-    network = build_network(backbone, device, precision)
-    preprocessing = Preprocessing(options.image_size, options.crop, options.draft)
-    for job in plan(options):
-        job.out.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(f"{job.out}.lock", timeout=0)
-        with lock:
-            provenance = describe(job, backbone, preprocessing, options.dtype, str(precision))
-            if options.overwrite or not job.out.exists():
-                check_space(
-                    job.out, needed_bytes(len(job.images), backbone.channels, options.dtype)
-                )
-                create_file(job.out, provenance, job.images.image_ids, job.images.file_names)
-            file = open_features(job.out)
-            check_same(file, provenance, job.images)
-            click.echo(f"{job}: {file.n_images} images -> {job.out}")
-            todo = int((file.status == TO_DO).sum())
-            with (
-                RowWriter(job.out) as writer,
-                stop_on_signal() as stop,
-                tqdm(total=todo, unit="img", disable=not todo) as bar,
-            ):
-                extraction = Extraction(
-                    options.batch_size, options.workers, options.on_error == "skip"
-                )
-                outcome = extract(
-                    job.images,
-                    network,
-                    preprocessing,
-                    writer,
-                    file.status,
-                    extraction,
-                    lambda: bool(stop),
-                    bar.update,
-                )
-            if outcome.stopped:
-                raise click.ClickException(f"{job.out}: stopped; run the same command to go on.")
-            status = open_features(job.out).status
-            click.echo(
-                f"  done {int((status == DONE).sum())}, failed {int((status == FAILED).sum())}"
-            )
+    IMAGE_DIR is any folder of images; without it, the images of --data are taken. Run again on an
+    unfinished file, it goes on where it stopped.
+    """
+    # torch takes seconds to import, and --help needs none of it.
+    from .options import Options
+    from .session import run
 
-
-def plan(options: Options) -> list[Any]:
-    """The feature files that the command line asks for."""
-    from .job import Job
-
-    if options.image_dir is not None:
-        images = list_folder_images(options.image_dir)
-        name = options.image_dir.resolve().name
-        return [_job(Job, options, images, name, "", f"{name}-{options.backbone}")]
-    dataset = open_dataset(options.data)
-    splits = (options.split,) if options.split else dataset.splits()
-    if options.out is not None and len(splits) > 1:
-        raise click.UsageError("--out names one file but there are several splits; give --split")
-    return [
-        _job(
-            Job,
-            options,
-            dataset.images(s),
-            dataset.name,
-            s,
-            f"{dataset.name}-{s}-{options.backbone}",
-        )
-        for s in splits
-    ]
-
-
-def _job(kind: Any, options: Options, images: ImageList, data: str, split: str, stem: str) -> Any:
-    if options.limit is not None:
-        n = options.limit
-        images = ImageList(images.root, images.file_names[:n], images.image_ids[:n])
-    return kind(images, data, split, options.out or Path("features") / f"{stem}.h5")
+    source = context.get_parameter_source
+    defaults = frozenset(name for name in arguments if source(name) is ParameterSource.DEFAULT)
+    run(Options(**arguments, defaults=defaults), click.echo)
 
 
 def main() -> None:

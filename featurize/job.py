@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..datasets.image_list import ImageList
 from ..errors import InputError
-from .backbones import MEAN, STD, Backbone
-from .images import Preprocessing
-from .layout import FORMAT, GRID, VERSION
+from .backbones import MEAN, STD
+from .extract import Extractor
+from .layout import DONE, FORMAT, GRID, VERSION
 from .store import FeatureFile
 
 # What must be equal for two runs to write into one file; their words for a message.
@@ -35,21 +36,22 @@ class Job:
         images: which images, row by row.
         data, split: the data set's name and its split ("" for a plain folder).
         out: the feature file.
+        shard: "2of4" if these are only a part of the split's images, else "".
     """
 
     images: ImageList
     data: str
     split: str
     out: Path
+    shard: str = ""
 
     def __str__(self) -> str:
-        return f"{self.data}, {self.split}" if self.split else self.data
+        return ", ".join(word for word in (self.data, self.split, self.shard) if word)
 
 
-def describe(
-    job: Job, backbone: Backbone, preprocessing: Preprocessing, dtype: str, compute: str
-) -> dict[str, Any]:
+def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
     """All that the file says about itself: its HDF5 attributes."""
+    backbone, preprocessing = extractor.backbone, extractor.preprocessing
     packages = ("frostgrid", "torch", "torchvision", "pillow", "numpy", "h5py")
     return {
         "format": FORMAT,
@@ -65,10 +67,11 @@ def describe(
         "std": np.array(STD),
         "grid": np.array(GRID),
         "channels": backbone.channels,
-        "dtype": dtype,
-        "compute": compute,
+        "dtype": extractor.dtype,
+        "compute": extractor.network.describe(),
         "data": job.data,
         "split": job.split,
+        "shard": job.shard,
         "image_root": str(job.images.root.resolve()),
         "versions": json.dumps({name: version(name) for name in packages}),
     }
@@ -87,12 +90,30 @@ def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList)
         return
     before, now = set(file.file_name), set(images.file_names)
     changes = [
-        f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
+        f"{len(names)} {what} ({name_some(sorted(names))})"
         for what, names in (("gone", before - now), ("new", now - before))
         if names
     ]
     raise InputError(
-        f"{file.path}: was begun with {len(before)} images, now there are {len(now)}: "
-        f"{'; '.join(changes) or 'their ids or order changed'}; bring the list back, choose another "
-        "--out, or --overwrite to begin anew."
+        f"{file.path}: was begun with {len(before)} images of {file.provenance['image_root']}, now "
+        f"there are {len(now)} in {images.root}: {'; '.join(changes) or 'ids or order changed'}; "
+        "bring the list back, choose another --out, or --overwrite to begin anew."
     )
+
+
+def find_changed(file: FeatureFile, images: ImageList) -> NDArray[np.int64]:
+    """The finished rows whose image file has another length now, or is gone: a quick look."""
+    changed = []
+    for row in np.flatnonzero(file.status == DONE):
+        try:
+            n_bytes = images.path(int(row)).stat().st_size
+        except OSError:
+            n_bytes = -1
+        if n_bytes != file.source_bytes[row]:
+            changed.append(row)
+    return np.array(changed, np.int64)
+
+
+def name_some(names: list[str]) -> str:
+    """The first few names, and whether there are more."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

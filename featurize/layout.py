@@ -43,6 +43,7 @@ def columns(n_channels: int, dtype: str) -> list[Column]:
         Column("image_id", (), np.dtype("<i8")),
         Column("status", (), np.dtype("u1")),
         Column("crc32", (), np.dtype("<u4")),  # of the grid row's bytes
+        Column("pooled_crc32", (), np.dtype("<u4")),  # of the pooled row's bytes, then the scales'
         Column("source_bytes", (), np.dtype("<i8")),  # length of the image file that was read
         Column("source_crc32", (), np.dtype("<u4")),  # of the image file that was read
         Column("error", (), np.dtype(f"S{ERROR_BYTES}")),  # why an image failed, utf-8
@@ -97,9 +98,8 @@ def column_offset(path: Path, file: h5py.File, name: str) -> int:
 
 def map_column(path: Path, file: h5py.File, name: str) -> NDArray[Any]:
     """The column as a read-only memory map [N, …] that needs no HDF5 call to read."""
-    dataset = file[name] if name in file else None
-    if dataset is not None and dataset.size == 0:
-        return np.zeros(dataset.shape, dataset.dtype)
     offset = column_offset(path, file, name)
-    assert dataset is not None
+    dataset = file[name]
+    if not dataset.size:  # what is empty cannot be mapped
+        return np.zeros(dataset.shape, dataset.dtype)
     return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)

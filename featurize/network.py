@@ -1,5 +1,8 @@
 """The backbone as it runs: uint8 images in, grid and pooled features out."""
 
+import copy
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -10,18 +13,26 @@ from .layout import GRID
 
 
 class GridNetwork(nn.Module):
-    """uint8 images [B, H, W, 3] → grid float32 [B, S, D] and pooled float32 [B, D].
+    """uint8 images [B, H, W, 3] → grid [B, S, D] and pooled [B, D] in ``output`` precision.
 
     ``grid`` is row-major: the network's own cells when they are 14 × 14, else their adaptive
-    average to 14 × 14. ``pooled`` is the mean of the network's own cells.
+    average to 14 × 14. ``pooled`` is the mean of the network's own cells, summed in float32.
     """
 
-    def __init__(self, network: nn.Sequential, precision: torch.dtype) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Sequential, precision: torch.dtype, output: torch.dtype) -> None:
         super().__init__()
         self.network = network.to(precision)
         self.precision = precision
+        self.output = output
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
+
+    def describe(self) -> str:
+        """The arithmetic and the kind of device, as in ``bfloat16 on cpu``."""
+        return f"{str(self.precision).removeprefix('torch.')} on {self.mean.device.type}"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
@@ -31,26 +42,32 @@ class GridNetwork(nn.Module):
         pooled = cells.mean(dim=(2, 3))
         if cells.shape[2:] != GRID:
             cells = nn.functional.adaptive_avg_pool2d(cells, GRID)
-        return cells.permute(0, 2, 3, 1).flatten(1, 2).contiguous(), pooled
+        grid = cells.permute(0, 2, 3, 1).flatten(1, 2).to(self.output).contiguous()
+        return grid, pooled.to(self.output)
 
 
-def build_network(backbone: Backbone, device: torch.device, precision: torch.dtype) -> GridNetwork:
+def build_network(
+    backbone: Backbone,
+    device: torch.device,
+    precision: torch.dtype,
+    output: torch.dtype = torch.float32,
+) -> GridNetwork:
     """The backbone folded, channels-last, in ``precision`` and on ``device``, ready to run."""
     network = fold_batch_norm(backbone.network)
-    grid_network = GridNetwork(network, precision).eval().requires_grad_(False)
+    grid_network = GridNetwork(network, precision, output).eval().requires_grad_(False)
     return grid_network.to(device, memory_format=torch.channels_last)
 
 
 def fold_batch_norm(network: nn.Sequential) -> nn.Sequential:
-    """A copy of a truncated ResNet with every batch norm folded into the convolution before it."""
-    import copy
+    """A copy of a truncated ResNet with every batch norm folded into the convolution before it.
 
+    In torchvision's ResNets each batch norm is registered right behind its convolution.
+    """
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         names = [name for name, _ in module.named_children()]
-        for before, after in zip(names, names[1:], strict=False):
+        for before, after in itertools.pairwise(names):
             _fold_pair(module, before, after)
-        # A residual block's own order of names is conv1, bn1, conv2, bn2, relu, … or with relu last.
     return network
 
 
@@ -61,12 +78,16 @@ def _fold_pair(module: nn.Module, before: str, after: str) -> None:
         setattr(module, after, nn.Identity())
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` → the device; raises ``InputError`` for a missing GPU."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` → the device; each local rank gets a GPU of its own if it can.
+
+    Raises ``InputError`` if a GPU is asked for and there is none.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto.")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+    return torch.device("cuda", local_rank % torch.cuda.device_count())
 
 
 def choose_precision(device: torch.device, amp: str) -> torch.dtype:

@@ -1,6 +1,5 @@
 """Reading a feature file: columns mapped by offset, rows found by image id."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .layout import DONE, FAILED, FORMAT, TO_DO, VERSION, map_column
+from .layout import FAILED, FORMAT, TO_DO, VERSION, map_column
 
 IDENTITY = (
     "backbone",
@@ -38,6 +37,8 @@ class FeatureFile:
         scale: [N, S] float16, what a cell's bytes are multiplied by; None unless dtype is uint8.
         image_id: [N] int64.
         status: [N] uint8: 0 to do, 1 done, 2 failed, as it was when the file was opened.
+        crc32, pooled_crc32: [N] uint32, of each row's bytes; see ``layout``.
+        source_bytes, source_crc32: [N] length and checksum of the image files that were read.
         file_name: N paths, relative to ``provenance["image_root"]``.
     """
 
@@ -49,7 +50,12 @@ class FeatureFile:
         self.scale = map_column(path, file, "scale") if "scale" in file else None
         self.image_id: NDArray[np.int64] = np.array(map_column(path, file, "image_id"))
         self.status: NDArray[np.uint8] = np.array(map_column(path, file, "status"))
-        self.file_name: list[str] = [os.fsdecode(name) for name in file["file_name"][:]]
+        self.crc32: NDArray[np.uint32] = np.array(map_column(path, file, "crc32"))
+        self.pooled_crc32: NDArray[np.uint32] = np.array(map_column(path, file, "pooled_crc32"))
+        self.source_bytes: NDArray[np.int64] = np.array(map_column(path, file, "source_bytes"))
+        self.source_crc32: NDArray[np.uint32] = np.array(map_column(path, file, "source_crc32"))
+        self.file_name: list[str] = [name.decode() for name in file["file_name"][:]]
+        self._error = map_column(path, file, "error")
         self.n_images, self.n_cells, self.channels = self.grid.shape
         self._order = np.argsort(self.image_id, kind="stable")
 
@@ -60,6 +66,10 @@ class FeatureFile:
     def is_complete(self) -> bool:
         """Whether every image is done or failed."""
         return not bool((self.status == TO_DO).any())
+
+    def error(self, row: int) -> str:
+        """Why the image of this row failed; "" if it did not."""
+        return bytes(self._error[row]).rstrip(b"\0").decode(errors="replace")
 
     def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of each image id, both [any shape].

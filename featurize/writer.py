@@ -112,7 +112,8 @@ class RowWriter:
     """Writes rows of an existing feature file through their offsets, without HDF5.
 
     Several processes may each have one on the same file as long as their rows differ. ``write``
-    only hands bytes to the system; ``mark`` first waits until they are on the disk.
+    only hands bytes to the system: a row's status must not be written before ``sync`` has put the
+    rest of the row on the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,6 +125,7 @@ class RowWriter:
                 column.name: (column, column_offset(path, file, column.name)) for column in table
             }
         self.grid_dtype = self._columns["grid"][0].dtype
+        self.is_quantized = "scale" in self._columns
         self._descriptor = os.open(path, os.O_RDWR)
 
     def __enter__(self) -> Self:
@@ -146,11 +148,6 @@ class RowWriter:
         starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
         for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
             self._write_at(offset + int(rows[start]) * row_bytes, values[start:stop])
-
-    def mark(self, rows: NDArray[np.int64], status: int) -> None:
-        """Set the rows' status once all that was written before is on the disk."""
-        self.sync()
-        self.write("status", rows, np.full(len(rows), status, np.uint8))
 
     def sync(self) -> None:
         """Wait until all that was written is on the disk."""
