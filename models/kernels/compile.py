@@ -13,14 +13,24 @@ Array = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # LLVM may reorder and fuse sums, to vectorise them; NaN and infinity keep their meaning.
-_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+_REORDERED = {"reassoc", "contract", "nsz", "arcp"}
+_AS_WRITTEN = {"contract"}
 
 
 def kernel(function: Function) -> Function:
     """Compile a function on its first call, to be found in Numba's cache by the next process."""
-    compiled: Any = numba.njit(
-        nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH, boundscheck=False
-    )(function)
+    return _compiled(function, _REORDERED)
+
+
+def exact_kernel(function: Function) -> Function:
+    """``kernel`` for arithmetic whose order is its accuracy."""
+    return _compiled(function, _AS_WRITTEN)
+
+
+def _compiled(function: Function, fastmath: set[str]) -> Function:
+    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fastmath)(
+        function
+    )
     return cast(Function, compiled)
 
 

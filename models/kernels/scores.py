@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .compile import Array, decode, encode, kernel
+from .compile import Array, decode, encode, exact_kernel, kernel
 
 # exp(2·43)² overflows to infinity, which gives tanh = 1; exp(-2·43) is still a normal number.
 _LARGEST = np.float32(43)
@@ -23,7 +23,7 @@ _C6, _C7 = np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
 _ONE, _TWO, _FOUR, _HALF = np.float32(1), np.float32(2), np.float32(4), np.float32(0.5)
 
 
-@kernel
+@exact_kernel
 def exp_twice(row: Array, out: Array, bits: Array) -> bool:
     """``exp(2·row)`` (K,) float32, by Cephes' polynomial; False where a number is too large."""
     n_outside = 0
