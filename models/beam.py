@@ -73,7 +73,7 @@ def advance(
     head: CaptionHead, encoded: Encoded, beams: Beams, state: State, options: BeamOptions
 ) -> tuple[Beams, State]:
     """One word more for every hypothesis that has not ended; the k best of each image stay."""
-    n, width, _ = beams.words.shape
+    width = beams.words.shape[1]
     alive = (~beams.ended).flatten().nonzero().squeeze(1)  # rows of [N * width]
     word = head.read(beams.words[:, :, -1].flatten()[alive])
     output, moved, _ = head.step(encoded, alive // width, word, tuple(s[alive] for s in state))
@@ -126,7 +126,7 @@ def select(
 
 
 def forbid_trigrams(log_p: Tensor, words: Tensor) -> None:
-    """Make impossible, in ``log_p`` ``[R, V]``, what would repeat a trigram of ``words`` ``[R, t]``."""
+    """Rule out, in ``log_p`` ``[R, V]``, what would repeat a trigram of ``words`` ``[R, t]``."""
     if words.shape[1] < 4:  # <start> and three words
         return
     said = words[:, 1:]

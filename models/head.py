@@ -15,12 +15,11 @@ class Head(nn.Module):
     task: ClassVar[str]  # "vqa" or "caption"
     features: ClassVar[str]  # "none", "pooled" or "grid"
 
-    cells: Standardize | None = None
-
     def fit_features(self, sample: Tensor) -> None:
         """Take what the head must know of the training features from a sample ``[..., D]``."""
-        if self.cells is not None:
-            self.cells.fit(sample)
+        for module in self.modules():
+            if isinstance(module, Standardize):
+                module.fit(sample)
 
 
 class VqaHead(Head, ABC):

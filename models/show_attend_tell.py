@@ -57,7 +57,8 @@ class ShowAttendTell(CaptionHead):
     ) -> tuple[Tensor, State, Tensor]:
         """See :class:`CaptionHead`."""
         hidden, cell = state
-        assert encoded.cells is not None and encoded.projected is not None
+        assert encoded.cells is not None
+        assert encoded.projected is not None
         query = self.attend_state(hidden)
         where = (
             additive_scores(encoded.projected, query, self.weight, image_index).float().softmax(1)

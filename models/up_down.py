@@ -59,7 +59,8 @@ class UpDown(CaptionHead):
     ) -> tuple[Tensor, State, Tensor]:
         """See :class:`CaptionHead`: eq. 2 to 6 of the paper."""
         looking, looking_cell, telling, telling_cell = state
-        assert encoded.cells is not None and encoded.projected is not None
+        assert encoded.cells is not None
+        assert encoded.projected is not None
         gates = word + encoded.mean[image_index]
         gates = gates + self.look_gates(torch.cat([telling, looking], 1))
         looking, looking_cell = lstm_step(gates, looking_cell)

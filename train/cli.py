@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 import torch
-from torch.utils.tensorboard.writer import SummaryWriter
-from tqdm import tqdm
 
 from ..console import Command, stop_on_signal
 from ..datasets.catalog import open_dataset
@@ -18,52 +16,10 @@ from ..models.registry import HEADS
 from .config import RECIPES, RunConfig, check_optimisation
 from .locate import find_features
 from .loop import Trainer
-from .prepare import prepare_vqa
+from .prepare import prepare
 from .run_folder import RunFolder, next_free
 from .task import Precision
-
-
-class Terminal:
-    """Shows the training as progress bars and one line an epoch, and writes TensorBoard events."""
-
-    def __init__(self, run: Path) -> None:
-        self.events = SummaryWriter(str(run))
-        self.bar: tqdm[Any] | None = None
-
-    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
-        """See :class:`.loop.Watcher`."""
-        self.bar = tqdm(
-            total=n_batches, initial=done, desc=f"epoch {epoch}", leave=False, unit="batch"
-        )
-
-    def step(self, loss: float | None) -> None:
-        """See :class:`.loop.Watcher`."""
-        assert self.bar is not None
-        if loss is not None:
-            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self.bar.update()
-
-    def end_epoch(self, metrics: dict[str, Any]) -> None:
-        """See :class:`.loop.Watcher`."""
-        assert self.bar is not None
-        self.bar.close()
-        epoch = metrics["epoch"]
-        for name, value in metrics.items():
-            if name != "epoch":
-                self.events.add_scalar(name, value, epoch)
-        self.events.flush()
-        click.echo(
-            f"epoch {epoch:3d}  train loss {metrics['train_loss']:.4f}  "
-            f"val loss {metrics['val_loss']:.4f}  val accuracy {metrics['val_accuracy']:.2f} %  "
-            f"{metrics['items_per_second']:,.0f} questions/s  "
-            f"{metrics['train_seconds']:.1f} + {metrics['val_seconds']:.1f} s"
-        )
-
-    def close(self) -> None:
-        """Close the bar and the event file."""
-        if self.bar is not None:
-            self.bar.close()
-        self.events.close()
+from .terminal import Terminal
 
 
 @click.command("train-head", cls=Command)
@@ -112,6 +68,11 @@ class Terminal:
     "--min-answer-count",
     type=int,
     help="Keep the answers that are the commonest of so many questions.",
+)
+@click.option(
+    "--min-word-count",
+    type=int,
+    help="Words seen less often become <unk>.  [default: 1 for questions, 5 for captions]",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of weights, order and dropout."
@@ -183,11 +144,22 @@ def new_config(head: str, o: dict[str, Any]) -> RunConfig:
         amp=o["amp"],
         kernels=o["kernels"],
         head_settings=recipe.head,
-        data_settings={"n_answers": o["answers"], "min_answer_count": o["min_answer_count"]},
+        data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,
     )
     names = ("epochs", "batch_size", "lr", "accumulate", "patience", "loss")
     return config.with_overrides(**{name: o[name] for name in names})
+
+
+def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:
+    """How the data become classes and tokens: the options of ``vqa_data`` or ``caption_data``."""
+    if task == "vqa":
+        return {
+            "n_answers": o["answers"],
+            "min_answer_count": o["min_answer_count"],
+            "min_word_count": o["min_word_count"] or 1,
+        }
+    return {"min_word_count": o["min_word_count"] or 5}
 
 
 def train(config: RunConfig, run: RunFolder, device: torch.device, resume: bool) -> None:
@@ -197,29 +169,22 @@ def train(config: RunConfig, run: RunFolder, device: torch.device, resume: bool)
     half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")
     click.echo(f"data       {config.data}")
     click.echo(f"device     {describe_device(device)}, {half}")
-    task, config, vocabulary, facts = prepare_vqa(config, precision)
-    click.echo(
-        f"questions  {facts['questions'][0]:,} train, {facts['questions'][1]:,} val on "
-        f"{facts['images'][0]:,} and {facts['images'][1]:,} images; {facts['words']:,} words"
-    )
-    click.echo(
-        f"answers    {facts['answers']:,}; the best score they allow: {facts['coverage'][0]:.2f} % "
-        f"train, {facts['coverage'][1]:.2f} % val"
-    )
-    click.echo(f"head       {config.head} ({config.recipe}), {facts['parameters']:,} parameters")
+    prepared = prepare(config, precision)
+    for name, fact in prepared.facts:
+        click.echo(f"{name:10} {fact}")
     click.echo(f"run        {run.path}")
-    trainer = Trainer(task, config, run)
+    trainer = Trainer(prepared.task, prepared.config, run)
     if resume:
-        if run.read_vocabulary() != vocabulary:
+        if run.read_vocabulary() != prepared.vocabulary:
             raise InputError(
                 f"{run.path}: the data in {config.data} give other words or answers than when the "
                 "run began; put the old files back, or train a new run."
             )
         trainer.resume()
-        run.write_config(config)
+        run.write_config(prepared.config)
     else:
-        run.create(config, vocabulary)
-    terminal = Terminal(run.path)
+        run.create(prepared.config, prepared.vocabulary)
+    terminal = Terminal(run.path, prepared.task)
     try:
         with stop_on_signal() as stop:
             finished = trainer.fit(terminal, stop)
@@ -237,12 +202,11 @@ def report(trainer: Trainer, run: RunFolder) -> None:
 
     task, p = trainer.task, trainer.progress
     load_weights(task.head, read_tensors(run.best)[0], run.best)
-    shuffled = task.image_gain()
-    click.echo(f"best       {p.best_score:.2f} % in epoch {p.best_epoch}")
-    click.echo(
-        f"images     {shuffled:.2f} % with the validation images exchanged: looking is worth "
-        f"{p.best_score - shuffled:.2f} points"
-    )
+    with torch.inference_mode():
+        shuffled = task.shuffled_score()
+    best, without = (task.score_format.format(score) for score in (p.best_score, shuffled))
+    click.echo(f"best       {best} in epoch {p.best_epoch}")
+    click.echo(f"images     {without} with the validation images exchanged for one another")
     click.echo(f"wrote      {run.best}, {run.predictions}")
     click.echo(f"score it   score {run.predictions}")
 

@@ -20,6 +20,7 @@ class Optimisation:
     weight_decay: float = 0.0  # decoupled (AdamW)
     patience: int = 5  # epochs without a better score before it stops; 0 never stops
     loss: str = "soft"  # answers weighed by how many people gave them; or "commonest" of the ten
+    attention_penalty: float = 0.0  # alpha_c: captions shall look at every cell once, in sum
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,29 @@ _REPORT_HEAD: dict[str, Any] = {
     "question": "mean",
 }
 
+_CAPTION = Optimisation(
+    epochs=12, batch_size=100, lr=1e-3, clip=5.0, patience=4, attention_penalty=0.0
+)
+_CAPTION_HEAD: dict[str, Any] = {"word_dropout": 0.3}
+# The second report's settings.
+_REPORT_CAPTION = Optimisation(
+    epochs=10,
+    batch_size=32,
+    accumulate=2,
+    lr=4e-4,
+    warmup=0.0,
+    schedule="constant",
+    clip=5.0,
+    patience=3,
+)
+_REPORT_CAPTION_HEAD: dict[str, Any] = {
+    "embedding": 512,
+    "hidden": 512,
+    "attention": 512,
+    "dropout": 0.5,
+    "standardize": False,
+}
+
 RECIPES: dict[str, dict[str, Recipe]] = {
     "default": {
         "question-only": Recipe(),
@@ -59,6 +83,9 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "lstm": Recipe(),
         "question-attention": Recipe(),
         "san": Recipe(),
+        "rnn-decoder": Recipe(_CAPTION_HEAD, _CAPTION),
+        "show-attend-tell": Recipe(_CAPTION_HEAD, replace(_CAPTION, attention_penalty=1.0)),
+        "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION),
     },
     "report": {
         "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA),

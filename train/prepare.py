@@ -1,30 +1,117 @@
 """From a run's config to a task that can be trained."""
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..models.config import VqaHeadConfig
-from ..models.head import Head
+from ..models.config import CaptionHeadConfig, VqaHeadConfig
+from ..models.head import CaptionHead, Head
 from ..models.registry import HEADS
+from . import caption_data, vqa_data
+from .caption_task import SAMPLE_IMAGES, CaptionTask
 from .config import RunConfig
 from .features import SplitFeatures, open_split
-from .task import Precision
-from .vqa_data import VqaData, VqaOptions, coverage, load_train_val
+from .task import Precision, Task
 from .vqa_task import VqaTask
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
 
 
-def build_head(config: RunConfig, n_words: int, n_answers: int, channels: int) -> Head:
-    """An untrained head of a run."""
-    settings = VqaHeadConfig(
-        n_words=n_words, n_answers=n_answers, channels=channels, **config.head_settings
+@dataclass(frozen=True)
+class Prepared:
+    """A task that can be trained; its config, completed; its vocabulary; what to say of it."""
+
+    task: Task
+    config: RunConfig
+    vocabulary: dict[str, list[str]]
+    facts: list[tuple[str, str]]
+
+
+def prepare(config: RunConfig, precision: Precision) -> Prepared:
+    """Load data, open features, build the head.
+
+    Raises ``InputError`` for data or features that are missing, empty or do not fit.
+    """
+    train_features, val_features = open_both(config)
+    if train_features is not None:
+        config = replace(config, feature_identity=train_features.files[0].identity())
+    make = prepare_vqa if config.task == "vqa" else prepare_caption
+    prepared = make(config, precision, train_features, val_features)
+    task = prepared.task
+    for part in (task.train, task.val):
+        if part.features is not None:
+            part.features.place(part.image_row, precision.device)
+    fit_features(task)
+    n_parameters = sum(p.numel() for p in task.head.parameters())
+    said = (config.head, f"{config.head} ({config.recipe}), {n_parameters:,} parameters")
+    return replace(prepared, facts=[*prepared.facts, ("head", said[1])])
+
+
+def prepare_vqa(
+    config: RunConfig,
+    precision: Precision,
+    train_features: SplitFeatures | None,
+    val_features: SplitFeatures | None,
+) -> Prepared:
+    """The task of a VQA run."""
+    dataset = open_dataset(config.data)
+    options = vqa_data.VqaOptions(**config.data_settings)
+    train, val, words, answers = vqa_data.load_train_val(dataset, options)
+    check_filled(train.question_id, dataset.name, "train", "question")
+    check_filled(val.question_id, dataset.name, config.split, "question")
+    head = build_head(config, words, answers, train_features, precision)
+    loss = config.optimisation.loss
+    task = VqaTask(head, precision, answers, (train, train_features), (val, val_features), loss)
+    best = [
+        f"{vqa_data.coverage(data):.2f} % {name}" for data, name in ((train, "train"), (val, "val"))
+    ]
+    facts = [
+        ("questions", describe_sizes(len(train.question_id), len(val.question_id), task, words)),
+        ("answers", f"{len(answers):,}; the best score they allow: {', '.join(best)}"),
+    ]
+    return Prepared(task, config, {"words": words, "answers": answers}, facts)
+
+
+def prepare_caption(
+    config: RunConfig,
+    precision: Precision,
+    train_features: SplitFeatures | None,
+    val_features: SplitFeatures | None,
+) -> Prepared:
+    """The task of a captioning run."""
+    assert train_features is not None
+    assert val_features is not None
+    dataset = open_dataset(config.data)
+    options = caption_data.CaptionOptions(**config.data_settings)
+    train, val, words = caption_data.load_train_val(dataset, options)
+    check_filled(train.image_id, dataset.name, "train", "caption")
+    check_filled(val.image_id, dataset.name, config.split, "caption")
+    head = build_head(config, words, [], train_features, precision)
+    assert isinstance(head, CaptionHead)
+    penalty = config.optimisation.attention_penalty
+    task = CaptionTask(
+        head, precision, words, (train, train_features), (val, val_features), penalty
     )
-    return HEADS[config.head](settings)  # type: ignore[call-arg]
+    n = len(val.image_ids)
+    scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
+    facts = [
+        ("captions", describe_sizes(len(train.image_id), len(val.image_id), task, words)),
+        ("scored", f"own captions, greedy, of {scored} of the {n:,} validation images an epoch"),
+    ]
+    return Prepared(task, config, {"words": words}, facts)
+
+
+def open_both(config: RunConfig) -> tuple[SplitFeatures | None, SplitFeatures | None]:
+    """The features of the training and the validation split, which must be of one kind."""
+    train = open_features(config, "train")
+    if train is None:
+        return None, None
+    same = replace(config, feature_identity=train.files[0].identity())
+    return train, open_features(same, config.split)
 
 
 def open_features(config: RunConfig, split: str) -> SplitFeatures | None:
@@ -47,53 +134,41 @@ def open_features(config: RunConfig, split: str) -> SplitFeatures | None:
     return features
 
 
-def check_split(data: VqaData, dataset_name: str, split: str) -> None:
-    """Raise ``InputError`` for a split without questions."""
-    if not len(data.question_id):
-        raise InputError(f"{dataset_name}: the {split} split has no question; nothing to do.")
-
-
-def prepare_vqa(
-    config: RunConfig, precision: Precision
-) -> tuple[VqaTask, RunConfig, dict[str, list[str]], dict[str, Any]]:
-    """The task of a VQA run; its config, completed; its vocabulary; facts to print."""
-    dataset = open_dataset(config.data)
-    train, val, words, answers = load_train_val(dataset, VqaOptions(**config.data_settings))
-    check_split(train, dataset.name, "train")
-    check_split(val, dataset.name, config.split)
-    train_features = open_features(config, "train")
-    val_features = open_features(config, config.split)
-    channels = 0
-    if train_features is not None and val_features is not None:
-        channels = train_features.channels
-        config = replace(config, feature_identity=train_features.files[0].identity())
-        open_features(config, config.split)  # the two splits' files fit one another
+def build_head(
+    config: RunConfig,
+    words: list[str],
+    answers: list[str],
+    features: SplitFeatures | None,
+    precision: Precision,
+) -> Head:
+    """An untrained head of a run, its weights drawn from the run's seed."""
     torch.manual_seed(config.seed)
-    head = build_head(config, len(words), len(answers), channels).to(precision.device)
-    task = VqaTask(
-        head,
-        precision,
-        answers,
-        (train, train_features),
-        (val, val_features),
-        config.optimisation.loss,
+    channels = features.channels if features is not None else 0
+    settings: VqaHeadConfig | CaptionHeadConfig
+    if config.task == "vqa":
+        settings = VqaHeadConfig(
+            n_words=len(words), n_answers=len(answers), channels=channels, **config.head_settings
+        )
+    else:
+        settings = CaptionHeadConfig(n_words=len(words), channels=channels, **config.head_settings)
+    return HEADS[config.head](settings).to(precision.device)
+
+
+def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: str) -> None:
+    """Raise ``InputError`` for a split without questions or captions."""
+    if not len(rows):
+        raise InputError(f"{dataset_name}: the {split} split has no {what}; nothing to do.")
+
+
+def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> str:
+    """How much there is to train and to validate on, in words."""
+    return (
+        f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
+        f"images; {len(words):,} words"
     )
-    for part in (task.train, task.val):
-        if part.features is not None:
-            part.features.place(part.image_row, precision.device)
-    fit_features(task, channels)
-    facts = {
-        "questions": (len(train.question_id), len(val.question_id)),
-        "images": (task.train.n_images, task.val.n_images),
-        "words": len(words),
-        "answers": len(answers),
-        "coverage": (coverage(train), coverage(val)),
-        "parameters": sum(p.numel() for p in head.parameters()),
-    }
-    return task, config, {"words": words, "answers": answers}, facts
 
 
-def fit_features(task: VqaTask, channels: int) -> None:
+def fit_features(task: Task) -> None:
     """Let the head take the statistics of the training features from evenly spaced images."""
     features = task.train.features
     if features is None:

@@ -31,9 +31,12 @@ class Task(ABC):
     """A head, its training and validation texts, its loss and its score."""
 
     score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
+    score_format: ClassVar[str]  # how the score is shown
+    item_name: ClassVar[str]  # what a batch counts
 
     head: Head
     train: ImageMajor
+    val: ImageMajor
     precision: Precision
 
     @abstractmethod
@@ -49,5 +52,5 @@ class Task(ABC):
         """The last evaluation's predictions in the official result format."""
 
     @abstractmethod
-    def image_gain(self) -> float:
+    def shuffled_score(self) -> float:
         """The score with every validation image exchanged for another one."""

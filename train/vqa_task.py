@@ -25,6 +25,8 @@ class VqaTask(Task):
     """Questions on images; scored by the official VQA accuracy, in percent."""
 
     score_name = "val_accuracy"
+    score_format = "{:.2f} %"
+    item_name = "questions"
 
     def __init__(
         self,
@@ -106,7 +108,7 @@ class VqaTask(Task):
         """See :class:`Task`."""
         return {"val_loss": self.predict(), "val_accuracy": self.accuracy()}
 
-    def image_gain(self) -> float:
+    def shuffled_score(self) -> float:
         """See :class:`Task`; a head that never looks scores the same."""
         if self.val.features is None:
             return self.evaluate()["val_accuracy"]
