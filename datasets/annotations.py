@@ -114,16 +114,16 @@ def align_answers(
     if len(unmatched):
         q = int(unmatched[0])
         raise InputError(
-            f"{questions_path}: questions[{q}] (question_id {questions.question_id[q]}) and "
-            f"{len(unmatched) - 1} more have no annotation in {annotations_path}; expected one "
-            "for each question."
+            f"{questions_path}: questions[{q}] (question_id {questions.question_id[q]}) has no "
+            f"annotation in {annotations_path} ({len(unmatched)} such in all); expected one for "
+            "each question."
         )
     if len(answers) > len(questions):
         extra = np.setdiff1d(np.arange(len(answers)), rows)
         raise InputError(
             f"{annotations_path}: annotations[{extra[0]}] (question_id "
-            f"{answers.question_id[extra[0]]}) and {len(extra) - 1} more have no question in "
-            f"{questions_path}; expected one for each annotation."
+            f"{answers.question_id[extra[0]]}) has no question in {questions_path} ({len(extra)} "
+            "such in all); expected one for each annotation."
         )
     other_image = np.flatnonzero(answers.image_id[rows] != questions.image_id)
     if len(other_image):

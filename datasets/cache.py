@@ -62,13 +62,15 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
     digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
     path = cache_folder() / f"{kind}-{digest}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, since numpy would leave a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         pass  # absent or damaged
     arrays = build()
-    with suppress(OSError), replace_file(path) as file:
-        np.savez(file, **arrays)
+    contents: Any = arrays  # numpy's annotations would take the names for its own flags
+    with suppress(OSError), replace_file(path) as part:
+        np.savez(part, **contents)
     return arrays
 
 

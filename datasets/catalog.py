@@ -35,6 +35,7 @@ def open_dataset(name_or_dir: str) -> Dataset:
             "(v2_OpenEnded_mscoco_train2014_questions.json, v2_mscoco_train2014_annotations.json), "
             "COCO captions (captions_train2014.json), a Karpathy split (dataset_coco.json) or the "
             "plain names {train,val,test}_{questions,annotations,captions}.json, there or in "
-            "annotations/ or questions/, and images in train2014/, val2014/, … or images/."
+            "annotations/ or questions/, and images in train2014/, val2014/, … or images/ (for a "
+            "folder of images alone: featurize IMAGE_DIR)."
         )
     return dataset

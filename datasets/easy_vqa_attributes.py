@@ -1,7 +1,7 @@
 """The colour and the shape of each easy-VQA picture: what its captions are made of.
 
-Most pictures' questions tell both. About one in twenty has no question that does; there the
-picture itself is measured.
+The questions and answers tell both for eight pictures in nine. For the others (578 of 5,000) what
+is missing is measured in the picture; on the pictures whose questions tell, measuring never errs.
 """
 
 import re
@@ -15,19 +15,19 @@ from ..errors import InputError
 from .image_list import ImageList
 
 SHAPES = ("circle", "rectangle", "triangle")
-# The names and the exact values (HTML's, with green at half strength) that the package draws with.
+# What the package draws with: HTML's names and values, but for green, which is HTML's lime.
 COLORS = {
     "black": (0, 0, 0),
     "blue": (0, 0, 255),
     "brown": (165, 42, 42),
     "gray": (128, 128, 128),
-    "green": (0, 128, 0),
+    "green": (0, 255, 0),
     "red": (255, 0, 0),
     "teal": (0, 128, 128),
     "yellow": (255, 255, 0),
 }
 # A convex shape's share of its smallest enclosing rectangle: 1/2 for a triangle, π/4 for a circle,
-# 1 for a rectangle. On the package's 4,737 pictures with known shape, measured in pixels, the
+# 1 for a rectangle. On the package's 4,737 pictures whose questions tell the shape, in pixels, the
 # ranges are 0.50-0.70, 0.76-0.91 and 0.97-1.
 LARGEST_TRIANGLE_SHARE = 0.735
 LARGEST_CIRCLE_SHARE = 0.94

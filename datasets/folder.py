@@ -16,7 +16,7 @@ class FolderDataset(Dataset):
     """
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root.resolve().name, root)
+        super().__init__(root.resolve().name or "data", root)
 
     def splits(self) -> tuple[str, ...]:
         """Those of train, val and test that have a JSON file or an image folder of their own."""

@@ -80,7 +80,7 @@ def find_images(root: Path, folder: str = "") -> list[str]:
                 if entry.name.startswith("."):
                     continue
                 name = f"{here}/{entry.name}" if here else entry.name
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append(name)
                 elif _is_image(entry):
                     found.append(name)
@@ -90,11 +90,18 @@ def find_images(root: Path, folder: str = "") -> list[str]:
     return sorted(found, key=natural_key)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _is_image(entry: os.DirEntry[str]) -> bool:
     if os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
         return False
     # A dangling link stays in the list: to be reported when it is read, not dropped in silence.
-    return entry.is_file() or entry.is_symlink()
+    return entry.is_symlink() or entry.is_file()
 
 
 def _check_encodable(root: Path, file_names: Sequence[str]) -> None:
@@ -141,15 +148,20 @@ def image_list(root: Path, ids: Iterable[tuple[str, int | None]]) -> ImageList:
     """
     pairs = sorted(ids, key=lambda pair: natural_key(pair[0]))
     owner: dict[int, str] = {}
+    repeated: list[tuple[str, int]] = []
     for name, number in pairs:
         if number is None:
             raise InputError(_no_number(root, name, pairs))
-        if number in owner:
-            raise InputError(
-                f"{root}: {owner[number]} and {name} both have the image id {number} (the number "
-                "at the end of the stem, unless a JSON file gives another); rename one of them."
-            )
-        owner[number] = name
+        if owner.setdefault(number, name) != name:
+            repeated.append((name, number))
+    if repeated:
+        name, number = repeated[0]
+        others = f", and {len(repeated) - 1} more repeat an id" if len(repeated) > 1 else ""
+        raise InputError(
+            f"{root}: {owner[number]} and {name} both have the image id {number} (the number at "
+            f"the end of the stem, unless a JSON file gives another){others}; rename the files "
+            "so that each has its own number."
+        )
     return ImageList(root, [name for name, _ in pairs], np.fromiter(owner, np.int64, len(owner)))
 
 

@@ -1,7 +1,8 @@
 """Which images of a data folder belong to a split, and which id each has."""
 
-from collections.abc import Collection, Mapping
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ..errors import InputError
@@ -16,26 +17,53 @@ class Mentions:
 
     names: dict[int, str] = field(default_factory=dict)
     source: dict[int, Path] = field(default_factory=dict)
+    owner: dict[str, int] = field(default_factory=dict)  # the other way: file name -> id
 
     def add(self, image_id: int, file_name: str, source: Path) -> None:
-        """Note one image; ``InputError`` if the id goes with another file name already."""
-        known = self.names.get(image_id, "")
-        if known and file_name and _base(known) != _base(file_name):
+        """Note one image; ``InputError`` if its id or its name goes with another already."""
+        self.source.setdefault(image_id, source)
+        known = self.names.setdefault(image_id, file_name)
+        if not file_name:
+            return
+        if known and known != file_name:
             raise InputError(
-                f"{source}: the image id {image_id} stands for {file_name} but also for {known} "
-                f"in {self.source[image_id]}; expected one file an id."
+                f"{source}: the image id {image_id} stands for {known} and for {file_name}; "
+                "expected one file an id."
             )
-        if not known or (file_name and len(file_name) > len(known)):
-            self.names[image_id] = file_name or known
-            self.source[image_id] = source
+        if self.owner.setdefault(file_name, image_id) != image_id:
+            raise InputError(
+                f"{source}: {file_name} has the image ids {self.owner[file_name]} and {image_id}; "
+                "expected one id a file."
+            )
+        self.names[image_id], self.source[image_id] = file_name, source
 
-    def numbered(self) -> set[int]:
-        """The ids that a file may claim by the number at the end of its stem.
+    def id_of(self, path: str) -> int | None:
+        """The id of the file at this path, by the end of the path that a JSON file names."""
+        rest = path
+        while rest:
+            if rest in self.owner:
+                return self.owner[rest]
+            rest = rest.partition("/")[2]
+        return self._by_base.get(_base(path))
 
-        Not those whose JSON gives a name that ends otherwise (Flickr's hashes): there a number
-        that happens to equal the id says nothing.
+    @cached_property
+    def _by_base(self) -> dict[str, int]:
+        """Where only one image has that base name: a JSON file may name folders that are not."""
+        by_base: dict[str, int] = {}
+        repeated: set[str] = set()
+        for name, image_id in self.owner.items():
+            if by_base.setdefault(_base(name), image_id) != image_id:
+                repeated.add(_base(name))
+        return {base: image_id for base, image_id in by_base.items() if base not in repeated}
+
+    def may_claim(self, image_id: int) -> bool:
+        """Whether a file that no JSON file names may have this id by the number in its name.
+
+        Not if a JSON file gives the id to a name that ends otherwise (Flickr's hashes): there a
+        number that happens to equal the id says nothing.
         """
-        return {i for i, name in self.names.items() if not name or number_at_end(name) == i}
+        name = self.names.get(image_id, "")
+        return not name or number_at_end(name) == image_id
 
 
 def _base(file_name: str) -> str:
@@ -56,7 +84,7 @@ def find_split_images(
         json_names = [path.name for path in (questions, captions) if path is not None]
         folder = _own_folder(root, split, json_names)
         if folder is not None:
-            found = _identify(root, folder, mentions, mentions.names)
+            found = _identify(root, folder, mentions)
     missing = mentions.names.keys() - {i for _, i in found}
     found += _search(root, mentions, missing)
     if not found:
@@ -99,9 +127,9 @@ def _own_folder(root: Path, split: str, json_names: list[str]) -> str | None:
         for name in IMAGE_FOLDERS[split]
         if (root / parent / name).is_dir()
     ]
-    if len(names) > 1:  # 2014 and 2017 side by side: the JSON files say which is meant
-        named = [n for n in names if any(n[-4:] in json_name for json_name in json_names)]
-        names = named or names
+    if len(names) > 1:  # 2014 beside 2017, say: the JSON files tell which is meant
+        years = {_year(json_name) for json_name in json_names}
+        names = [name for name in names if _year(name) in years] or names
     if len(names) > 1:
         raise InputError(
             f"{root}: {' and '.join(name + '/' for name in names)} could all hold the images of "
@@ -110,56 +138,40 @@ def _own_folder(root: Path, split: str, json_names: list[str]) -> str | None:
     return names[0] if names else None
 
 
-def _identify(
-    root: Path, folder: str, mentions: Mentions, wanted: Collection[int]
-) -> list[tuple[str, int | None]]:
-    """All images of a folder with their ids: from the JSON by name, else from the name itself.
+def _year(name: str) -> str:
+    match = re.search("20[0-9][0-9]", name)
+    return match.group() if match else ""
 
-    Ids given by name are limited to ``wanted``; a file's own number may be any.
-    """
-    by_name: dict[str, int] = {}
-    for number in wanted:
-        if name := mentions.names[number]:
-            by_name[name] = number
-            by_name.setdefault(_base(name), number)
-    claimable = mentions.numbered()
-    prefix = f"{folder}/" if folder else ""
+
+def _identify(root: Path, folder: str, mentions: Mentions) -> list[tuple[str, int | None]]:
+    """All images of a folder with their ids: from the JSON files, else from the name itself."""
     result: list[tuple[str, int | None]] = []
     for path in find_images(root, folder):
-        number_or_none = by_name.get(path.removeprefix(prefix), by_name.get(_base(path)))
-        if number_or_none is None:
-            number_or_none = number_at_end(path)
-            if number_or_none in mentions.names and number_or_none not in claimable:
-                number_or_none = None
-        result.append((path, number_or_none))
+        image_id = mentions.id_of(path)
+        if image_id is None:
+            image_id = number_at_end(path)
+            if image_id is not None and not mentions.may_claim(image_id):
+                image_id = None
+        result.append((path, image_id))
     return result
 
 
 def _search(root: Path, mentions: Mentions, missing: set[int]) -> list[tuple[str, int | None]]:
     """The files of the missing images, in the folders that splits may share."""
     found: list[tuple[str, int | None]] = []
-    missing = set(missing)
     for folder in SHARED_FOLDERS:
         if not missing:
             break
         if (root / folder).is_dir():
-            here = [
-                pair for pair in _identify(root, folder, mentions, missing) if pair[1] in missing
-            ]
+            here = [pair for pair in _identify(root, folder, mentions) if pair[1] in missing]
             found += here
-            missing -= {number for _, number in here if number is not None}
+            missing = missing - {number for _, number in here if number is not None}
     if missing:
-        _complain(root, mentions.names, mentions.source, missing)
+        first = min(missing)
+        name = f" ({mentions.names[first]})" if mentions.names[first] else ""
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"{mentions.source[first]}: no file for the image {first}{name}{others}, of "
+            f"{len(mentions.names)} images mentioned; expected it below {root}."
+        )
     return found
-
-
-def _complain(
-    root: Path, names: Mapping[int, str], source: Mapping[int, Path], missing: set[int]
-) -> None:
-    first = min(missing)
-    name = f" ({names[first]})" if names[first] else ""
-    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    raise InputError(
-        f"{source[first]}: no file for the image {first}{name}{others}, of {len(names)} images "
-        f"mentioned; expected it below {root}."
-    )

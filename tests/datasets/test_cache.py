@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from frostgrid.datasets.cache import (
+    cache_folder,
+    cached_arrays,
+    hash_files,
+    replace_file,
+    string_array,
+    strings_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class Build:
+    """Counts how often the arrays are built."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self):
+        self.times += 1
+        return {"x": np.arange(5, dtype=np.int32), "words": string_array(["é", "b"])}
+
+
+def test_built_once_for_a_key(folder):
+    build = Build()
+    for _ in range(2):
+        arrays = cached_arrays("kind", [1, {"a": None}], build)
+        assert arrays["x"].tolist() == [0, 1, 2, 3, 4]
+        assert arrays["x"].dtype == np.int32
+        assert strings_of(arrays["words"]) == ["é", "b"]
+    assert build.times == 1
+    cached_arrays("kind", [2, {"a": None}], build)
+    assert build.times == 2
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "noise", "flipped"])
+def test_damaged_file_is_built_anew(folder, damage):
+    build = Build()
+    cached_arrays("kind", [1], build)
+    (path,) = folder.iterdir()
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[data.index(np.arange(5, dtype=np.int32).tobytes()) + 4] ^= 255
+    changed = {"empty": b"", "short": data[: len(data) // 2], "noise": b"x" * 99, "flipped": data}
+    path.write_bytes(changed[damage])
+    assert cached_arrays("kind", [1], build)["x"].tolist() == [0, 1, 2, 3, 4]
+    assert build.times == 2
+    cached_arrays("kind", [1], build)
+    assert build.times == 2
+
+
+def test_pickled_content_is_never_loaded(folder):
+    build = Build()
+    cached_arrays("kind", [1], build)
+    (path,) = folder.iterdir()
+    np.savez(path, x=np.array([{"an": "object"}], dtype=object))
+    assert cached_arrays("kind", [1], build)["x"].tolist() == [0, 1, 2, 3, 4]
+    assert build.times == 2
+
+
+def test_folder_that_cannot_be_written_costs_no_more_than_time(folder):
+    folder.write_text("a file where the folder should be")
+    build = Build()
+    assert cached_arrays("kind", [1], build)["x"].tolist() == [0, 1, 2, 3, 4]
+    cached_arrays("kind", [1], build)
+    assert build.times == 2
+
+
+def test_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with replace_file(path) as file:
+            file.write(b"ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_hash_is_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b").write_bytes(b"abc")
+    first, second = hash_files([tmp_path / "a", tmp_path / "b"])
+    assert first == second == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_folder_defaults_to_the_users_cache(monkeypatch):
+    monkeypatch.delenv("FROSTGRID_CACHE")
+    assert cache_folder().name == "frostgrid"
