@@ -11,7 +11,7 @@ from frostgrid.datasets.image_list import (
     number_at_end,
 )
 from frostgrid.errors import InputError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -46,6 +46,7 @@ def test_number_at_end(name, number):
 
 
 @given(st.lists(st.text(alphabet="ab0129/._"), unique=True))
+@settings(deadline=None)
 def test_natural_order_is_an_order(names):
     assert sorted(names, key=natural_key) == sorted(reversed(names), key=natural_key)
 

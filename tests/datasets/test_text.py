@@ -15,12 +15,13 @@ PIECES += ["'s", "n't", "'ll", "'ve", "'d ", "it", "Can", "not"]
 @example("cannot wanna, what's 'tis d'ye?")
 @example("wanna")
 @example("a.b. c.?")
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 def test_equals_nltk(text):
     assert tokenize(text) == TreebankWordTokenizer().tokenize(text.lower())
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_equals_nltk_on_any_text(text):
     assert tokenize(text) == TreebankWordTokenizer().tokenize(text.lower())
 
