@@ -8,11 +8,15 @@ from . import __version__
 
 # name -> (module, attribute, one line of help); `score` must never wait for torch to be imported.
 COMMANDS = {
-    "featurize": ("featurize.cli", "featurize", "Look at every image once; write the feature file."),
+    "featurize": (
+        "featurize.cli",
+        "featurize",
+        "Look at every image once; write the feature file.",
+    ),
     "train-head": ("train.cli", "train_head", "Train a head from a feature file."),
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),
-    "demo": ("predict.demo_cli", "demo", "The whole way on the embedded data, in minutes."),
+    "demo": ("predict.demo", "demo", "The whole way on the embedded data, in minutes."),
 }
 
 

@@ -114,8 +114,10 @@ class CaptionHead(Head, ABC):
         given = self.read(tokens[:, :-1])  # [B, T-1, G]
         state = self.initial(encoded, image_index)
         rows = torch.arange(len(length), device=length.device)
-        outputs, looks, all_rows, targets = [], [], [], []
-        # One copy of the lengths to the host, instead of a synchronisation a step.
+        outputs: list[Tensor] = []
+        looks: list[Tensor] = []
+        all_rows: list[Tensor] = []
+        targets: list[Tensor] = []
         for t in range(int(steps.max())):
             alive = steps[rows] > t
             rows, state = rows[alive], tuple(part[alive] for part in state)
@@ -124,11 +126,12 @@ class CaptionHead(Head, ABC):
                 word = self._mix(word, outputs[-1][alive])
             output, state, look = self.step(encoded, image_index[rows], word, state)
             outputs.append(output)
-            looks.append(look)
+            if look is not None:
+                looks.append(look)
             all_rows.append(rows)
             targets.append(tokens[rows, t + 1])
         looked = None
-        if looks[0] is not None:
+        if looks:
             looked = looks[0].new_zeros(len(length), looks[0].shape[1])
             looked = looked.index_add(0, torch.cat(all_rows), torch.cat(looks))
         return Taught(self.scores(torch.cat(outputs)), torch.cat(targets), looked)

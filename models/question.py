@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 def token_mask(length: Tensor, n_tokens: int) -> Tensor:
     """Which positions hold words: bool ``[B, T]`` from lengths ``[B]``."""
-    return torch.arange(n_tokens, device=length.device) < length[:, None]
+    places = torch.arange(n_tokens, device=length.device)
+    return places.lt(length[:, None])
 
 
 class MeanQuestion(nn.Module):

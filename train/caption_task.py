@@ -18,6 +18,7 @@ from .batches import Batch, ImageMajor, read_ahead
 from .caption_data import CaptionData
 from .features import SplitFeatures
 from .order import deranged
+from .run_folder import write_bytes
 from .task import Precision, Task
 
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
@@ -144,6 +145,4 @@ def write_captions(path: Path, image_ids: NDArray[np.int64], captions: list[str]
         {"image_id": int(image), "caption": caption}
         for image, caption in zip(image_ids, captions, strict=True)
     ]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(msgspec.json.encode(entries))
-    partial.replace(path)
+    write_bytes(path, msgspec.json.encode(entries))

@@ -63,7 +63,8 @@ def prepare_vqa(
     train, val, words, answers = vqa_data.load_train_val(dataset, options)
     check_filled(train.question_id, dataset.name, "train", "question")
     check_filled(val.question_id, dataset.name, config.split, "question")
-    head = build_head(config, words, answers, train_features, precision)
+    channels = train_features.channels if train_features is not None else 0
+    head = build_head(config, words, answers, channels, precision)
     loss = config.optimisation.loss
     task = VqaTask(head, precision, answers, (train, train_features), (val, val_features), loss)
     best = [
@@ -90,7 +91,7 @@ def prepare_caption(
     train, val, words = caption_data.load_train_val(dataset, options)
     check_filled(train.image_id, dataset.name, "train", "caption")
     check_filled(val.image_id, dataset.name, config.split, "caption")
-    head = build_head(config, words, [], train_features, precision)
+    head = build_head(config, words, [], train_features.channels, precision)
     assert isinstance(head, CaptionHead)
     penalty = config.optimisation.attention_penalty
     task = CaptionTask(
@@ -138,12 +139,11 @@ def build_head(
     config: RunConfig,
     words: list[str],
     answers: list[str],
-    features: SplitFeatures | None,
+    channels: int,
     precision: Precision,
 ) -> Head:
     """An untrained head of a run, its weights drawn from the run's seed."""
     torch.manual_seed(config.seed)
-    channels = features.channels if features is not None else 0
     settings: VqaHeadConfig | CaptionHeadConfig
     if config.task == "vqa":
         settings = VqaHeadConfig(

@@ -66,14 +66,14 @@ class RunFolder:
             return
         lines = [json.loads(line) for line in self.metrics.read_text("utf-8").splitlines() if line]
         kept = [json.dumps(line) + "\n" for line in lines if line["epoch"] <= n]
-        write_text(self.metrics, "".join(kept))
+        write_bytes(self.metrics, "".join(kept).encode())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: under its name stands the old one or the new one, whole."""
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(partial, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
@@ -81,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -1,5 +1,6 @@
 """Visual question answering: the task."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .batches import Batch, ImageMajor
 from .features import SplitFeatures
 from .losses import commonest_cross_entropy, soft_cross_entropy
 from .order import deranged
+from .run_folder import write_bytes
 from .task import Precision, Task
 from .vqa_data import VqaData
 from .vqa_targets import SoftTargets
@@ -68,15 +70,9 @@ class VqaTask(Task):
             None if targets is None else target_of,
         )
 
-    def scores(self, batch: Batch) -> Tensor:
-        """Answer scores ``[B, A]``."""
-        features = None if batch.features is None else batch.features.floats()
-        out: Tensor = self.head(features, batch.image_index, batch.tokens, batch.length)
-        return out
-
     def loss(self, batch: Batch) -> Tensor:
         """See :class:`Task`."""
-        return self._loss(self.scores(batch), batch)
+        return self._loss(answer_scores(self.head, batch), batch)
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if self.loss_kind == "commonest":
@@ -85,24 +81,15 @@ class VqaTask(Task):
 
     def predict(self, image_row: NDArray[np.int64] | None = None) -> float:
         """Answer every validation question into ``predicted``; returns the mean loss."""
-        device = self.precision.device
-        loss = torch.zeros((), dtype=torch.float64, device=device)
-        parts: list[tuple[NDArray[np.int64], Tensor]] = []
-        order = np.arange(self.val.n_images)
-        for batch in self.val.batches(order, EVAL_BATCH, device, image_row=image_row):
-            with self.precision.autocast():
-                scores = self.scores(batch)
-                if batch.target:
-                    loss += self._loss(scores, batch).double() * len(batch)
-            parts.append((batch.item, scores.argmax(1)))
-        for item, answer in parts:
-            self.predicted[item] = answer.cpu().numpy()
-        return float(loss) / max(1, self.val.n_items)
+        self.predicted, loss = answer_questions(
+            self.head, self.val, self.precision, self._loss, image_row
+        )
+        return loss
 
     def accuracy(self) -> float:
         """The official accuracy of ``predicted``, in percent, unrounded."""
         assert self.val_data.targets is not None
-        return 100 * float(answer_scores(self.val_data.targets, self.predicted).mean())
+        return 100 * float(earned(self.val_data.targets, self.predicted).mean())
 
     def evaluate(self) -> dict[str, float]:
         """See :class:`Task`."""
@@ -119,13 +106,52 @@ class VqaTask(Task):
 
     def write_predictions(self, path: Path) -> None:
         """See :class:`Task`."""
-        entries = [
-            {"question_id": int(q), "answer": self.answers[a]}
-            for q, a in zip(self.val_data.question_id, self.predicted, strict=True)
-        ]
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(msgspec.json.encode(entries))
-        partial.replace(path)
+        write_answers(path, self.val_data.question_id, self.predicted, self.answers)
+
+
+def answer_scores(head: Head, batch: Batch) -> Tensor:
+    """A head's answer scores ``[B, A]``."""
+    features = None if batch.features is None else batch.features.floats()
+    scores: Tensor = head(features, batch.image_index, batch.tokens, batch.length)
+    return scores
+
+
+def answer_questions(
+    head: Head,
+    questions: ImageMajor,
+    precision: Precision,
+    loss_of: Callable[[Tensor, Batch], Tensor] | None = None,
+    image_row: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], float]:
+    """The best answer's number for every question, int64 ``[Q]``, and the mean loss if asked.
+
+    Runs under the caller's ``torch.inference_mode``. ``image_row`` as in :class:`ImageMajor`.
+    """
+    device = precision.device
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    predicted = np.zeros(questions.n_items, np.int64)
+    parts: list[tuple[NDArray[np.int64], Tensor]] = []
+    order = np.arange(questions.n_images)
+    for batch in questions.batches(order, EVAL_BATCH, device, image_row=image_row):
+        with precision.autocast():
+            scores = answer_scores(head, batch)
+            if loss_of is not None:
+                loss += loss_of(scores, batch).double() * len(batch)
+        parts.append((batch.item, scores.argmax(1)))
+    for item, answer in parts:  # after the pass: no step waits for the one before it
+        predicted[item] = answer.cpu().numpy()
+    return predicted, float(loss) / max(1, questions.n_items)
+
+
+def write_answers(
+    path: Path, question_id: NDArray[np.int64], predicted: NDArray[np.int64], answers: list[str]
+) -> None:
+    """Write the official result format, atomically."""
+    entries = [
+        {"question_id": int(question), "answer": answers[answer]}
+        for question, answer in zip(question_id, predicted, strict=True)
+    ]
+    write_bytes(path, msgspec.json.encode(entries))
 
 
 def soft_entries(
@@ -140,7 +166,7 @@ def soft_entries(
     return row, targets.answer[entry].astype(np.int64), weight.astype(np.float32)
 
 
-def answer_scores(targets: SoftTargets, predicted: NDArray[np.int64]) -> NDArray[np.float32]:
+def earned(targets: SoftTargets, predicted: NDArray[np.int64]) -> NDArray[np.float32]:
     """What each question's predicted answer earns, ``[Q]`` in 0 to 1: 0 if nobody gave it."""
     question = np.repeat(np.arange(len(predicted)), np.diff(targets.indptr))
     hit = targets.answer == predicted[question]

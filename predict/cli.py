@@ -1,0 +1,70 @@
+"""``frostgrid predict``: parse, predict a split, say what was written."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..console import Command
+from ..datasets.catalog import open_dataset
+from ..devices import pick_device
+from ..models.beam import BeamOptions
+from ..train.locate import find_features
+from .split import predict_split
+from .trained import load_run
+
+
+@click.command("predict", cls=Command)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", default="val", show_default=True, help="train, val or test.")
+@click.option("--data", help="Another data set's name or folder.  [default: the run's]")
+@click.option(
+    "--features",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Feature file of the split.  [default: the run's, or where featurize put it]",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Result file.  [default: RUN/preds-SPLIT.json]"
+)
+@click.option("--beam", type=click.IntRange(1), default=5, show_default=True, help="Captions only.")
+@click.option(
+    "--max-length",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Words of a caption at most.",
+)
+@click.option(
+    "--length-power",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Captions are compared by log-probability over words to this power; 0 favours short ones.",
+)
+@click.option("--no-repeated-trigrams", is_flag=True, help="Say no three words in a row twice.")
+@click.option(
+    "--device",
+    envvar="FROSTGRID_DEVICE",
+    default="auto",
+    show_default=True,
+    help="auto, cpu or cuda.",
+)
+def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
+    """Write the answers or captions of RUN's best epoch for a split, in the official format."""
+    trained = load_run(run, pick_device(device))
+    features = [str(path) for path in options["features"]]
+    if not features and trained.head.features != "none":
+        features = trained.config.features
+        if data is not None or split not in ("train", trained.config.split):
+            features = find_features(open_dataset(data or trained.config.data).name, [split])
+        click.echo(f"features   {', '.join(features)}")
+    search = BeamOptions(
+        beam=options["beam"],
+        max_length=options["max_length"],
+        length_power=options["length_power"],
+        no_repeated_trigrams=options["no_repeated_trigrams"],
+    )
+    out = options["out"] or run / f"preds-{split}.json"
+    written = predict_split(trained, data or trained.config.data, split, features, out, search)
+    click.echo(f"wrote      {written.n:,} {written.what} to {written.path}")
