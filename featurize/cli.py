@@ -11,23 +11,14 @@ from ..console import Command
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
-class ShardType(click.ParamType):
-    """``i/n`` with 1 ≤ i ≤ n."""
-
-    name = "i/n"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """The two numbers."""
-        if isinstance(value, tuple):
-            return value
-        words = str(value).split("/")
-        if len(words) == 2 and all(word.isdecimal() for word in words):
-            index, of = int(words[0]), int(words[1])
-            if 1 <= index <= of:
-                return index, of
-        self.fail(f"{value!r} is no shard; expected i/n with 1 ≤ i ≤ n, as in 2/4.", param, ctx)
+def parse_shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    """``i/n`` with 1 ≤ i ≤ n as two numbers."""
+    words = value.split("/")
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        index, of = int(words[0]), int(words[1])
+        if 1 <= index <= of:
+            return index, of
+    raise click.BadParameter(f"{value!r} is no shard; expected i/n with 1 ≤ i ≤ n, as in 2/4.")
 
 
 @click.command(cls=Command)
@@ -97,7 +88,7 @@ class ShardType(click.ParamType):
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")
 @click.option(
-    "--shard", type=ShardType(), default=(1, 1), metavar="i/n",
+    "--shard", default="1/1", callback=parse_shard, metavar="i/n",
     help="Only part i of n, for one machine of several; see `frostgrid join`.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say how long it takes and how large it gets.")
@@ -108,7 +99,7 @@ class ShardType(click.ParamType):
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Begin anew even if the file exists.")
 @click.pass_context
-def featurize(context: click.Context, **arguments: Any) -> None:
+def featurize(context: click.Context, /, **arguments: Any) -> None:
     """Look at every image once with a frozen ResNet; write its grid of features to a file.
 
     IMAGE_DIR is any folder of images; without it, the images of --data are taken. Run again on an

@@ -1,7 +1,7 @@
 """Batches of images decoded ahead of the network, by threads (Pillow lets go of the GIL)."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -44,7 +44,7 @@ def decode_batches(
     batches: Sequence[NDArray[np.int64]],
     preprocessing: Preprocessing,
     workers: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decode the batches in order, a few ahead, each image a job of its own.
 
     Never more than ``BATCHES_AHEAD`` + 1 batches are in memory.

@@ -159,7 +159,7 @@ class Launched:
                 pixels = pixels.pin_memory().to(device, non_blocking=True)
             outputs = network(pixels)
             self._outputs = [start_copy(o) for o in outputs] if on_gpu else outputs
-        self._event = torch.cuda.Event() if on_gpu else None
+        self._event = torch.Event(device) if on_gpu else None
         if self._event is not None:
             self._event.record()
         self._batch = batch

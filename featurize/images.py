@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 CROPS = ("squash", "center", "pad")
 BACKGROUND = (255, 255, 255)
@@ -87,7 +87,7 @@ def decode_image(data: bytes, preprocessing: Preprocessing) -> Pixels:
         return np.asarray(square)
     except ImageError:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError("is not an image in a known format") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(

@@ -18,7 +18,11 @@ ERROR_BYTES = 160
 
 TO_DO, DONE, FAILED = 0, 1, 2
 
-GRID_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4"), "uint8": np.dtype("u1")}
+GRID_DTYPES: dict[str, np.dtype[Any]] = {
+    "float16": np.dtype("<f2"),
+    "float32": np.dtype("<f4"),
+    "uint8": np.dtype("u1"),
+}
 
 
 @dataclass(frozen=True)

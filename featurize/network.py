@@ -55,7 +55,7 @@ def build_network(
     """The backbone folded, channels-last, in ``precision`` and on ``device``, ready to run."""
     network = fold_batch_norm(backbone.network)
     grid_network = GridNetwork(network, precision, output).eval().requires_grad_(False)
-    return grid_network.to(device, memory_format=torch.channels_last)
+    return grid_network.to(device).to(memory_format=torch.channels_last)
 
 
 def fold_batch_norm(network: nn.Sequential) -> nn.Sequential:

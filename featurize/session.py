@@ -2,12 +2,14 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from ..console import StopRequest, stop_on_signal
@@ -40,7 +42,9 @@ def run(options: Options, say: Say) -> None:
         outs = [options.out] if options.out else [job.out for job in plan(options.wanted())]
         verify_files(outs, say)
         return
-    with join_ranks() as ranks:
+    with warnings.catch_warnings(), join_ranks() as ranks:
+        # What Pillow only warns of is refused as well: memory stays bounded.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         speak = say if ranks.is_first else (lambda text: None)
         jobs = plan(options.wanted())
         extractor = make_extractor(options, ranks)
@@ -67,7 +71,8 @@ def make_extractor(options: Options, ranks: Ranks) -> Extractor:
         dtype=options.dtype,
         batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
         workers=options.workers or n_cores or 1,
-        skip_errors=options.on_error == "skip",
+        # A repair starts from a file whose failures are listed, and must not end in less.
+        skip_errors=options.on_error == "skip" or options.repair,
     )
 
 
@@ -94,7 +99,7 @@ def forecast(job: Job, extractor: Extractor) -> str:
     n_images, rate = len(job.images), expected.images_per_second
     return (
         f"{job}: {n_images} images would take about {say_duration(n_images / rate)} at {rate:.1f} "
-        f"images/s, and {expected.n_bytes / 1e9:.3f} GB of disk for {job.out}"
+        f"images/s, and {say_bytes(expected.n_bytes)} of disk for {job.out}"
     )
 
 
@@ -108,6 +113,12 @@ def say_duration(exact_seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
+def say_bytes(n_bytes: int) -> str:
+    """The size in the unit that leaves one to three digits before the point."""
+    power = next((p for p in (1, 2, 3) if n_bytes < 999.5 * 1000**p), 4)
+    return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
 def run_job(
     job: Job, extractor: Extractor, options: Options, ranks: Ranks, stop: StopRequest, say: Say
 ) -> None:
@@ -119,9 +130,9 @@ def run_job(
         file = open_features(job.out)
         n_to_do = count_to_do(file.status)
         n_before = file.n_images - n_to_do
-        size = job.out.stat().st_size / 1e9
+        size = say_bytes(job.out.stat().st_size)
         gone_before = f", {n_before} done before" if n_before else ""
-        say(f"{job}: {file.n_images} images{gone_before}, {size:.2f} GB -> {job.out}")
+        say(f"{job}: {file.n_images} images{gone_before}, {size} -> {job.out}")
         ranks.wait_for_all()  # nobody writes before everybody has read the status
         if n_to_do:
             fill_with_bar(job, extractor, file, ranks, stop)

@@ -83,7 +83,7 @@ class FeatureFile:
         if not ids.size:
             return np.zeros(ids.shape, np.int64)
         place = np.searchsorted(self.image_id, ids, sorter=self._order)
-        rows = self._order[np.minimum(place, self.n_images - 1)]
+        rows: NDArray[np.int64] = self._order[np.minimum(place, self.n_images - 1)]
         self._refuse(ids[self.image_id[rows] != ids], "are not in it; run `featurize` on their set")
         status = self.status[rows]
         self._refuse(ids[status == TO_DO], "are not extracted yet; run `featurize` again to go on")

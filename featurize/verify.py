@@ -81,7 +81,7 @@ class ColumnReader:
         os.close(self._descriptor)
 
     def _fill(self, place: NDArray[Any], offset: int) -> None:
-        left = memoryview(place).cast("B")
+        left = place.data.cast("B")
         while left:
             n_bytes = os.preadv(self._descriptor, [left], offset)
             if not n_bytes:

@@ -131,11 +131,11 @@ class BackgroundWriter:
 
 def checksums(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
     """The checksum columns of some rows: ``crc32`` and ``pooled_crc32`` (see the layout)."""
-    of_grid = [zlib.crc32(np.ascontiguousarray(row)) for row in columns["grid"]]
-    of_rest = [zlib.crc32(np.ascontiguousarray(row)) for row in columns["pooled"]]
+    of_grid = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["grid"]]
+    of_rest = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["pooled"]]
     if "scale" in columns:
         pairs = zip(columns["scale"], of_rest, strict=True)
-        of_rest = [zlib.crc32(np.ascontiguousarray(row), before) for row, before in pairs]
+        of_rest = [zlib.crc32(np.ascontiguousarray(row).data, before) for row, before in pairs]
     return {"crc32": np.array(of_grid, np.uint32), "pooled_crc32": np.array(of_rest, np.uint32)}
 
 

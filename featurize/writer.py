@@ -157,7 +157,7 @@ class RowWriter:
             raise explain_full_disk(self.path, error) from error
 
     def _write_at(self, offset: int, values: NDArray[Any]) -> None:
-        data = memoryview(values).cast("B") if values.nbytes else memoryview(b"")
+        data = values.data.cast("B") if values.nbytes else memoryview(b"")
         while data:
             try:
                 written = os.pwrite(self._descriptor, data, offset)
