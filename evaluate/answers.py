@@ -30,9 +30,13 @@ APOSTROPHES_RESTORED = {
     if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the official table has this one the wrong way round
 
+# What becomes of a word by itself: the three sets share none. Articles become nothing.
+REPLACED = NUMBER_WORDS | APOSTROPHES_RESTORED | dict.fromkeys(ARTICLES, "")
+
 # Not in the official list, so left alone: : ' $ % & # * . and everything outside ASCII.
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 ANY_PUNCTUATION = re.compile("[" + re.escape(PUNCTUATION) + "]")
+ANY_MARK = re.compile("[" + re.escape(PUNCTUATION + ".") + "]")
 COMMA_IN_NUMBER = re.compile(r"\d,\d")
 # Officially meant to keep the period after a digit too, but its look-behind is mistyped.
 REMOVED_PERIOD = re.compile(r"\.(?!\d)")
@@ -51,7 +55,11 @@ def normalize_answer(text: str) -> str:
     Punctuation goes, then case, number words, articles, and missing apostrophes come back.
     "Two." becomes "2", "the dont-know" becomes "don't know", "a" becomes "".
     """
-    return _normalize_words(_remove_punctuation(strip_answer(text)))
+    text = strip_answer(text)
+    if ANY_MARK.search(text):
+        text = _remove_punctuation(text)
+    words = text.lower().split()
+    return " ".join(filter(None, map(REPLACED.get, words, words)))
 
 
 def compared_answers(answers: list[str]) -> list[str]:
@@ -86,12 +94,6 @@ def _remove_punctuation(text: str) -> str:
     if "." in text:
         text = REMOVED_PERIOD.sub("", text, count=MOST_PERIODS_REMOVED)
     return text
-
-
-def _normalize_words(text: str) -> str:
-    """Lower-case, split on white space, and treat each word by itself."""
-    words = (NUMBER_WORDS.get(word, word) for word in text.lower().split())
-    return " ".join(APOSTROPHES_RESTORED.get(word, word) for word in words if word not in ARTICLES)
 
 
 # Few answers are distinct: 214,354 questions of VQA v2 have 2.1 million.

@@ -1,0 +1,91 @@
+"""VQA references, read once, against which any number of results files are scored.
+
+NumPy is imported only once the second process of ``vqa_columns`` is at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .ids import check_same_ids
+from .json_pieces import IrregularFile
+from .vqa_columns import AnnotationReader, read_results
+from .vqa_entries import (
+    AnnotationEntries,
+    read_annotations,
+    read_predictions,
+    read_question_ids,
+)
+
+if TYPE_CHECKING:
+    from .vqa_accuracy import VqaScores
+    from .vqa_table import AnnotationTable
+
+
+class VqaReferences:
+    """The annotations, and optionally the questions, of a VQA set.
+
+    Making one starts to read the annotations. Files as the official tools write them are read in
+    columns; whatever is unusual, entry by entry. The questions hold nothing that the score needs:
+    they are only checked to be the annotated ones.
+    """
+
+    def __init__(self, annotations: Path, questions: Path | None = None) -> None:
+        self.annotations = annotations
+        self.questions = questions
+        self._reader: AnnotationReader | None = None
+        self._table: AnnotationTable | None = None
+        with suppress(IrregularFile):
+            self._reader = AnnotationReader(annotations)
+
+    def score(self, results: Path) -> VqaScores:
+        """Score one results file. Raises ``InputError`` for what the official code breaks on."""
+        try:
+            return self._score_columns(results)
+        except IrregularFile:
+            return self._score_entries(results)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _score_columns(self, results: Path) -> VqaScores:
+        if self._table is None and self._reader is None:
+            raise IrregularFile
+        question_ids, answers = read_results(results)
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            from .vqa_table import AnnotationTable
+
+            self._table = AnnotationTable.join(self.annotations, reader.read())
+            self._check_questions(self._table.question_id.tolist())
+        if self._table is None:
+            raise IrregularFile
+        return self._table.score(results, question_ids, answers)
+
+    def _score_entries(self, results: Path) -> VqaScores:
+        predictions = read_predictions(results)
+        entries = self._entries
+        check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
+        from .vqa_accuracy import score_entries
+
+        return score_entries(entries, predictions)
+
+    @cached_property
+    def _entries(self) -> AnnotationEntries:
+        self.close()
+        entries = read_annotations(self.annotations)
+        self._check_questions(entries.by_id)
+        return entries
+
+    def _check_questions(self, annotated: Collection[Hashable]) -> None:
+        if self.questions is None:
+            return
+        questions = read_question_ids(self.questions)
+        check_same_ids("question_id", (self.questions, questions), (self.annotations, annotated))
