@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import MAX_ORDER, Corpus, Int64, MatchedCounts
+from .ngrams import MAX_ORDER, Corpus, Int64
 
 # Kept from the official code: no match gives about 1e-15 ** (1/n), not 0, and no division by zero.
 TINY = 1e-15
@@ -17,31 +17,35 @@ REFERENCE_LENGTH = 9
 N_STATISTICS = 10
 
 
-def bleu_statistics(corpus: Corpus, matched: list[MatchedCounts]) -> Int64:
-    """The sufficient statistics of BLEU, int64[N, 10].
+def clipped_matches(corpus: Corpus) -> Int64:
+    """The matches of order 1 to 4 of every image, int64[N, 4].
 
-    Columns: clipped matches of order 1 to 4, n-grams of order 1 to 4, length of the prediction,
-    length of the reference closest in length. An n-gram is clipped at its highest count in any one
-    reference.
+    An n-gram of the prediction counts at most as often as in that reference that has it most often.
     """
-    statistics = np.zeros((corpus.n_images, N_STATISTICS), np.int64)
-    for order, counts in enumerate(matched):
+    matches = np.zeros((corpus.n_images, MAX_ORDER), np.int64)
+    for order, counts in enumerate(corpus.matched):
         highest = np.zeros(len(counts.prediction.count), np.int64)
         joined = counts.row >= 0
         np.maximum.at(highest, counts.row[joined], counts.reference.count[joined])
         clipped = np.minimum(highest, counts.prediction.count)
-        np.add.at(statistics[:, order], counts.prediction.caption, clipped)
-    fill_lengths(statistics, corpus)
-    return statistics
+        np.add.at(matches[:, order], counts.prediction.caption, clipped)
+    return matches
 
 
-def fill_lengths(statistics: Int64, corpus: Corpus) -> None:
-    """Fill in the columns that depend on lengths alone."""
+def bleu_statistics(corpus: Corpus, matches: Int64) -> Int64:
+    """The sufficient statistics of BLEU, int64[N, 10], from the ``clipped_matches``.
+
+    Columns: clipped matches of order 1 to 4, n-grams of order 1 to 4, length of the prediction,
+    length of the reference closest in length.
+    """
+    statistics = np.zeros((corpus.n_images, N_STATISTICS), np.int64)
+    statistics[:, MATCHES] = matches
     lengths = corpus.predictions.lengths
     orders = np.arange(MAX_ORDER)
     statistics[:, TOTALS] = np.maximum(lengths[:, None] - orders, 0)
     statistics[:, HYPOTHESIS_LENGTH] = lengths
     statistics[:, REFERENCE_LENGTH] = closest_lengths(corpus)
+    return statistics
 
 
 def closest_lengths(corpus: Corpus) -> Int64:

@@ -1,19 +1,25 @@
 """Caption predictions scored against references: per-image statistics first, totals last."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .bleu import N_STATISTICS, bleu_from_statistics, bleu_statistics
-from .cider import cider
-from .ngrams import Corpus, Int64, TokenIds, match_ngrams
-from .ptb import VERSION, tokenize_captions
+from .bleu import N_STATISTICS, bleu_from_statistics, bleu_statistics, clipped_matches
+from .cider import cider, cosines
+from .ngrams import Corpus, Int64, TokenIds
+from .ptb import VERSION, number_tokens
 from .rouge import lcs_lengths, rouge_l
 
+# How often each image counts, [N]: multiplicities for a bootstrap, or real weights.
+Weights = Int64 | NDArray[np.float64]
+
 METRICS = ("bleu", "rouge_l", "cider")
+
+# From so many tokens on, compiled code is worth its start-up time.
+LARGE_TOKENS = 200_000
 
 # What a printed score must say of how it came about.
 SIGNATURE = f"tok:{VERSION}|lineseparators:space|bleu:closest|rouge:beta1.2|cider:d-sigma6-corpusdf"
@@ -33,7 +39,7 @@ class CaptionScores:
     rouge_l: NDArray[np.float64]
     cider: NDArray[np.float64]
 
-    def bleu(self, weights: NDArray[np.generic] | None = None) -> tuple[float, float, float, float]:
+    def bleu(self, weights: Weights | None = None) -> tuple[float, float, float, float]:
         """Corpus BLEU-1 to BLEU-4; ``weights`` [N] is the multiplicity of each image."""
         sums = (
             self.bleu_statistics.sum(axis=0) if weights is None else weights @ self.bleu_statistics
@@ -45,11 +51,11 @@ class CaptionScores:
         """BLEU-1 to BLEU-4 of each image by itself, float64[N, 4]."""
         return bleu_from_statistics(self.bleu_statistics)
 
-    def rouge_mean(self, weights: NDArray[np.generic] | None = None) -> float:
+    def rouge_mean(self, weights: Weights | None = None) -> float:
         """The mean ROUGE-L over images."""
         return float(np.average(self.rouge_l, weights=weights))
 
-    def cider_mean(self, weights: NDArray[np.generic] | None = None) -> float:
+    def cider_mean(self, weights: Weights | None = None) -> float:
         """The mean CIDEr-D over images; document frequencies stay those of the whole corpus."""
         return float(np.average(self.cider, weights=weights))
 
@@ -70,29 +76,65 @@ def score_captions(
     for image, captions in zip(image_ids, references, strict=True):
         if not captions:
             raise InputError(f"Image {image} has no reference caption; give at least one.")
-    corpus = encode(list(predictions), [list(captions) for captions in references])
-    n = corpus.n_images
-    matched = match_ngrams(corpus)
-    return CaptionScores(
-        np.array(image_ids, np.int64),
-        bleu_statistics(corpus, matched)
-        if "bleu" in metrics
-        else np.zeros((n, N_STATISTICS), np.int64),
-        rouge_l(corpus, lcs_lengths(corpus)) if "rouge_l" in metrics else np.full(n, np.nan),
-        cider(corpus, matched) if "cider" in metrics else np.full(n, np.nan),
-    )
-
-
-def encode(predictions: list[str], references: list[list[str]]) -> Corpus:
-    """Tokenise both texts and number the tokens."""
     vocabulary: dict[str, int] = {}
+    written = read_corpus(predictions, references, vocabulary)
+    words = split_words(written, list(vocabulary))
+    n = written.n_images
+    statistics = np.zeros((n, N_STATISTICS), np.int64)
+    rouge, cider_d = np.full(n, np.nan), np.full(n, np.nan)
+    count_matches, compare, find_lcs = counting(written.n_tokens >= LARGE_TOKENS)
+    if "bleu" in metrics:
+        statistics = bleu_statistics(words, count_matches(words))
+    if "rouge_l" in metrics:
+        rouge = rouge_l(written, find_lcs(written))
+    if "cider" in metrics:
+        cider_d = cider(words, compare(words))
+    return CaptionScores(np.array(image_ids, np.int64), statistics, rouge, cider_d)
 
-    def number(captions: list[str]) -> TokenIds:
-        tokens = tokenize_captions(captions)
-        ids = [vocabulary.setdefault(word, len(vocabulary)) for line in tokens for word in line]
-        offsets = np.cumsum([0, *map(len, tokens)])
-        return TokenIds(np.array(ids, np.int64), offsets.astype(np.int64))
 
-    flat = number([caption for captions in references for caption in captions])
-    image_offsets = np.cumsum([0, *map(len, references)]).astype(np.int64)
-    return Corpus(number(predictions), flat, image_offsets, len(vocabulary))
+def counting(
+    large: bool,
+) -> tuple[
+    Callable[[Corpus], Int64], Callable[[Corpus], NDArray[np.float64]], Callable[[Corpus], Int64]
+]:
+    """What counts for BLEU, CIDEr-D and ROUGE-L: array operations; for much text, compiled code."""
+    if not large:
+        return clipped_matches, cosines, lcs_lengths
+    from .ngram_kernels import compiled_cosines, compiled_matches
+    from .rouge_kernel import compiled_lcs_lengths
+
+    return compiled_matches, compiled_cosines, compiled_lcs_lengths
+
+
+def read_corpus(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], vocabulary: dict[str, int]
+) -> Corpus:
+    """Tokenise the references as one text and the predictions as another."""
+    flat = number_tokens([caption for captions in references for caption in captions], vocabulary)
+    hypotheses = number_tokens(list(predictions), vocabulary)
+    image_offsets = np.zeros(len(references) + 1, np.int64)
+    np.cumsum([len(captions) for captions in references], out=image_offsets[1:])
+    return Corpus(hypotheses, flat, image_offsets, len(vocabulary))
+
+
+def split_words(corpus: Corpus, vocabulary: list[str]) -> Corpus:
+    """The corpus as BLEU and CIDEr read it: a token with a no-break space inside is two words.
+
+    Quirk kept: those two split a caption at any white space, ROUGE-L at spaces alone.
+    """
+    if len(" ".join(vocabulary).split()) == len(vocabulary):
+        return corpus
+    numbers = {word: i for i, word in enumerate(vocabulary)}
+    parts = [[numbers.setdefault(w, len(numbers)) for w in word.split()] for word in vocabulary]
+    n_parts = np.array([len(part) for part in parts], np.int64)
+    flat = np.array([part for word in parts for part in word], np.int64)
+    first = np.cumsum(n_parts) - n_parts
+
+    def split(tokens: TokenIds) -> TokenIds:
+        n = n_parts[tokens.ids]
+        end = np.concatenate([[0], np.cumsum(n)])
+        place = np.arange(end[-1]) + np.repeat(first[tokens.ids] - end[:-1], n)
+        return TokenIds(flat[place], end[tokens.offsets])
+
+    predictions, references = split(corpus.predictions), split(corpus.references)
+    return Corpus(predictions, references, corpus.image_offsets, len(numbers))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import MAX_ORDER, Corpus, MatchedCounts
+from .ngrams import MAX_ORDER, Corpus
 
 SIGMA = 6.0
 
@@ -21,16 +21,16 @@ def inverse_frequencies(n_images: int) -> NDArray[np.float64]:
     return np.asarray(np.log(float(max(n_images, 1))) - np.log(frequencies), np.float64)
 
 
-def cider(corpus: Corpus, matched: list[MatchedCounts]) -> NDArray[np.float64]:
-    """CIDEr-D of every image, float64[N] (0 to 10).
+def cosines(corpus: Corpus) -> NDArray[np.float64]:
+    """The similarity of each reference with its prediction, summed over the orders, float64[R].
 
-    Document frequencies come from the references themselves and idf is log(N / df), so a corpus of
-    one image scores 0. Term frequencies of the prediction are clipped at the reference's.
+    Term frequencies of the prediction are clipped at the reference's. Document frequencies come
+    from the references of this very corpus.
     """
     n_references = len(corpus.reference_image)
     inverse = inverse_frequencies(corpus.n_images)
     similarity = np.zeros(n_references)
-    for counts in matched:
+    for counts in corpus.matched:
         prediction, reference = counts.prediction, counts.reference
         pairs = np.unique(
             reference.ngram * corpus.n_images + corpus.reference_image[reference.caption]
@@ -48,6 +48,14 @@ def cider(corpus: Corpus, matched: list[MatchedCounts]) -> NDArray[np.float64]:
         product = np.bincount(reference.caption[joined], clipped, n_references)
         norms = norm_prediction[corpus.reference_image] * norm_reference
         similarity += product / np.where(norms > 0, norms, 1.0)
-    similarity *= length_penalties(corpus)
+    return similarity
+
+
+def cider(corpus: Corpus, similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """CIDEr-D of every image, float64[N] (0 to 10), from the ``cosines``.
+
+    idf is log(N / df), so a corpus of one image scores 0.
+    """
+    similarity = similarity * length_penalties(corpus)
     totals = np.bincount(corpus.reference_image, similarity, corpus.n_images)
     return np.asarray(10.0 * totals / MAX_ORDER / np.diff(corpus.image_offsets), np.float64)

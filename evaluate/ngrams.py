@@ -42,6 +42,11 @@ class Corpus:
     n_words: int
 
     @property
+    def n_tokens(self) -> int:
+        """The number of tokens in all."""
+        return len(self.predictions.ids) + len(self.references.ids)
+
+    @property
     def n_images(self) -> int:
         """The number of images N."""
         return len(self.image_offsets) - 1
@@ -50,6 +55,11 @@ class Corpus:
     def reference_image(self) -> Int64:
         """The image of each reference, int64[R]."""
         return np.repeat(np.arange(self.n_images), np.diff(self.image_offsets))
+
+    @cached_property
+    def matched(self) -> "list[MatchedCounts]":
+        """The n-grams of predictions and references, joined by image, order 1 to 4."""
+        return match_ngrams(self)
 
 
 @dataclass(frozen=True)
