@@ -17,7 +17,7 @@ from .formats import Annotation, decode
 from .questions import QuestionTable, check_distinct, id_array
 
 
-class RawAnnotations(msgspec.Struct):
+class AnnotationEntries(msgspec.Struct):
     """An annotations file whose entries are still undecoded.
 
     They are decoded one by one: 4 million answers at once as objects would take a gigabyte, while
@@ -73,7 +73,7 @@ def read_answers(path: Path) -> AnswerTable:
     n_answers: list[int] = []
     text_index, person = array("i"), array("i")
     decoder = msgspec.json.Decoder(Annotation)
-    for i, raw in enumerate(decode(path, RawAnnotations).annotations):
+    for i, raw in enumerate(decode(path, AnnotationEntries).annotations):
         try:
             entry = decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -87,9 +87,15 @@ class EasyVqa(Dataset):
         folder = cache_folder() / f"{NAME}-{version(NAME)}-{FORMAT_VERSION}"
         path = folder / f"{split}_{kind}.json"
         if not path.exists():
-            content = _DERIVE[kind](self, split)
-            with replace_file(path) as file:
-                file.write(msgspec.json.encode(content))
+            content = msgspec.json.encode(_DERIVE[kind](self, split))
+            try:
+                with replace_file(path) as file:
+                    file.write(content)
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be written ({error.strerror}); set FROSTGRID_CACHE to a "
+                    f"folder that can, with {len(content) / 1e6:.0f} MB free."
+                ) from error
         return path
 
     def entries(self, split: str) -> list[Entry]:

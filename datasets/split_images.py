@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .formats import Annotations, Captions, Karpathy, Questions, decode
-from .image_list import ImageList, find_images, image_list, number_at_end
+from .image_list import LARGEST_ID, ImageList, find_images, image_list, number_at_end
 from .official_names import IMAGE_FOLDERS, KARPATHY_SPLITS, SHARED_FOLDERS, is_karpathy
 
 
@@ -20,7 +20,14 @@ class Mentions:
     owner: dict[str, int] = field(default_factory=dict)  # the other way: file name -> id
 
     def add(self, image_id: int, file_name: str, source: Path) -> None:
-        """Note one image; ``InputError`` if its id or its name goes with another already."""
+        """Note one image; ``InputError`` if its id or its name goes with another already.
+
+        Also if the id is not an int64.
+        """
+        if not -LARGEST_ID <= image_id <= LARGEST_ID:
+            raise InputError(
+                f"{source}: the image id {image_id} is too large; expected below 2**63."
+            )
         self.source.setdefault(image_id, source)
         known = self.names.setdefault(image_id, file_name)
         if not file_name:

@@ -232,6 +232,13 @@ def test_one_file_for_two_ids_and_one_id_for_two_files(tmp_path):
         open_dataset(str(tmp_path)).images("train")
 
 
+def test_id_that_is_too_large(tmp_path):
+    put(tmp_path / "train_captions.json", captions({2**63: "a.jpg"}))
+    put(tmp_path / "images" / "a.jpg")
+    with pytest.raises(InputError, match=r"the image id 9223372036854775808 is too large"):
+        open_dataset(str(tmp_path)).images("train")
+
+
 def test_empty_split_folder(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(InputError, match="no images for the split 'train'"):

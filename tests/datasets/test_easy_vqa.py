@@ -145,3 +145,10 @@ def test_files_are_derived_once(data):
     assert EasyVqa().questions_path("val").stat().st_mtime_ns == before
     path.unlink()
     assert data.questions_path("val").exists()
+
+
+def test_cache_that_cannot_be_written_is_an_error_that_says_what_to_do(data, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"val_questions\.json: cannot be .* set FROSTGRID_CACHE"):
+        data.questions_path("val")
