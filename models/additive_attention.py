@@ -1,7 +1,10 @@
 """Additive attention over grid cells, by image: many queries look at the cells of few images."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
 from typing import Literal
 
 import torch
@@ -14,7 +17,10 @@ Kernels = Literal["auto", "plain"]
 
 # The plain form takes this many tanh at a time: 0.5 GB in float32, recomputed in the backward pass.
 _PLAIN_CHUNK = 1 << 27
-_KERNEL_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+# Fewer elementary steps than this take PyTorch no longer than a kernel's call.
+_FEW_STEPS = 1 << 15
+_CPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 _mode: Kernels = "auto"
 
@@ -56,10 +62,10 @@ def additive_scores(
     """
     cells = projected.cells if isinstance(projected, SharedCells) else projected
     _check(cells, len(query), (query.shape[1:], weight.shape), (cells.shape[2:],) * 2, image_index)
-    if _fused(cells, image_index):
-        from .kernels import cpu
+    if backend := _backend(cells, len(query) * cells.shape[1] * cells.shape[2]):
+        from .kernels import functions
 
-        return cpu.additive_scores(projected, query, weight, image_index)
+        return functions.additive_scores(backend, projected, query, weight, image_index)
     with torch.autocast(cells.device.type, enabled=False):
         return _plain_scores(cells, query, weight, image_index)
 
@@ -75,11 +81,10 @@ def attend(values: Tensor | SharedCells, alpha: Tensor, image_index: Tensor) -> 
     """
     cells = values.cells if isinstance(values, SharedCells) else values
     _check(cells, len(alpha), (alpha.shape[1:],), (cells.shape[1:2],), image_index)
-    frozen_half = cells.dtype == torch.float16 and not cells.requires_grad
-    if _fused(cells, image_index, frozen_half):
-        from .kernels import cpu
+    if backend := _backend(cells, alpha.numel() * cells.shape[2]):
+        from .kernels import functions
 
-        return cpu.attend(values, alpha, image_index)
+        return functions.attend(backend, values, alpha, image_index)
     with torch.autocast(cells.device.type, enabled=False):
         return _plain_sums(cells, alpha, image_index)
 
@@ -100,13 +105,37 @@ def _check(
         )
 
 
-def _fused(cells: Tensor, image_index: Tensor, frozen_half: bool = False) -> bool:
-    return (
-        _mode == "auto"
-        and cells.device.type == image_index.device.type == "cpu"
-        and (cells.dtype in _KERNEL_DTYPES or frozen_half)
-        and not torch.compiler.is_compiling()
-    )
+def _backend(cells: Tensor, n_steps: int) -> ModuleType | None:
+    """The kernels for this device and dtype; None where the plain form is to be taken."""
+    if _mode == "plain" or n_steps < _FEW_STEPS or torch.compiler.is_compiling():
+        return None
+    if cells.device.type == "cpu" and cells.dtype in _CPU_DTYPES:
+        from .kernels import cpu
+
+        return cpu
+    if cells.device.type == "cuda" and cells.dtype in _CUDA_DTYPES:
+        return _cuda()
+    return None
+
+
+@cache
+def _cuda() -> ModuleType | None:
+    """The CUDA kernels, if they can be compiled and run here."""
+    try:
+        from .kernels import cuda, functions
+
+        cells = torch.zeros(1, 1, 1, device="cuda", requires_grad=True)
+        one, index = torch.ones(1, 1, device="cuda"), torch.zeros(1, device="cuda")
+        where = functions.additive_scores(cuda, cells, one, one[0], index)
+        functions.attend(cuda, cells, where, index).backward()  # type: ignore[no-untyped-call, unused-ignore]
+        return cuda
+    except Exception as error:  # Triton may lack its compiler, or know nothing of this GPU
+        warnings.warn(
+            f"The fused attention kernels do not run on this GPU ({error}); "
+            "training goes on with PyTorch's own operations, which are slower.",
+            stacklevel=2,
+        )
+        return None
 
 
 def _plain_scores(projected: Tensor, query: Tensor, weight: Tensor, image_index: Tensor) -> Tensor:

@@ -43,9 +43,9 @@ def decode(value: Any) -> Any:
 
 
 def encode(value: Any, like: Any) -> Any:
-    """A float as a number of the stored type of ``like``: a float, or bfloat16 bits (uint16).
+    """A float as a number of the type of ``like``: a float, or the bits of a bfloat16 (uint16).
 
-    bfloat16 is rounded to the nearest, ties to even, as PyTorch does.
+    It is rounded to the nearest, ties to even, as PyTorch does.
     """
     raise NotImplementedError("compiled code only")
 

@@ -80,6 +80,15 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
     assert difference <= tolerance * max(scale, 1e-3)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def even_the_smallest_problem() -> Iterator[None]:
+    """Send to the kernels what would be too small to be worth it."""
+    before = additive_attention._FEW_STEPS
+    additive_attention._FEW_STEPS = 0
+    yield
+    additive_attention._FEW_STEPS = before
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     """Two threads, however small the problem."""
@@ -164,6 +173,22 @@ def test_float16_cells_that_are_frozen_are_summed_as_they_are() -> None:
         torch.autograd.grad((out * weights).sum(), case.alpha)[0] for out in (ours, plain)
     )
     assert_close(found, expected.double(), 1e-5)
+    scored = additive_scores(case.projected, case.query, case.weight, case.image_index)
+    with kernels("plain"):
+        plain = additive_scores(case.projected, case.query, case.weight, case.image_index)
+    assert_close(scored, plain.double(), 1e-5)
+
+
+def test_float16_cells_that_learn_get_a_float16_gradient() -> None:
+    case = make(dtype=torch.float16)
+    cells = case.projected.requires_grad_()
+    exact = cells.detach().double().requires_grad_()
+    for given_cells, mode in ((cells, "auto"), (exact, "plain")):
+        with kernels(mode):
+            scores = additive_scores(given_cells, case.query, case.weight, case.image_index)
+            attend(given_cells, scores.softmax(1), case.image_index).square().sum().backward()
+    assert cells.grad.dtype == torch.float16
+    assert_close(cells.grad, exact.grad, 2**-9)
 
 
 def test_all_half_precision_numbers_are_read_and_written_as_pytorch_does() -> None:
@@ -384,7 +409,7 @@ import torch
 from frostgrid.models.kernels import cpu
 warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
 torch.set_num_threads(2)
-cpu._SERIAL_STEPS = 0
+cpu._SERIAL_STEPS = attention._FEW_STEPS = 0
 torch.manual_seed(0)
 case = torch.randn(9, 8, 30), torch.randn(20, 30), torch.randn(30), torch.arange(20) % 9
 before = attention.additive_scores(*case)
@@ -490,3 +515,16 @@ def test_pieces_cover_every_image_once(index, n_threads) -> None:
     assert by_image.start.tolist() == [sum(u < v for u in index) for v in range(8)]
     images = [u for first, last in by_image.pieces(n_threads) for u in range(first, last)]
     assert images == list(range(7))
+
+
+def test_few_steps_take_the_plain_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make()
+    query = case.query.requires_grad_()
+
+    def name() -> str:
+        out = additive_scores(case.projected, query, case.weight, case.image_index)
+        return out.grad_fn.name()
+
+    assert name() == "_ScoresBackward"
+    monkeypatch.setattr(additive_attention, "_FEW_STEPS", 11 * 7 * 20 + 1)
+    assert name() != "_ScoresBackward"

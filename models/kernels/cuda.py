@@ -1,0 +1,117 @@
+"""The Triton kernels on CUDA tensors. Nothing here waits for the device, and no sum is atomic."""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from . import triton_kernels
+
+CELLS_AT_A_TIME = 1
+
+# Numbers in a tile of (cells, channels); the tile's smaller side is the cells'.
+_CELLS, _CHANNELS = 16, 128
+
+
+class ByImage(NamedTuple):
+    """Queries in image order: those of image ``u`` are ``order[start[u] : start[u + 1]]``."""
+
+    image_index: Tensor  # (B,) int64
+    order: Tensor  # (B,) int64
+    start: Tensor  # (U + 1,) int64
+
+
+def group(image_index: Tensor, n_images: int) -> ByImage:
+    """Queries by image; one whose image is not there gets NaN, for raising would need a wait."""
+    order = torch.argsort(image_index, stable=True)
+    bounds = torch.arange(n_images + 1, device=image_index.device)
+    start = torch.searchsorted(image_index[order], bounds)
+    return ByImage(image_index.contiguous(), order, start)
+
+
+def score(projected: Tensor, query: Tensor, weight: Tensor, by_image: ByImage, out: Tensor) -> None:
+    """Write the scores to ``out`` (B, S)."""
+    n_images, n_cells, width = projected.shape
+    _launch(
+        triton_kernels.score,
+        (len(query), triton.cdiv(n_cells, _CELLS)),
+        *(projected, query, weight, by_image.image_index, out),
+        *(n_images, n_cells, width),
+    )
+
+
+def score_gradients(
+    projected: Tensor,
+    query: Tensor,
+    weight: Tensor,
+    by_image: ByImage,
+    grad_scores: Tensor,
+    grad_projected: Tensor | None,
+    accumulate: bool,
+) -> tuple[Tensor, Tensor]:
+    """The gradients of query and weight; that of the cells is written, or added, if wanted."""
+    n_images, n_cells, width = projected.shape
+    grad_query, shares = torch.empty_like(query), torch.empty_like(query)
+    blocks = triton.cdiv(width, _CHANNELS)
+    _launch(
+        triton_kernels.query_gradients,
+        (len(query), blocks),
+        *(projected, query, weight, by_image.image_index, grad_scores, grad_query, shares),
+        *(n_images, n_cells, width),
+    )
+    if grad_projected is not None:
+        _launch(
+            triton_kernels.projected_gradients,
+            (n_images, triton.cdiv(n_cells, _CELLS), blocks),
+            *(projected, query, weight, by_image.order, by_image.start),
+            *(grad_scores, grad_projected, n_cells, width),
+            ACCUMULATE=accumulate,
+        )
+    return grad_query, shares.sum(0)
+
+
+def add_up(values: Tensor, alpha: Tensor, by_image: ByImage, out: Tensor) -> None:
+    """Write the weighted sums to ``out`` (B, D)."""
+    n_images, n_cells, n_channels = values.shape
+    _launch(
+        triton_kernels.add_up,
+        (len(alpha), triton.cdiv(n_channels, _CHANNELS)),
+        *(values, alpha, by_image.image_index, out, n_images, n_cells, n_channels),
+    )
+
+
+def sum_gradients(
+    values: Tensor,
+    alpha: Tensor,
+    by_image: ByImage,
+    grad_out: Tensor,
+    grad_alpha: Tensor | None,
+    grad_values: Tensor | None,
+    accumulate: bool,
+) -> None:
+    """Write the gradients that are wanted; that of the cells is added where ``accumulate``."""
+    n_images, n_cells, n_channels = values.shape
+    cell_blocks = triton.cdiv(n_cells, _CELLS)
+    if grad_alpha is not None:
+        _launch(
+            triton_kernels.alpha_gradients,
+            (len(alpha), cell_blocks),
+            *(values, by_image.image_index, grad_out, grad_alpha, n_images, n_cells, n_channels),
+        )
+    if grad_values is not None:
+        _launch(
+            triton_kernels.value_gradients,
+            (n_images, cell_blocks, triton.cdiv(n_channels, _CHANNELS)),
+            *(alpha, by_image.order, by_image.start, grad_out, grad_values, n_cells, n_channels),
+            ACCUMULATE=accumulate,
+        )
+
+
+def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    if 0 in grid:
+        return
+    with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call, unused-ignore]
+        kernel[grid](
+            *arguments, CELLS=_CELLS, CHANNELS=_CHANNELS, enable_fp_fusion=True, **constants
+        )
