@@ -1,6 +1,9 @@
 """The official JSON formats of VQA and COCO captions, as typed structs that validate while decoding."""
 
+import codecs
 import gzip
+import json
+import zlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +12,8 @@ import msgspec
 from ..errors import InputError
 
 T = TypeVar("T")
+
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Question(msgspec.Struct, gc=False):
@@ -110,9 +115,21 @@ class Karpathy(msgspec.Struct):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes, unpacked if it is gzip'd."""
+    """The file's bytes, unpacked if it is gzip'd, without a UTF-8 byte order mark.
+
+    Raises ``InputError`` for a damaged archive and for UTF-16.
+    """
     data = path.read_bytes()
-    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    if data[:2] == GZIP_MAGIC:
+        try:
+            data = gzip.decompress(data)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(
+                f"{path}: a damaged or incomplete gzip file ({error}); fetch or write it again."
+            ) from error
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise InputError(f"{path}: UTF-16 text; save the file as UTF-8.")
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def decode(path: Path, kind: type[T]) -> T:
@@ -120,7 +137,42 @@ def decode(path: Path, kind: type[T]) -> T:
 
     Raises ``InputError`` naming the file and the entry that does not fit.
     """
+    data = read_bytes(path)
     try:
-        return msgspec.json.decode(read_bytes(path), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: not a readable {kind.__name__} file: {error}.") from error
+        if not data.isascii():
+            data.decode()  # msgspec checks only the strings that it keeps
+        return msgspec.json.decode(data, type=kind)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."
+        ) from error
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {describe_misfit(error)}.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(f"{path}: {describe_damage(data, error)}.") from error
+
+
+def describe_misfit(error: msgspec.ValidationError) -> str:
+    """Where an entry does not fit, and how: "annotations[3].image_id: expected `int`, got `str`"."""
+    problem, _, place = str(error).partition(" - at `$")
+    place = place.rstrip("`").lstrip(".") or "the whole file"
+    return f"{place}: {problem[:1].lower()}{problem[1:]}"
+
+
+def describe_damage(data: bytes, error: Exception) -> str:
+    """What is wrong with text that is not JSON, or is only nearly so."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply to be one of the official formats"
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as where:
+        return (
+            f"not valid JSON at line {where.lineno}, column {where.colno}: {where.msg}; "
+            "the file may be cut short or damaged, so fetch or write it again"
+        )
+    except (ValueError, RecursionError) as where:
+        return f"not valid JSON: {where}"
+    return (
+        "holds NaN, Infinity or half of a surrogate pair, which JSON does not have; "
+        "write the file again without"
+    )
