@@ -1,6 +1,7 @@
 """Making a feature file and filling it: structure once, rows through their offsets."""
 
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import Mapping
@@ -145,9 +146,10 @@ class RowWriter:
         values = np.ascontiguousarray(values, dtype=column.dtype)
         row_bytes = values[:1].nbytes
         # One call for each run of neighbouring rows.
-        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
-        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-            self._write_at(offset + int(rows[start]) * row_bytes, values[start:stop])
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for start, stop in itertools.pairwise([0, *breaks.tolist(), len(rows)]):
+            if stop > start:
+                self._write_at(offset + int(rows[start]) * row_bytes, values[start:stop])
 
     def sync(self) -> None:
         """Wait until all that was written is on the disk."""

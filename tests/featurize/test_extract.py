@@ -1,0 +1,312 @@
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from frostgrid.datasets.image_list import list_folder_images
+from frostgrid.errors import InputError
+from frostgrid.featurize.decoding import decode_batches
+from frostgrid.featurize.extract import Extractor, Share, Watch, batches_to_do, extract
+from frostgrid.featurize.fill import locked
+from frostgrid.featurize.images import Preprocessing, load_image
+from frostgrid.featurize.job import Job
+from frostgrid.featurize.layout import DONE, FAILED, TO_DO
+from frostgrid.featurize.store import FeatureFile, open_features
+from frostgrid.featurize.verify import verify
+from frostgrid.featurize.write_behind import cut_utf8
+from frostgrid.featurize.writer import RowWriter
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+Run = Callable[..., Any]
+WATCH = Watch(lambda: False, lambda n: None)
+COLUMNS = ("grid", "pooled", "crc32", "pooled_crc32", "source_bytes", "source_crc32", "status")
+
+
+def contents(features: FeatureFile) -> dict[str, np.ndarray]:
+    return {name: np.array(getattr(features, name)) for name in COLUMNS}
+
+
+def assert_same(found: FeatureFile, expected: dict[str, np.ndarray]) -> None:
+    for name, values in expected.items():
+        assert np.array_equal(getattr(found, name), values), name
+
+
+def stop_after(n_batches: int) -> Callable[[], bool]:
+    answers = iter([False] * n_batches)
+    return lambda: next(answers, True)
+
+
+def test_rows_equal_the_network_on_each_image(run: Run, job: Job, extractor: Extractor) -> None:
+    features, outcome = run(job, extractor)
+    assert outcome.n_done == 11
+    assert not outcome.stopped
+    assert features.is_complete
+    assert features.file_name == [f"{i}.png" for i in range(11)]
+    for row in range(11):
+        source = load_image(job.images.path(row), extractor.preprocessing)
+        with torch.inference_mode():
+            grid, pooled = extractor.network(torch.tensor(source.pixels)[None])
+        np.testing.assert_allclose(features.grid[row], grid[0], rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(features.pooled[row], pooled[0], rtol=2e-3, atol=1e-4)
+        assert features.source_crc32[row] == source.source_crc32
+        assert features.source_bytes[row] == source.source_bytes
+    assert verify(features, lambda n: None).is_sound
+
+
+@pytest.mark.parametrize("n_batches", [0, 1, 2])
+def test_a_stopped_run_goes_on_to_the_last_bit(
+    run: Run, job: Job, extractor: Extractor, tmp_path: Path, n_batches: int
+) -> None:
+    expected = contents(run(replace(job, out=tmp_path / "whole.h5"), extractor)[0])
+    features, outcome = run(job, extractor, stop=stop_after(n_batches))
+    assert outcome.stopped
+    assert (features.status == DONE).sum() == 4 * n_batches
+    assert not features.grid[4 * n_batches :].any()
+    features, outcome = run(job, extractor)
+    assert outcome.n_done == 11 - 4 * n_batches
+    assert_same(features, expected)
+
+
+def test_a_finished_file_is_left_alone(run: Run, job: Job, extractor: Extractor) -> None:
+    run(job, extractor)
+    before = job.out.read_bytes()
+    assert run(job, extractor)[1].n_done == 0
+    assert job.out.read_bytes() == before
+
+
+def test_only_rows_to_do_are_written(run: Run, job: Job, extractor: Extractor) -> None:
+    status = np.full(11, DONE, np.uint8)
+    run(job, extractor)
+    before = contents(open_features(job.out))
+    with RowWriter(job.out) as writer:  # row 5 alone of its batch is to do, row 6 holds garbage
+        status[5] = TO_DO
+        writer.write("status", np.arange(11), status)
+        garbage = np.full((1, 196, 256), 7, np.float16)
+        writer.write("grid", np.array([5]), garbage)
+        writer.write("grid", np.array([6]), garbage)
+    features, outcome = run(job, extractor)
+    assert outcome.n_done == 1
+    before["grid"][6] = 7
+    assert_same(features, before)
+
+
+@given(
+    status=st.lists(st.sampled_from([TO_DO, DONE, FAILED]), max_size=40),
+    batch_size=st.integers(1, 9),
+)
+def test_batches_cover_what_is_to_do(status: list[int], batch_size: int) -> None:
+    batches = batches_to_do(np.array(status, np.uint8), batch_size)
+    rows = [row for batch in batches for row in batch.tolist()]
+    assert set(rows) >= {row for row, value in enumerate(status) if value == TO_DO}
+    assert rows == sorted(set(rows))
+    for batch in batches:
+        assert batch[0] % batch_size == 0
+        assert len(batch) == min(batch_size, len(status) - batch[0])
+        assert any(status[row] == TO_DO for row in batch)
+
+
+def test_ranks_share_the_batches(run: Run, job: Job, extractor: Extractor, tmp_path: Path) -> None:
+    expected = contents(run(replace(job, out=tmp_path / "whole.h5"), extractor)[0])
+    features, _ = run(job, extractor, share=Share(1, 2))
+    assert (features.status == DONE).tolist() == [False] * 4 + [True] * 4 + [False] * 3
+    with RowWriter(job.out) as writer:  # what rank 0 does, that read the status before
+        to_do = np.zeros(11, np.uint8)
+        extract(extractor, job.images, to_do, writer, WATCH, Share(0, 2))
+    assert_same(open_features(job.out), expected)
+
+
+def test_a_damaged_image_stops_and_is_named(run: Run, job: Job, extractor: Extractor) -> None:
+    path = job.images.path(6)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    with pytest.raises(InputError, match=r"6\.png: cannot be decoded.*--on-error skip"):
+        run(job, extractor)
+    assert (open_features(job.out).status == DONE).tolist() == [True] * 4 + [False] * 7
+    path.write_bytes(whole)
+    features, _ = run(job, extractor)
+    assert features.is_complete
+    assert (features.status == DONE).all()
+
+
+def test_a_skipped_image_is_listed_and_tried_again_by_repair(
+    run: Run, job: Job, extractor: Extractor, tmp_path: Path
+) -> None:
+    expected = contents(run(replace(job, out=tmp_path / "whole.h5"), extractor)[0])
+    path = job.images.path(6)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    skipping = replace(extractor, skip_errors=True)
+    features, outcome = run(job, skipping)
+    assert list(outcome.errors) == [6]
+    assert features.status.tolist() == [1] * 6 + [FAILED] + [1] * 4
+    assert "cannot be decoded" in features.error(6)
+    assert features.error(5) == ""
+    assert not features.grid[6].any()
+    assert features.is_complete
+    others = np.arange(11) != 6
+    assert np.array_equal(features.grid[others], expected["grid"][others])
+    assert run(job, skipping)[1].errors == {}  # a finished file is not tried again
+    path.write_bytes(whole)
+    features, outcome = run(job, skipping, repair=True)
+    assert outcome.n_done == 1
+    assert features.error(6) == ""
+    assert_same(features, expected)
+
+
+def test_repair_finds_flipped_bits_and_changed_images(
+    run: Run, job: Job, extractor: Extractor, tmp_path: Path
+) -> None:
+    features, _ = run(job, extractor)
+    expected = contents(features)
+    rng = np.random.default_rng(0)
+    offsets = {"grid": features.grid.offset, "pooled": features.pooled.offset}
+    rows = {"grid": 2, "pooled": 9}
+    with job.out.open("r+b") as file:
+        for name, offset in offsets.items():
+            n_bytes = getattr(features, name)[0].nbytes
+            place = offset + rows[name] * n_bytes + int(rng.integers(n_bytes))
+            file.seek(place)
+            byte = file.read(1)[0]
+            file.seek(place)
+            file.write(bytes([byte ^ (1 << int(rng.integers(8)))]))
+    verdict = verify(open_features(job.out), lambda n: None)
+    assert verdict.damaged == [2, 9]
+    assert not verdict.is_sound
+    features, outcome = run(job, extractor, repair=True)
+    assert outcome.n_done == 2
+    assert_same(features, expected)
+
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(job.images.path(4))
+    with pytest.raises(InputError, match=r"1 images changed .*4\.png.*--repair"):
+        run(job, extractor)
+    features, outcome = run(job, extractor, repair=True)
+    assert outcome.n_done == 1
+    assert not np.array_equal(features.grid[4], expected["grid"][4])
+
+
+def test_repair_needs_a_file(run: Run, job: Job, extractor: Extractor) -> None:
+    with pytest.raises(InputError, match="nothing to repair"):
+        run(job, extractor, repair=True)
+    assert not job.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"preprocessing": Preprocessing(96)}, "--image-size 32, now asked for 96"),
+        ({"preprocessing": Preprocessing(32, "pad")}, "--crop squash, now asked for pad"),
+        ({"preprocessing": Preprocessing(32, draft=True)}, "reduced scale"),
+        ({"dtype": "float32"}, "--dtype float16, now asked for float32"),
+    ],
+)
+def test_what_was_made_otherwise_is_not_mixed(
+    run: Run, job: Job, extractor: Extractor, change: dict[str, Any], message: str
+) -> None:
+    run(job, extractor, stop=stop_after(1))
+    before = job.out.read_bytes()
+    with pytest.raises(InputError, match=message):
+        run(job, replace(extractor, **change))
+    other = replace(extractor.backbone, weights_sha256="1" * 64)
+    with pytest.raises(InputError, match=r"was made with weights [0-9a-f]{64}"):
+        run(job, replace(extractor, backbone=other))
+    assert job.out.read_bytes() == before
+
+
+def test_another_list_of_images_is_not_mixed(run: Run, job: Job, extractor: Extractor) -> None:
+    run(job, extractor, stop=stop_after(1))
+    (job.images.root / "3.png").rename(job.images.root / "30.png")
+    now = replace(job, images=list_folder_images(job.images.root))
+    with pytest.raises(InputError, match=r"1 gone \(3\.png\); 1 new \(30\.png\)"):
+        run(now, extractor)
+    features, _ = run(now, extractor, overwrite=True)
+    assert features.is_complete
+    assert "30.png" in features.file_name
+
+
+def test_a_second_process_is_refused(run: Run, job: Job, extractor: Extractor) -> None:
+    with locked(job.out), pytest.raises(InputError, match="another process is writing it"):
+        run(job, extractor)
+    run(job, extractor)
+
+
+def test_too_little_disk_is_said_before_anything_is_written(
+    run: Run, job: Job, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 10**6})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(
+        InputError, match=r"needs 0\.00 GB, its disk has 0\.00 GB free|needs .* free"
+    ):
+        run(job, extractor)
+    assert not job.out.exists()
+
+
+def test_a_disk_that_fills_up_is_a_clear_stop(
+    run: Run, job: Job, extractor: Extractor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = contents(run(replace(job, out=tmp_path / "whole.h5"), extractor)[0])
+    real, calls = os.pwrite, []
+
+    def fail_later(descriptor: int, data: Any, offset: int) -> int:
+        calls.append(len(data))
+        if len(calls) == 8:  # a short write first, as full disks do
+            return real(descriptor, data[: len(data) // 2], offset)
+        if len(calls) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr("os.pwrite", fail_later)
+    with pytest.raises(InputError, match=r"No space left.*goes on where it stopped"):
+        run(job, extractor)
+    monkeypatch.setattr("os.pwrite", real)
+    assert_same(run(job, extractor)[0], expected)
+
+
+def test_features_that_are_no_numbers_are_never_kept(
+    run: Run, job: Job, extractor: Extractor
+) -> None:
+    class Broken(torch.nn.Module):
+        mean = torch.zeros(1)
+
+        def describe(self) -> str:
+            return "float32 on cpu"
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return torch.full((len(images), 196, 256), torch.inf), torch.zeros(len(images), 256)
+
+    with pytest.raises(InputError, match=r"rows 0–3 is no finite number"):
+        run(job, replace(extractor, network=Broken()))
+    assert not (open_features(job.out).status == DONE).any()
+
+
+def test_leftovers_of_a_killed_start_are_cleared(run: Run, job: Job, extractor: Extractor) -> None:
+    job.out.parent.mkdir()
+    leftover = job.out.parent / f".{job.out.name}.123.tmp"
+    leftover.write_bytes(b"half")
+    run(job, extractor)
+    assert not leftover.exists()
+
+
+def test_decoding_goes_on_ahead_in_order(job: Job, extractor: Extractor) -> None:
+    batches = batches_to_do(np.zeros(11, np.uint8), 2)
+    decoded = list(decode_batches(job.images, batches, extractor.preprocessing, workers=3))
+    assert [batch.rows.tolist() for batch in decoded] == [rows.tolist() for rows in batches]
+    for batch in decoded:
+        for row, pixels in zip(batch.rows, batch.pixels, strict=True):
+            path = job.images.path(int(row))
+            assert np.array_equal(pixels, load_image(path, extractor.preprocessing).pixels)
+
+
+@given(st.text(max_size=30), st.integers(0, 20))
+def test_texts_are_cut_between_characters(text: str, n_bytes: int) -> None:
+    cut = cut_utf8(text, n_bytes)
+    assert len(cut) <= n_bytes
+    assert text.encode(errors="replace").startswith(cut)
+    cut.decode()

@@ -1,0 +1,184 @@
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from frostgrid.featurize.images import (
+    BACKGROUND,
+    PADDING,
+    ImageError,
+    Preprocessing,
+    decode_image,
+    load_image,
+)
+from PIL import Image
+
+SQUASH = Preprocessing(32)
+
+
+def encode(image: Image.Image, kind: str, **how: object) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **how)
+    return data.getvalue()
+
+
+def gradient(width: int = 60, height: int = 40) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    red, green = x * 255 // (width - 1), y * 255 // (height - 1)
+    return Image.fromarray(np.stack([red, green, 255 - red], 2).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP"])
+def test_lossless_formats_give_the_same_pixels(kind: str) -> None:
+    how = {"lossless": True} if kind == "WEBP" else {}
+    expected = np.asarray(gradient().resize((32, 32), Image.Resampling.BILINEAR))
+    assert np.array_equal(decode_image(encode(gradient(), kind, **how), SQUASH), expected)
+
+
+def test_jpeg_is_close() -> None:
+    found = decode_image(encode(gradient(), "JPEG", quality=95), SQUASH).astype(int)
+    expected = np.asarray(gradient().resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(found - expected).max() < 12
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    pixels = decode_image(encode(gradient().convert("L"), "PNG"), SQUASH)
+    assert pixels.shape == (32, 32, 3)
+    assert np.array_equal(pixels[..., 0], pixels[..., 2])
+
+
+def test_one_bit_images_become_black_and_white() -> None:
+    pixels = decode_image(encode(Image.new("1", (8, 8), 1), "PNG"), SQUASH)
+    assert (pixels == 255).all()
+
+
+def test_cmyk_jpeg_keeps_its_colour() -> None:
+    red = Image.new("CMYK", (40, 40), (0, 255, 255, 0))
+    pixels = decode_image(encode(red, "JPEG"), SQUASH)
+    assert pixels[..., 0].min() > 200
+    assert pixels[..., 1:].max() < 60
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_not_clipped(kind: str) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    pixels = decode_image(encode(Image.fromarray(ramp), kind), Preprocessing(16))
+    assert np.array_equal(pixels[..., 0].ravel(), np.arange(256))
+
+
+def test_palette_with_transparency_lies_on_the_background() -> None:
+    palette = Image.new("P", (10, 10), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.paste(0, (0, 0, 5, 10))
+    pixels = decode_image(encode(palette, "PNG", transparency=0), Preprocessing(10))
+    assert tuple(pixels[0, 0]) == BACKGROUND
+    assert tuple(pixels[0, 9]) == (10, 20, 30)
+
+
+def test_half_transparent_pixels_mix_with_the_background() -> None:
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
+    pixels = decode_image(encode(clear, "PNG"), SQUASH)
+    assert np.abs(pixels.astype(int) - 127).max() <= 1
+
+
+def test_grey_with_a_transparent_value() -> None:
+    pixels = decode_image(encode(Image.new("L", (8, 8), 7), "PNG", transparency=7), SQUASH)
+    assert (pixels == 255).all()
+
+
+def test_exif_orientation_is_applied() -> None:
+    upright = gradient(40, 40)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise
+    data = encode(upright.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    assert np.array_equal(decode_image(data, SQUASH), decode_image(encode(upright, "PNG"), SQUASH))
+
+
+def test_animated_gif_gives_its_first_frame() -> None:
+    frames = [Image.new("P", (8, 8), i) for i in range(2)]
+    for frame in frames:
+        frame.putpalette([200, 0, 0, 0, 200, 0])
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert tuple(decode_image(data, SQUASH)[0, 0]) == (200, 0, 0)
+
+
+def test_center_takes_the_central_square() -> None:
+    wide = Image.new("RGB", (90, 30), (255, 0, 0))
+    wide.paste((0, 255, 0), (30, 0, 60, 30))
+    pixels = decode_image(encode(wide, "PNG"), Preprocessing(30, "center"))
+    assert (pixels == (0, 255, 0)).all()
+
+
+def test_pad_keeps_the_proportions() -> None:
+    wide = Image.new("RGB", (80, 40), (1, 2, 3))
+    pixels = decode_image(encode(wide, "PNG"), Preprocessing(32, "pad"))
+    assert (pixels[8:24] == (1, 2, 3)).all()
+    assert (pixels[:8] == PADDING).all()
+    assert (pixels[24:] == PADDING).all()
+
+
+def test_pad_of_a_very_thin_image() -> None:
+    pixels = decode_image(encode(Image.new("RGB", (500, 1)), "PNG"), Preprocessing(32, "pad"))
+    assert (pixels == (0, 0, 0)).all(axis=2).sum() == 32
+
+
+def test_draft_changes_only_large_jpegs() -> None:
+    small = encode(gradient(60, 60), "JPEG", quality=90)
+    draft = Preprocessing(32, draft=True)
+    assert np.array_equal(decode_image(small, draft), decode_image(small, SQUASH))
+    large = encode(gradient(400, 400), "JPEG", quality=90)
+    difference = decode_image(large, draft).astype(int) - decode_image(large, SQUASH)
+    assert 0 < np.abs(difference).max() < 8
+    assert draft.describe() != SQUASH.describe()
+
+
+def test_length_and_checksum_are_those_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(gradient(), "PNG"))
+    source = load_image(tmp_path / "a.png", SQUASH)
+    assert source.source_bytes == (tmp_path / "a.png").stat().st_size
+    assert np.array_equal(source.pixels, decode_image(encode(gradient(), "PNG"), SQUASH))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_truncated_files_are_failures(kind: str, share: float) -> None:
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    data = encode(noise, kind)
+    with pytest.raises(ImageError):
+        decode_image(data[: int(len(data) * share)], SQUASH)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"", "is empty"), (b"hello, world", "is not an image"), (b"\xff\xd8\xff", "not an image")],
+)
+def test_files_that_are_no_images(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(ImageError, match=message):
+        load_image(tmp_path / "a.jpg", SQUASH)
+
+
+def test_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be read: No such file"):
+        load_image(tmp_path / "a.jpg", SQUASH)
+
+
+def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with pytest.raises(ImageError, match="more than 1,000 pixels"):
+            decode_image(encode(gradient(40, 40), "PNG"), SQUASH)
+    with pytest.raises(ImageError, match="more than 1,000 pixels"):
+        decode_image(encode(gradient(60, 60), "PNG"), SQUASH)
+
+
+def test_values_without_a_defined_white_are_failures() -> None:
+    floats = Image.fromarray(np.ones((8, 8), np.float32))
+    with pytest.raises(ImageError, match="floating-point"):
+        decode_image(encode(floats, "TIFF"), SQUASH)
+    integers = Image.fromarray(np.full((8, 8), 70000, np.int32))
+    with pytest.raises(ImageError, match="more than 16 bits"):
+        decode_image(encode(integers, "TIFF"), SQUASH)
