@@ -15,9 +15,9 @@ PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 QUESTION_SPECIALS = (PAD, UNKNOWN)
 CAPTION_SPECIALS = (PAD, UNKNOWN, START, END)
 
-# A word whose tokens do not depend on its neighbours: inner apostrophes and hyphens are harmless.
-# Nearly all questions and captions are such words, with a comma after some and one mark at the end.
-_PLAIN_WORD = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*")
+# A word whose tokens do not depend on its neighbours: inner apostrophes, hyphens and periods are
+# harmless. Nearly all questions and captions are such words, some with a comma, and a last mark.
+_PLAIN_WORD = re.compile(r"[a-z0-9]+(?:['.-][a-z0-9]+)*\.?")
 
 
 @cache
@@ -32,7 +32,12 @@ def _word_tokens(word: str) -> tuple[str, ...]:
     """The tokens of a word inside a text; none if they may depend on its neighbours."""
     comma = (",",) if word.endswith(",") else ()
     word = word.removesuffix(",")
-    return (*_treebank().tokenize(word), *comma) if _PLAIN_WORD.fullmatch(word) else ()
+    if not word:
+        return comma
+    if _PLAIN_WORD.fullmatch(word) is None:
+        return ()
+    # A word must follow: at the end of a text the period of "st." would be split off.
+    return (*_treebank().tokenize(f"{word} x")[:-1], *comma)
 
 
 def tokenize(text: str) -> list[str]:
@@ -53,18 +58,18 @@ def _tokenize_plain(text: str) -> list[str] | None:
     words = text.split()
     if not words:
         return []
-    mark = words[-1][-1]
-    if mark in ".?!":
-        words[-1] = words[-1][:-1]
-    elif mark == ",":
+    last = words.pop()
+    mark = last[-1] if last[-1] in ".?!" else ""
+    last = last.removesuffix(mark)
+    if last.endswith((".", ",")):
         return None
     tokens: list[str] = []
-    for word in words:
+    for word in [*words, last] if last else words:
         pieces = _word_tokens(word)
         if not pieces:
             return None
         tokens += pieces
-    if mark in ".?!":
+    if mark:
         tokens.append(mark)
     return tokens
 
