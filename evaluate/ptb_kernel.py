@@ -11,7 +11,7 @@ from .ngrams import TokenIds
 from .ptb import PUNCTUATION
 from .ptb_forms import Action, token_form
 from .ptb_kinds import number_matches
-from .ptb_lexer import rejoin
+from .ptb_lexer import code_units, rejoin
 from .ptb_table import load_table
 
 # Compiled code takes plain numbers for constants.
@@ -125,10 +125,9 @@ def number_tokens_compiled(text: str, n_lines: int, vocabulary: dict[str, int]) 
 
     Those are tags that run over several lines, and addresses that end in white space.
     """
-    units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), np.uint16)
+    units, paired = code_units(text)
     starts, ends, actions, line_start = lex_units(units, load_steps(), n_lines)
     kinds, firsts = number_matches(units, starts, ends, actions)
-    paired = len(units) != len(text)
     number = np.empty(len(firsts), np.int64)
     columns = (starts[firsts], ends[firsts], actions[firsts])
     for k, (start, end, action) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):

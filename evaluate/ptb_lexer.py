@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ptb_forms import Action, token_form
 from .ptb_table import load_table
@@ -31,8 +32,7 @@ class Lexer:
     """
 
     def __init__(self, text: str) -> None:
-        units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), np.uint16)
-        self._paired = len(units) != len(text)
+        units, self._paired = code_units(text)
         self.text = "".join(map(chr, units.tolist())) if self._paired else text
         self._columns = load_table().character_class[units].tolist()
         self._rows, self._actions, self._aheads, self._final = _lists()
@@ -107,6 +107,15 @@ def _lists() -> tuple[list[list[int]], list[int], list[int], list[bool]]:
     table = load_table()
     final = (table.transition < 0).all(axis=1)
     return tuple(array.tolist() for array in (*table[1:4], final))  # type: ignore[return-value]
+
+
+def code_units(text: str) -> tuple[NDArray[np.uint16], bool]:
+    """The UTF-16 code units of a text, and whether surrogates, paired or not, are among them."""
+    try:
+        units = np.frombuffer(text.encode("utf-16-le"), np.uint16)
+    except UnicodeEncodeError:
+        return np.frombuffer(text.encode("utf-16-le", "surrogatepass"), np.uint16), True
+    return units, len(units) != len(text)
 
 
 def cut(action: int, start: int, end: int) -> tuple[int, int]:
