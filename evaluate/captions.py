@@ -71,9 +71,13 @@ def score_captions(
     References are tokenised as one text and predictions as another, in the order given, as
     pycocoevalcap does: for its numbers to the last digit give the images in the order of the
     annotation file's ``images`` and each image's references in the order of its ``annotations``.
-    Raises ``InputError`` for an image without reference.
+    Raises ``InputError`` for an image without reference, and ``ValueError`` for an unknown metric
+    and for lists that differ in length.
     """
-    for image, captions in zip(image_ids, references, strict=True):
+    unknown = sorted(set(metrics) - set(METRICS))
+    if unknown:
+        raise ValueError(f"unknown metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+    for image, _, captions in zip(image_ids, predictions, references, strict=True):
         if not captions:
             raise InputError(f"Image {image} has no reference caption; give at least one.")
     vocabulary: dict[str, int] = {}
