@@ -61,16 +61,24 @@ def read_ahead(source: NDArray[Any], rows: NDArray[np.int64]) -> None:
     file_map = _map_of(source)
     if file_map is None or not len(rows) or not source.size or not hasattr(mmap, "MADV_WILLNEED"):
         return
-    start = np.frombuffer(file_map, np.uint8).ctypes.data
-    # Adjacent rows make one hint.
+    before = source.ctypes.data - np.frombuffer(file_map, np.uint8).ctypes.data
+    for start, length in page_runs(rows, source.strides[0], before):
+        file_map.madvise(mmap.MADV_WILLNEED, start, length)
+
+
+def page_runs(
+    rows: NDArray[np.int64], row_bytes: int, before: int, page_bytes: int = mmap.PAGESIZE
+) -> list[tuple[int, int]]:
+    """Where rows lie in a map: (start, length) in bytes, from the start of a page, adjacent as one.
+
+    ``before`` is the number of the map's bytes before row 0.
+    """
     rows = np.unique(rows)
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-    first = source.ctypes.data - start
-    for run in runs:
-        begin = first + int(run[0]) * source.strides[0]
-        end = first + (int(run[-1]) + 1) * source.strides[0]
-        begin -= begin % mmap.PAGESIZE
-        file_map.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+    starts = [before + int(run[0]) * row_bytes for run in runs if len(run)]
+    ends = [before + (int(run[-1]) + 1) * row_bytes for run in runs if len(run)]
+    starts = [start - start % page_bytes for start in starts]
+    return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
 
 
 def _check_rows(source: NDArray[Any], rows: NDArray[np.int64]) -> None:
