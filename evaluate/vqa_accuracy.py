@@ -86,7 +86,7 @@ def leave_one_out(matches: NDArray[np.bool_]) -> Float64:
     total = np.zeros(len(matches))
     for person in range(n_people):
         total += np.where(matches[:, person], if_match, if_not)
-    return total / n_people
+    return np.asarray(total / n_people, np.float64)
 
 
 def score_question(answers: list[dict[str, Any]], prediction: str) -> float:
@@ -129,12 +129,14 @@ def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) 
         score_question(entry["answers"], predictions[question])
         for question, entry in entries.by_id.items()
     ]
-    kinds = (
-        group_labels(label(entry[kind]) for entry in annotations if entries.has_types)
-        for kind in ("question_type", "answer_type")
+    typed = annotations if entries.has_types else []
+    return VqaScores(
+        question_ids=list(entries.by_id),
+        image_ids=[entry["image_id"] for entry in annotations],
+        question_type=group_labels(label(entry["question_type"]) for entry in typed),
+        answer_type=group_labels(label(entry["answer_type"]) for entry in typed),
+        accuracy=np.array(accuracy, np.float64),
     )
-    image_ids = [entry["image_id"] for entry in annotations]
-    return VqaScores(list(entries.by_id), image_ids, *kinds, np.array(accuracy, np.float64))
 
 
 def group_labels(labels: Iterable[str]) -> Groups:

@@ -40,6 +40,12 @@ class Result(msgspec.Struct, gc=False):
     answer: str
 
 
+class Answered(msgspec.Struct, gc=False):
+    """One entry of an annotations file, for the number of its answers."""
+
+    answers: list[msgspec.Raw]
+
+
 class Identified(msgspec.Struct, gc=False):
     """One entry of a questions file, its text left out."""
 
@@ -105,8 +111,15 @@ def encode_records(pieces: Iterator[list[Any]]) -> Columns:
         answer_type.extend([types[record.answer_type] for record in records])
         people = chain.from_iterable(map(GET_ANSWERS, records))
         answers.extend(list(map(strings.__getitem__, map(GET_ANSWER, people))))
-    numbers = (question_id, image_id, question_type, answer_type, answers)
-    return Columns(*(column.tobytes() for column in numbers), list(types), list(strings))
+    return Columns(
+        question_id.tobytes(),
+        image_id.tobytes(),
+        question_type.tobytes(),
+        answer_type.tobytes(),
+        answers.tobytes(),
+        list(types),
+        list(strings),
+    )
 
 
 @contextmanager
@@ -162,12 +175,11 @@ class AnnotationReader:
 
 def count_answers(source: JsonList) -> int:
     """The number of answers of the first question."""
-    entry = msgspec.defstruct("Entry", [("answers", list[msgspec.Raw])])
     end, _ = source.next_cut(source.first)
     pieces = (
-        decode_range(source, source.first, end, entry)
+        decode_range(source, source.first, end, Answered)
         if end > source.first
-        else iter([decode_tail(source, entry)])
+        else iter([decode_tail(source, Answered)])
     )
     n_answers = len(next(pieces)[0].answers)
     if n_answers == 0:

@@ -1,0 +1,166 @@
+"""Metrics of either task, with the per-image statistics that they are computed from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bleu import N_STATISTICS, bleu_from_statistics
+from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentile_interval, resample
+from .captions import CaptionScores
+from .vqa_accuracy import Groups, VqaScores, percent_by_group
+
+OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
+CAPTION_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
+
+
+class Metric(NamedTuple):
+    """One number of a report: what it is, of how many items, and its value as reported."""
+
+    group: str
+    name: str
+    n: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """M metrics that are computed from the same statistics.
+
+    ``statistics`` is float64[J, C], of the J images out of ``n_images`` that have any; ``combine``
+    turns sums of them, [..., C], into the metrics, [..., M], without rounding. ``test`` does so for
+    the p-value: there a mean is over the true number of items, not over those drawn, or else a few
+    questions that are all answered better would look as certain as a thousand.
+    """
+
+    metrics: list[Metric]
+    statistics: Float64
+    n_images: int
+    combine: Callable[[Float64], Float64]
+    test: Callable[[Float64], Float64]
+
+
+class Resampling(NamedTuple):
+    """How intervals are found: how many resamples, from which seed, at which confidence."""
+
+    n: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+
+
+class Difference(NamedTuple):
+    """A metric of one file minus that of another, with its interval and p-value."""
+
+    metric: Metric
+    other: float
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+def vqa_families(scores: VqaScores) -> list[Family]:
+    """The overall accuracy, that of each answer type and that of each question type."""
+    numbers: dict[object, int] = {}
+    image = np.array([numbers.setdefault(i, len(numbers)) for i in scores.image_ids], np.int64)
+    everything = Groups([OVERALL], np.zeros(len(image), np.int32))
+    kinds = (
+        (OVERALL, everything),
+        (ANSWER_TYPE, scores.answer_type),
+        (QUESTION_TYPE, scores.question_type),
+    )
+    families = []
+    for kind, groups in kinds:
+        values = percent_by_group(scores.accuracy, groups)
+        for name, questions in questions_by_group(groups):
+            _, row = np.unique(image[questions], return_inverse=True)
+            row = row.reshape(-1)
+            statistics = np.stack(
+                [np.bincount(row, scores.accuracy[questions]), np.bincount(row).astype(np.float64)],
+                axis=1,
+            )
+            metric = Metric(kind, name, len(questions), values[name])
+            test = partial(percentage_of, len(questions))
+            families.append(Family([metric], statistics, len(numbers), mean_percentage, test))
+    return families
+
+
+def questions_by_group(groups: Groups) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    """Each group's name and the places of its questions, in order."""
+    if not groups.names:
+        return
+    order = np.argsort(groups.member, kind="stable")
+    ends = np.cumsum(np.bincount(groups.member, minlength=len(groups.names)))
+    yield from zip(groups.names, np.split(order, ends[:-1]), strict=True)
+
+
+def mean_percentage(sums: Float64) -> Float64:
+    """The mean accuracy from sums [..., 2] of accuracies and of questions; NaN without any."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(100 * sums[..., :1] / sums[..., 1:])
+
+
+def percentage_of(n_questions: int, sums: Float64) -> Float64:
+    """Sums [..., 2] of accuracies and of questions as a percentage of so many questions."""
+    return 100 * sums[..., :1] / n_questions
+
+
+def caption_families(scores: CaptionScores) -> list[Family]:
+    """BLEU-1 to BLEU-4 from pooled counts, and the means of ROUGE-L and CIDEr."""
+    n = len(scores.image_id)
+    statistics = np.column_stack(
+        [scores.bleu_statistics, scores.rouge_l, scores.cider, np.ones(n)]
+    ).astype(np.float64)
+    values = (*scores.bleu(), scores.rouge_mean(), scores.cider_mean())
+    metrics = [
+        Metric(OVERALL, name, n, value) for name, value in zip(CAPTION_METRICS, values, strict=True)
+    ]
+    return [Family(metrics, statistics, n, caption_metrics, caption_metrics)]
+
+
+def caption_metrics(sums: Float64) -> Float64:
+    """The caption metrics [..., 6] from sums [..., 13] of their statistics."""
+    bleu = bleu_from_statistics(sums[..., :N_STATISTICS])
+    means = sums[..., N_STATISTICS:-1] / sums[..., -1:]
+    return np.concatenate([bleu, means], axis=-1)
+
+
+def find_intervals(families: list[Family], resampling: Resampling) -> list[Interval]:
+    """The interval of every metric, family by family."""
+    intervals = []
+    for k, family in enumerate(families):
+        sums = resample(family.statistics, family.n_images, resampling.n, [resampling.seed, k])
+        intervals += metric_intervals(family, family.combine(sums), resampling)
+    return intervals
+
+
+def metric_intervals(family: Family, values: Float64, resampling: Resampling) -> list[Interval]:
+    """The interval of each metric's resampled values, [R, M]; none for what one image has alone."""
+    if len(family.statistics) < 2:
+        return [NO_INTERVAL] * len(family.metrics)
+    return [percentile_interval(column, resampling.confidence) for column in values.T]
+
+
+def compare(
+    families: list[Family], others: list[Family], resampling: Resampling
+) -> list[Difference]:
+    """How the metrics differ from another file's, on the same images drawn for both."""
+    differences = []
+    for k, (family, other) in enumerate(zip(families, others, strict=True)):
+        both = np.concatenate([family.statistics, other.statistics], axis=1)
+        sums = resample(both, family.n_images, resampling.n, [resampling.seed, k])
+        n_columns = family.statistics.shape[1]
+        mine, theirs = sums[:, :n_columns], sums[:, n_columns:]
+        intervals = metric_intervals(
+            family, family.combine(mine) - family.combine(theirs), resampling
+        )
+        tested = family.test(mine) - family.test(theirs)
+        exact = family.combine(family.statistics.sum(0)) - family.combine(other.statistics.sum(0))
+        for m, metric in enumerate(family.metrics):
+            difference, p_value = float(exact[m]), paired_p_value(float(exact[m]), tested[:, m])
+            differences.append(
+                Difference(metric, other.metrics[m].value, difference, intervals[m], p_value)
+            )
+    return differences

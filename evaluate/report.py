@@ -1,0 +1,92 @@
+"""Evaluations and comparisons as JSON objects."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from .bootstrap import Interval
+from .captions import CaptionScores
+from .comparison import Comparison
+from .evaluation import Evaluation
+from .metrics import (
+    ANSWER_TYPE,
+    CAPTION_METRICS,
+    QUESTION_TYPE,
+    Difference,
+    Metric,
+    Resampling,
+)
+
+T = TypeVar("T")
+
+# Of what resampling gives: its own chance is far larger.
+DIGITS = 6
+
+
+def evaluation_object(evaluation: Evaluation) -> dict[str, Any]:
+    """The scores alone: exactly the keys that other programs rely on."""
+    scores = evaluation.scores
+    found: dict[str, Any] = {"task": evaluation.task, "n": evaluation.n}
+    if isinstance(scores, CaptionScores):
+        found["bleu"] = list(scores.bleu())
+        found["rouge_l"] = scores.rouge_mean()
+        found["cider"] = scores.cider_mean()
+    else:
+        found["overall"] = scores.overall
+        found["per_answer_type"] = scores.per_answer_type
+        found["per_question_type"] = scores.per_question_type
+    return {**found, "signature": evaluation.signature}
+
+
+def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
+    """Values, one a metric, under the keys under which ``evaluation_object`` has the metrics."""
+    pairs = list(zip(metrics, values, strict=True))
+    if len(pairs) == len(CAPTION_METRICS) and pairs[0][0].name == CAPTION_METRICS[0]:
+        *bleu, rouge_l, cider = values
+        return {"bleu": bleu, "rouge_l": rouge_l, "cider": cider}
+    return {
+        "overall": pairs[0][1],
+        "per_answer_type": {m.name: value for m, value in pairs if m.group == ANSWER_TYPE},
+        "per_question_type": {m.name: value for m, value in pairs if m.group == QUESTION_TYPE},
+    }
+
+
+def interval_object(interval: Interval) -> list[float | None]:
+    """The interval as a list; null where there is none."""
+    return [None if math.isnan(end) else round(end, DIGITS) for end in interval]
+
+
+def bootstrap_object(
+    evaluation: Evaluation, intervals: Sequence[Interval], resampling: Resampling
+) -> dict[str, Any]:
+    """The intervals of an evaluation, and how they were found."""
+    return {
+        **resampling._asdict(),
+        "intervals": arrange(evaluation.metrics, [interval_object(i) for i in intervals]),
+    }
+
+
+def difference_object(difference: Difference) -> dict[str, Any]:
+    """One metric's difference."""
+    return {
+        "value": difference.metric.value,
+        "against": difference.other,
+        "difference": round(difference.difference, DIGITS),
+        "interval": interval_object(difference.interval),
+        "p_value": round(difference.p_value, DIGITS),
+    }
+
+
+def comparison_object(comparison: Comparison, resampling: Resampling) -> dict[str, Any]:
+    """A comparison with another file."""
+    differences = [difference_object(difference) for difference in comparison.differences]
+    metrics = [difference.metric for difference in comparison.differences]
+    return {
+        "file": str(comparison.other.path),
+        **resampling._asdict(),
+        "differences": arrange(metrics, differences),
+        "changed_most": {
+            "question_types": [change._asdict() for change in comparison.question_types],
+            "images": [change._asdict() for change in comparison.images],
+        },
+    }

@@ -1,0 +1,136 @@
+"""Evaluations and comparisons as tables."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from .bootstrap import Interval
+from .comparison import Change, Comparison
+from .evaluation import Evaluation
+from .metrics import OVERALL, QUESTION_TYPE, Difference, Metric, Resampling
+from .table import Table
+
+# Percentages are given to two decimals, as officially, and fractions to four.
+DECIMALS = {"vqa": 2, "caption": 4}
+WHAT = {"vqa": "VQA accuracy, percent", "caption": "Caption scores, fractions"}
+
+
+def score_table(
+    evaluations: Sequence[Evaluation],
+    intervals: Sequence[Sequence[Interval]] | None,
+    *,
+    apart: bool,
+) -> Table:
+    """A row a metric, a column a file; beside each its interval, if there is one.
+
+    ``apart`` gives the ends of an interval columns of their own.
+    """
+    first = evaluations[0]
+    decimals = DECIMALS[first.task]
+    header = ["metric", "of", "n"]
+    for name in short_names([evaluation.path for evaluation in evaluations]):
+        header.append(name)
+        if intervals is not None:
+            header += [f"{name} low", f"{name} high"] if apart else ["interval"]
+    rows = []
+    for k in display_order(first.metrics):
+        row = first_cells(first.metrics[k])
+        for f, evaluation in enumerate(evaluations):
+            row.append(f"{evaluation.metrics[k].value:.{decimals}f}")
+            if intervals is not None:
+                row += interval_cells(intervals[f][k], decimals, apart=apart)
+        rows.append(row)
+    return Table(header, rows, left=2, title=WHAT[first.task], notes=[first.signature])
+
+
+def display_order(metrics: Sequence[Metric]) -> list[int]:
+    """Question types by their number of questions; all else as it is."""
+    places = list(range(len(metrics)))
+    return sorted(places, key=lambda k: (metrics[k].group == QUESTION_TYPE) * (1e9 - metrics[k].n))
+
+
+def first_cells(metric: Metric) -> list[str]:
+    """What a metric is."""
+    if metric.group == OVERALL:
+        return [printable(metric.name), "", str(metric.n)]
+    return [metric.group, printable(metric.name), str(metric.n)]
+
+
+def interval_cells(interval: Interval, decimals: int, *, apart: bool) -> list[str]:
+    """An interval in one cell, or its ends in two; empty where there is none."""
+    if math.isnan(interval.low):
+        return ["", ""] if apart else [""]
+    low, high = (f"{end:.{decimals}f}" for end in interval)
+    return [low, high] if apart else [f"{low} – {high}"]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each results file: its run folder's, or its own; the whole path if need be."""
+    names = [path.parent.name if path.stem == "preds" else path.stem for path in paths]
+    if len(set(names)) < len(names) or "" in names:
+        names = [str(path) for path in paths]
+    return [printable(name) for name in names]
+
+
+def printable(text: str) -> str:
+    """Text that fits into a cell: what cannot be printed is escaped, and it is not long."""
+    escaped = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text[:61]
+    )
+    return escaped if len(escaped) <= 60 else escaped[:57] + "..."
+
+
+def comparison_table(comparison: Comparison, *, apart: bool) -> Table:
+    """A row a metric: both values, their difference with its interval, and the p-value."""
+    evaluation, other = comparison.evaluation, comparison.other
+    decimals = DECIMALS[evaluation.task]
+    names = short_names([evaluation.path, other.path])
+    ends = ["difference low", "difference high"] if apart else ["interval"]
+    header = ["metric", "of", "n", *names, "difference", *ends, "p"]
+    order = display_order([difference.metric for difference in comparison.differences])
+    rows = [difference_cells(comparison.differences[k], decimals, apart=apart) for k in order]
+    title = f"{WHAT[evaluation.task]}: {names[0]} against {names[1]}"
+    return Table(header, rows, left=2, title=title)
+
+
+def difference_cells(difference: Difference, decimals: int, *, apart: bool) -> list[str]:
+    """A row of the comparison table."""
+    return [
+        *first_cells(difference.metric),
+        f"{difference.metric.value:.{decimals}f}",
+        f"{difference.other:.{decimals}f}",
+        f"{difference.difference:+.{decimals}f}",
+        *interval_cells(difference.interval, decimals, apart=apart),
+        f"{difference.p_value:.4f}",
+    ]
+
+
+def change_table(what: str, changes: Sequence[Change], comparison: Comparison) -> Table:
+    """What changed most: a row a question type or image."""
+    decimals = DECIMALS[comparison.evaluation.task]
+    names = short_names([comparison.evaluation.path, comparison.other.path])
+    rows = [
+        [
+            printable(str(change.name)),
+            str(change.n),
+            f"{change.after:.{decimals}f}",
+            f"{change.before:.{decimals}f}",
+            f"{change.effect:+.{decimals + 2}f}",
+        ]
+        for change in changes
+    ]
+    measure = "" if comparison.evaluation.task == "vqa" else " (CIDEr)"
+    title = f"{what} that changed most{measure}"
+    return Table(
+        [what.lower().removesuffix("s"), "n", *names, "effect on overall"], rows, title=title
+    )
+
+
+def resampling_note(evaluation: Evaluation, resampling: Resampling) -> str:
+    """How the intervals were found."""
+    return (
+        f"interval: {resampling.confidence:.0%}, bootstrap over the "
+        f"{evaluation.families[0].n_images} images, {resampling.n} resamples, "
+        f"seed {resampling.seed}"
+    )

@@ -1,0 +1,67 @@
+"""From results files to everything that ``score`` reports.
+
+NumPy is imported after the references are being read, which a second process does meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .reference_files import Choice, find_references
+from .vqa_references import VqaReferences
+
+if TYPE_CHECKING:
+    from .bootstrap import Interval
+    from .comparison import Comparison
+    from .evaluation import Evaluation
+    from .metrics import Resampling
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to score and how."""
+
+    results: list[Path]
+    references: Choice
+    against: Path | None  # another results file, to which each is compared
+    n_resamples: int  # of the bootstrap
+    seed: int  # of the bootstrap
+    intervals: bool  # whether to find the intervals of the scores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The evaluations of R results files; intervals and comparisons, where asked for, of each."""
+
+    origin: str  # of the references, in words
+    evaluations: list[Evaluation]
+    resampling: Resampling
+    intervals: list[list[Interval]] | None
+    comparisons: list[Comparison]
+
+
+def score_files(request: Request) -> Outcome:
+    """Score results files. Raises ``InputError`` for whatever does not fit."""
+    other = [request.against] if request.against else []
+    references, origin = find_references([*request.results, *other], request.references)
+    try:
+        from .evaluation import evaluate
+
+        evaluations = evaluate([*request.results, *other], references)
+    finally:
+        if isinstance(references, VqaReferences):
+            references.close()
+    from .comparison import compare_evaluations
+    from .metrics import Resampling, find_intervals
+
+    resampling = Resampling(request.n_resamples, request.seed)
+    scored = evaluations[: len(request.results)]
+    return Outcome(
+        origin,
+        scored,
+        resampling,
+        [find_intervals(one.families, resampling) for one in scored] if request.intervals else None,
+        [compare_evaluations(one, evaluations[-1], resampling) for one in scored if other],
+    )
