@@ -1,47 +1,16 @@
 """Additive attention over grid cells, by image: many queries look at the cells of few images."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from types import ModuleType
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from .kernels.choice import attention_backend, kernels, set_kernels
 from .shared_cells import SharedCells
 
-Kernels = Literal["auto", "plain"]
+__all__ = ["SharedCells", "additive_scores", "attend", "kernels", "set_kernels"]
 
 # The plain form takes this many tanh at a time: 0.5 GB in float32, recomputed in the backward pass.
 _PLAIN_CHUNK = 1 << 27
-# Fewer elementary steps than this take PyTorch no longer than a kernel's call.
-_FEW_STEPS = 1 << 15
-_CPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-_CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-
-_mode: Kernels = "auto"
-
-
-def set_kernels(mode: Kernels) -> None:
-    """Choose the fused kernels wherever they apply (``auto``) or never (``plain``)."""
-    global _mode
-    if mode not in ("auto", "plain"):
-        raise ValueError(f"kernels {mode!r}: expected 'auto' or 'plain'.")
-    _mode = mode
-
-
-@contextmanager
-def kernels(mode: Kernels) -> Iterator[None]:
-    """``set_kernels`` for the length of a ``with`` block."""
-    before = _mode
-    set_kernels(mode)
-    try:
-        yield
-    finally:
-        set_kernels(before)
 
 
 def additive_scores(
@@ -62,7 +31,7 @@ def additive_scores(
     """
     cells = projected.cells if isinstance(projected, SharedCells) else projected
     _check(cells, len(query), (query.shape[1:], weight.shape), (cells.shape[2:],) * 2, image_index)
-    if backend := _backend(cells, len(query) * cells.shape[1] * cells.shape[2]):
+    if backend := attention_backend(cells, len(query) * cells.shape[1] * cells.shape[2]):
         from .kernels import functions
 
         return functions.additive_scores(backend, projected, query, weight, image_index)
@@ -81,7 +50,7 @@ def attend(values: Tensor | SharedCells, alpha: Tensor, image_index: Tensor) -> 
     """
     cells = values.cells if isinstance(values, SharedCells) else values
     _check(cells, len(alpha), (alpha.shape[1:],), (cells.shape[1:2],), image_index)
-    if backend := _backend(cells, alpha.numel() * cells.shape[2]):
+    if backend := attention_backend(cells, alpha.numel() * cells.shape[2]):
         from .kernels import functions
 
         return functions.attend(backend, values, alpha, image_index)
@@ -103,39 +72,6 @@ def _check(
             f"{[tuple(shape) for shape in found]} and image_index {tuple(image_index.shape)} of "
             f"{n_queries} queries; expected (U, S, K) with (B, K) and (K,), or with (B, S)."
         )
-
-
-def _backend(cells: Tensor, n_steps: int) -> ModuleType | None:
-    """The kernels for this device and dtype; None where the plain form is to be taken."""
-    if _mode == "plain" or n_steps < _FEW_STEPS or torch.compiler.is_compiling():
-        return None
-    if cells.device.type == "cpu" and cells.dtype in _CPU_DTYPES:
-        from .kernels import cpu
-
-        return cpu
-    if cells.device.type == "cuda" and cells.dtype in _CUDA_DTYPES:
-        return _cuda()
-    return None
-
-
-@cache
-def _cuda() -> ModuleType | None:
-    """The CUDA kernels, if they can be compiled and run here."""
-    try:
-        from .kernels import cuda, functions
-
-        cells = torch.zeros(1, 1, 1, device="cuda", requires_grad=True)
-        one, index = torch.ones(1, 1, device="cuda"), torch.zeros(1, device="cuda")
-        where = functions.additive_scores(cuda, cells, one, one[0], index)
-        functions.attend(cuda, cells, where, index).backward()  # type: ignore[no-untyped-call, unused-ignore]
-        return cuda
-    except Exception as error:  # Triton may lack its compiler, or know nothing of this GPU
-        warnings.warn(
-            f"The fused attention kernels do not run on this GPU ({error}); "
-            "training goes on with PyTorch's own operations, which are slower.",
-            stacklevel=2,
-        )
-        return None
 
 
 def _plain_scores(projected: Tensor, query: Tensor, weight: Tensor, image_index: Tensor) -> Tensor:

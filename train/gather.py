@@ -1,7 +1,6 @@
 """Rows of a memory map into a buffer, by several threads, and the hint that some will be needed."""
 
 import mmap
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,10 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..models.kernels.compile import kernel
-from ..models.kernels.threads import run_pieces
+from ..models.kernels.threads import even_pieces, run_pieces
 
 # A second thread is not worth waking for less.
 _SERIAL_BYTES = 1 << 20
-_PIECES_A_THREAD = 4
 
 
 def gather_rows(source: NDArray[Any], rows: NDArray[np.int64], out: Tensor | NDArray[Any]) -> None:
@@ -42,11 +40,9 @@ def gather_rows(source: NDArray[Any], rows: NDArray[np.int64], out: Tensor | NDA
         return
     bytes_in, bytes_out = _row_bytes(source), _row_bytes(target)
     n_threads = torch.get_num_threads() if bytes_out.size > _SERIAL_BYTES else 1
-    n_pieces = min(len(rows), _PIECES_A_THREAD * n_threads)
-    bounds = [len(rows) * i // n_pieces for i in range(n_pieces + 1)]
     run_pieces(
         lambda first, last: _copy_rows(bytes_in, rows, first, last, bytes_out),
-        list(pairwise(bounds)),
+        even_pieces(len(rows), n_threads),
         n_threads,
     )
 

@@ -6,9 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import Array, kernel
-from .threads import Piece
-
-_PIECES_A_THREAD = 4
+from .threads import PIECES_A_THREAD, Piece
 
 
 class ByImage(NamedTuple):
@@ -24,7 +22,7 @@ class ByImage(NamedTuple):
         number of threads.
         """
         n_images = len(self.start) - 1
-        n_pieces = min(n_images, _PIECES_A_THREAD * n_threads if n_threads > 1 else 1)
+        n_pieces = min(n_images, PIECES_A_THREAD * n_threads if n_threads > 1 else 1)
         # An image costs something even when nobody asks about it.
         cost = self.start[1:] + np.arange(1, n_images + 1)
         aims = np.linspace(0, cost[-1], n_pieces + 1)[1:-1] if n_images else np.zeros(0)

@@ -37,7 +37,8 @@ def _compiled(function: Function, fastmath: set[str]) -> Function:
 def decode(value: Any) -> Any:
     """A stored number as a float: Numba has no half types on the CPU, so their bits are passed.
 
-    uint16: the bits of a bfloat16; int16: those of a float16; both to float32. Floats stay.
+    uint16: the bits of a bfloat16; int16: those of a float16; uint8: a number. All to float32;
+    floats stay.
     """
     raise NotImplementedError("compiled code only")
 
@@ -56,6 +57,8 @@ def _decode(value: Any) -> Callable[[Any], Any]:
         return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
     if value == types.int16:
         return _decode_float16
+    if value == types.uint8:
+        return lambda value: np.float32(value)
     return lambda value: value
 
 

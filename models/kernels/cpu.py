@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from . import scores, sums
+from . import rows, scores, sums
 from .by_image import ByImage, group_by_image
 from .compile import Array
-from .threads import run_pieces
+from .threads import even_pieces, run_pieces
 
 CELLS_AT_A_TIME = 4
 
@@ -93,6 +93,31 @@ def sum_gradients(
             sums.value_gradients(weights, order, start, first, last, grad, to_cells, accumulate)
 
     _run(task, by_image, alpha.numel() * values.shape[2])
+
+
+def standardize(
+    cells: Tensor,
+    mean: Tensor,
+    inverse_deviation: Tensor,
+    dtype: torch.dtype,
+    scale: Tensor | None,
+    epsilon: float,
+) -> Tensor:
+    """See ``models.standardize``."""
+    out = torch.empty(cells.shape, dtype=dtype)
+    width = cells.shape[-1]
+    stored, result = (_array(x.contiguous().view(-1, width)) for x in (cells, out))
+    factor = mean.new_empty(0) if scale is None else scale
+    factors, means, deviations = (
+        _array(x.contiguous().flatten()) for x in (factor, mean.float(), inverse_deviation.float())
+    )
+
+    def task(first: int, last: int) -> None:
+        rows.standardize_rows(stored, factors, means, deviations, epsilon, first, last, result)
+
+    n_threads = torch.get_num_threads() if out.numel() > _SERIAL_STEPS else 1
+    run_pieces(task, even_pieces(len(stored), n_threads), n_threads)
+    return out
 
 
 def _array(tensor: Tensor) -> Array:

@@ -8,9 +8,12 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, pairwise
 
 Piece = tuple[int, int]
+
+# A thread that is held up, or got the dearest pieces, is helped out by the others.
+PIECES_A_THREAD = 4
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -37,6 +40,13 @@ def _helpers(n_helpers: int) -> ThreadPoolExecutor:
             _pool = ThreadPoolExecutor(n_helpers, thread_name_prefix="kernel")
             _pool_size = n_helpers
         return _pool
+
+
+def even_pieces(n: int, n_threads: int) -> list[Piece]:
+    """0 to ``n`` in runs of about the same length, a few for each thread."""
+    n_pieces = min(n, PIECES_A_THREAD * n_threads if n_threads > 1 else 1)
+    bounds = [n * i // n_pieces for i in range(n_pieces + 1)] if n else []
+    return list(pairwise(bounds))
 
 
 def run_pieces(task: Callable[[int, int], None], pieces: Sequence[Piece], n_threads: int) -> None:

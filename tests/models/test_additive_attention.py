@@ -14,6 +14,7 @@ from frostgrid.models.additive_attention import (
     kernels,
     set_kernels,
 )
+from frostgrid.models.kernels import choice
 from frostgrid.models.kernels.by_image import group_by_image
 from frostgrid.models.shared_cells import SharedCells
 from hypothesis import given, settings
@@ -83,10 +84,10 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def even_the_smallest_problem() -> Iterator[None]:
     """Send to the kernels what would be too small to be worth it."""
-    before = additive_attention._FEW_STEPS
-    additive_attention._FEW_STEPS = 0
+    before = choice._FEW_STEPS
+    choice._FEW_STEPS = 0
     yield
-    additive_attention._FEW_STEPS = before
+    choice._FEW_STEPS = before
 
 
 @pytest.fixture
@@ -406,10 +407,10 @@ import os, sys, warnings
 import frostgrid.models.additive_attention as attention
 assert "numba" not in sys.modules, "numba is imported before it is needed"
 import torch
-from frostgrid.models.kernels import cpu
+from frostgrid.models.kernels import choice, cpu
 warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
 torch.set_num_threads(2)
-cpu._SERIAL_STEPS = attention._FEW_STEPS = 0
+cpu._SERIAL_STEPS = choice._FEW_STEPS = 0
 torch.manual_seed(0)
 case = torch.randn(9, 8, 30), torch.randn(20, 30), torch.randn(30), torch.arange(20) % 9
 before = attention.additive_scores(*case)
@@ -526,5 +527,5 @@ def test_few_steps_take_the_plain_form(monkeypatch: pytest.MonkeyPatch) -> None:
         return out.grad_fn.name()
 
     assert name() == "_ScoresBackward"
-    monkeypatch.setattr(additive_attention, "_FEW_STEPS", 11 * 7 * 20 + 1)
+    monkeypatch.setattr(choice, "_FEW_STEPS", 11 * 7 * 20 + 1)
     assert name() != "_ScoresBackward"

@@ -1,0 +1,78 @@
+"""Which kernels are used: those of the device, or PyTorch's own operations."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kernels = Literal["auto", "plain"]
+
+# Fewer elementary steps than this take PyTorch no longer than a kernel's call.
+_FEW_STEPS = 1 << 15
+_CPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+_mode: Kernels = "auto"
+
+
+def set_kernels(mode: Kernels) -> None:
+    """Choose the fused kernels wherever they apply and pay (``auto``) or never (``plain``)."""
+    global _mode
+    if mode not in ("auto", "plain"):
+        raise ValueError(f"kernels {mode!r}: expected 'auto' or 'plain'.")
+    _mode = mode
+
+
+@contextmanager
+def kernels(mode: Kernels) -> Iterator[None]:
+    """``set_kernels`` for the length of a ``with`` block."""
+    before = _mode
+    set_kernels(mode)
+    try:
+        yield
+    finally:
+        set_kernels(before)
+
+
+def fused(n_steps: int) -> bool:
+    """Whether kernels are wanted at all, and worth it for so many elementary steps."""
+    return _mode == "auto" and n_steps >= _FEW_STEPS and not torch.compiler.is_compiling()
+
+
+def attention_backend(cells: Tensor, n_steps: int) -> ModuleType | None:
+    """The attention kernels for this device and dtype; None where the plain form is to be taken."""
+    if not fused(n_steps):
+        return None
+    if cells.device.type == "cpu" and cells.dtype in _CPU_DTYPES:
+        from . import cpu
+
+        return cpu
+    if cells.device.type == "cuda" and cells.dtype in _CUDA_DTYPES:
+        return _cuda()
+    return None
+
+
+@cache
+def _cuda() -> ModuleType | None:
+    """The CUDA kernels, if they can be compiled and run here."""
+    try:
+        from . import cuda, functions
+
+        cells = torch.zeros(1, 1, 1, device="cuda", requires_grad=True)
+        one, index = torch.ones(1, 1, device="cuda"), torch.zeros(1, device="cuda").long()
+        where = functions.additive_scores(cuda, cells, one, one[0], index)
+        out = functions.attend(cuda, cells, where, index)
+        torch.autograd.grad(out, cells, one)
+        return cuda
+    except Exception as error:  # Triton may lack its compiler, or know nothing of this GPU
+        warnings.warn(
+            f"The fused attention kernels do not run on this GPU ({error}); "
+            "PyTorch's own operations, which are slower, take their place.",
+            stacklevel=2,
+        )
+        return None
