@@ -1,4 +1,4 @@
-"""The official JSON formats of VQA and COCO captions, as typed structs that validate while decoding."""
+"""The official JSON formats of VQA and COCO captions, as structs that validate while decoding."""
 
 import codecs
 import gzip
@@ -153,7 +153,7 @@ def decode(path: Path, kind: type[T]) -> T:
 
 
 def describe_misfit(error: msgspec.ValidationError) -> str:
-    """Where an entry does not fit, and how: "annotations[3].image_id: expected `int`, got `str`"."""
+    """Where an entry does not fit, and how: "annotations[3].id: expected `int`, got `str`"."""
     problem, _, place = str(error).partition(" - at `$")
     place = place.rstrip("`").lstrip(".") or "the whole file"
     return f"{place}: {problem[:1].lower()}{problem[1:]}"
