@@ -1,6 +1,7 @@
 """Name → truncated torchvision ResNet, with its weights and their hash."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,11 @@ import torchvision
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .random_weights import RECIPE, calibrate
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LAYERS = ("layer4", "layer3")
 STRIDE = {"layer4": 32, "layer3": 16}
-
-# What torchvision's ResNet weights were trained with.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Backbone:
         layer: the last stage kept, one of ``LAYERS``.
         network: the truncated ResNet, float32, in evaluation mode, no gradients.
         channels: D.
-        weights: where the weights come from: torchvision's enum member, ``random(seed=0)`` or a
+        weights: where the weights come from: torchvision's enum member, ``random(seed=0, …)`` or a
             file's name.
         weights_sha256: ``hash_state`` of them.
     """
@@ -61,12 +59,14 @@ def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
 
 def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
     """A torchvision ResNet and a word on where its weights come from."""
-    build = getattr(torchvision.models, name)
+    build: Callable[..., nn.Module] = getattr(torchvision.models, name)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build(weights=None), f"random(seed={seed})"
-    resnet: nn.Module = build(weights=None)
+            resnet = build(weights=None)
+        calibrate(resnet)
+        return resnet, f"random(seed={seed}, {RECIPE})"
+    resnet = build(weights=None)
     if weights == "imagenet":
         state, origin = download_imagenet(name)
     else:

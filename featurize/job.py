@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..datasets.image_list import ImageList
 from ..errors import InputError
-from .backbones import MEAN, STD
+from .backbone_input import MEAN, STD
 from .extract import Extractor
 from .layout import DONE, FORMAT, GRID, VERSION
 from .store import FeatureFile

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import InputError
-from .backbones import MEAN, STD, Backbone
+from .backbone_input import MEAN, STD
+from .backbones import Backbone
 from .layout import GRID
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 import torchvision
 from frostgrid.errors import InputError
+from frostgrid.featurize.backbone_input import MEAN, STD
 from frostgrid.featurize.backbones import BACKBONES, hash_state, load_backbone
 from frostgrid.featurize.images import PADDING
-from frostgrid.featurize.network import MEAN, STD, build_network, choose_device, fold_batch_norm
+from frostgrid.featurize.network import build_network, choose_device, fold_batch_norm
 from safetensors.torch import save_file
 from torch import nn
 
@@ -47,6 +48,26 @@ def test_random_weights_are_a_function_of_the_seed() -> None:
         256,
         1024,
     )
+
+
+def test_random_weights_do_not_depend_on_the_number_of_threads() -> None:
+    hashes = set()
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        hashes.add(load_backbone("resnet18", "layer3", "random", 0).weights_sha256)
+    torch.set_num_threads(1)
+    assert len(hashes) == 1
+
+
+def test_random_features_differ_between_images_and_fit_float16() -> None:
+    network = build_network(load_backbone("resnet50", "layer4", "random", 0), CPU, torch.float32)
+    images = torch.zeros((2, 96, 96, 3), dtype=torch.uint8)
+    images[0, 20:60, 30:70, 0] = 255
+    images[1, 50:80, 10:40, 2] = 255
+    with torch.inference_mode():
+        grid, pooled = network(images)
+    assert grid.max() < 100
+    assert nn.functional.cosine_similarity(pooled[0], pooled[1], dim=0) < 0.995
 
 
 def test_random_weights_leave_the_global_generator_alone() -> None:
