@@ -97,16 +97,14 @@ def lex_words(text: str) -> Iterator[list[str]]:
     known: dict[str, list[str] | None] = {}
     start = 0
     while start < len(lexer.text):
-        word = lexer.word(start)
+        word, after = lexer.word(start)
         if word not in known:
             known[word] = lexer.isolated(start, start + len(word))
         forms = known[word]
         if forms is None:
             match = lexer.match(start)
-            forms = lexer.forms(match)
-            start = match.resume
-        else:
-            start += len(word)
+            forms, after = lexer.forms(match), match.resume
+        start = after
         yield forms
 
 

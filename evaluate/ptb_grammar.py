@@ -226,8 +226,8 @@ RULES = (
     ),
     Rule(A.KEEP, r"\<\< | >>"),
     Rule(A.KEEP, r"<symbol>"),
-    # One space at a time, so that a word and the space after it never depend on a second space.
-    Rule(A.SKIP, r"\u0000 | <space> | [\u200B\u200E\u200F\uFEFF] | &nbsp;"),
+    # No rule but this one takes U+0020 first; ``ptb_lexer`` relies on that.
+    Rule(A.SKIP, r"\u0000 | <space>+ | [\u200B\u200E\u200F\uFEFF] | &nbsp;"),
     Rule(A.NEWLINE, r"<newline>"),
     Rule(A.SKIP, r"[^\u000A]"),
 )

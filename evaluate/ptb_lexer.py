@@ -37,10 +37,13 @@ class Lexer:
         self._columns = load_table().character_class[units].tolist()
         self._rows, self._actions, self._aheads, self._final = _lists()
 
-    def word(self, start: int) -> str:
-        """What stands from ``start`` to the next space or end of line, that one included."""
+    def word(self, start: int) -> tuple[str, int]:
+        """What stands from ``start`` to the next U+0020 or end of line, that one included.
+
+        And where text goes on: all white space that follows a U+0020 is skipped with it.
+        """
         found = _WORD.match(self.text, start)
-        return found.group() if found else ""
+        return (found[1], found.end()) if found else ("", start)
 
     def match(self, start: int) -> Match:
         """The match at ``start``: the longest, of those as long the first rule's.
@@ -87,18 +90,19 @@ class Lexer:
         return [token_form(match.action, rejoin(text) if self._paired else text)]
 
     def isolated(self, start: int, end: int) -> list[str] | None:
-        """The tokens from ``start`` to ``end``, or None if they depend on the text beyond."""
+        """The tokens of the ``word`` that ends at ``end``; None if they depend on what follows."""
         forms = []
-        while start < end:
+        stop = end - 1 if self.text[end - 1] == " " else end
+        while start < stop:
             match = self.match(start)
-            if match.reach > end or match.resume > end:
+            if match.reach > end or match.resume > stop:
                 return None
             forms += self.forms(match)
             start = match.resume
         return forms
 
 
-_WORD = re.compile(r"[^ \n]*[ \n]?")
+_WORD = re.compile(r"([^ \n]*[ \n]?)(?:(?<= )[ \t\u00A0\u2000-\u200A\u3000]*)?")
 
 
 @cache

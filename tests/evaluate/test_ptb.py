@@ -30,7 +30,7 @@ PIECES_TEXT = (
     " 日本 😀 ﬁ \u00ad \u200b he She The If"
 )
 PIECES = PIECES_TEXT.split(" ")
-SPACES = [" ", " ", " ", "", "  ", "\u00a0", "\n", "\t"]
+SPACES = [" ", " ", " ", "", "  ", "\u00a0", "\n", "\t", " \u2009"]
 
 
 @st.composite
@@ -84,6 +84,7 @@ def test_what_lies_beyond_its_reach_never_changes_a_match(text: str) -> None:
 @example(["see http://a.b/\u3000", "x"])
 @example(["😀.com é", "a😀b http://x😀"])
 @example(["&nbsp;", "", ""])
+@example(["7 \u2009.com", " \u00a0x.com"])
 def test_compiled_equals_plain(captions: list[str]) -> None:
     vocabulary: dict[str, int] = {}
     lines = list(ptb.lex_lines(ptb.join_lines(captions)))
@@ -167,6 +168,17 @@ def test_importing_the_tokenizer_imports_neither_numba_nor_the_grammar() -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_after_a_space_only_more_white_space_belongs_to_the_match() -> None:
+    # What lets the plain lexer take a word and the space after it for granted.
+    table = load_table()
+    state = table.transition[0, table.character_class[ord(" ")]]
+    spaces = np.unique(table.character_class[[ord(c) for c in " \t\u00a0\u2003\u200a\u3000"]])
+    reached = table.transition[state]
+    assert np.flatnonzero(reached >= 0).tolist() == spaces.tolist()
+    assert set(reached[spaces].tolist()) == {state}
+    assert table.action[state] == Action.SKIP
 
 
 def test_every_action_of_the_table_is_known() -> None:
