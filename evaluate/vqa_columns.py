@@ -153,24 +153,28 @@ class AnnotationReader:
                 self.others = others
 
     def read(self) -> list[Columns]:
-        """The columns of the file's parts, in order."""
+        """The columns of the file's parts, in order. Can be called once."""
         record = record_type(self.n_answers)
-        with no_garbage_collection():
-            own = decode_range(self.source, self.source.first, self.others[0], record)
-            parts = [encode_records(own)]
-            last = encode_records(iter([decode_tail(self.source, record)]))
-        if self.process:
-            output, _ = self.process.communicate()
-            if self.process.returncode:
-                raise IrregularFile
-            parts.append(msgspec.msgpack.decode(output, type=Columns))
+        try:
+            with no_garbage_collection():
+                own = decode_range(self.source, self.source.first, self.others[0], record)
+                parts = [encode_records(own)]
+                last = encode_records(iter([decode_tail(self.source, record)]))
+            if self.process:
+                output, _ = self.process.communicate()
+                if self.process.returncode:
+                    raise IrregularFile
+                parts.append(msgspec.msgpack.decode(output, type=Columns))
+        finally:
+            self.close()
         return [*parts, last]
 
     def close(self) -> None:
-        """End the second process, if it still runs."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+        """End the second process, if there is one still."""
+        if self.process:
+            process, self.process = self.process, None
+            with process:
+                process.kill()
 
 
 def count_answers(source: JsonList) -> int:
