@@ -13,10 +13,11 @@ from ..devices import amp_dtype, describe_device, pick_device
 from ..errors import InputError
 from ..models.additive_attention import set_kernels
 from ..models.registry import HEADS
-from .config import RECIPES, RunConfig, check_optimisation
+from .config import RunConfig, check_optimisation
 from .locate import find_features
 from .loop import Trainer
 from .prepare import prepare
+from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 from .task import Precision
 from .terminal import Terminal

@@ -162,7 +162,11 @@ def soft_entries(
     row = np.repeat(np.arange(len(item)), counts)
     before = np.cumsum(counts) - counts
     entry = np.arange(counts.sum()) + (targets.indptr[item] - before)[row]
-    weight = targets.count[entry] / np.float32(10)
+    given = targets.count[entry]
+    # Ten people answer a question. Two spellings in the list can stand for the same people, and
+    # other sets may ask more of them: no question weighs more than another for that.
+    people = np.maximum(10, np.bincount(row, given, len(item)))
+    weight = given / people[row]
     return row, targets.answer[entry].astype(np.int64), weight.astype(np.float32)
 
 
