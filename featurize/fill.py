@@ -24,7 +24,12 @@ def locked(path: Path) -> Iterator[None]:
     The lock lives in a hidden file beside it and ends with the process, however that ends.
     Raises ``InputError`` if another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(
+            f"{path}: cannot be made, since {path.parent} is not a folder; choose another --out."
+        ) from None
     try:
         with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
             yield

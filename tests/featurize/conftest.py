@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from frostgrid.datasets.image_list import ImageList, list_folder_images
 from frostgrid.featurize.backbones import load_backbone
 from frostgrid.featurize.extract import Extractor, Outcome, Share, Watch
@@ -48,6 +49,15 @@ def make_images(folder: Path, n: int, seed: int = 0) -> Path:
         blocks = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(blocks).resize((48, 40)).save(folder / f"{i}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-18's weights, cheaper to read than to make."""
+    path = tmp_path_factory.mktemp("weights") / "r18.pth"
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    return path
 
 
 @pytest.fixture

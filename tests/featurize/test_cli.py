@@ -1,0 +1,151 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from frostgrid.featurize.cli import featurize
+from frostgrid.featurize.store import open_features
+from PIL import Image
+
+SMALL = ["--weights", "w.pth", "--image-size", "32", "--layer", "layer3", "--batch-size", "4"]
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_file: Path) -> Call:
+    """Types a command in a folder that holds ``my photos/`` with seven images."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").symlink_to(weights_file)
+    for name in ("FROSTGRID_WEIGHTS", "FROSTGRID_DATA", "FROSTGRID_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "my photos" / "nested é").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        folder = tmp_path / "my photos" / ("nested é" if i % 2 else ".")
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    return lambda *words: CliRunner().invoke(featurize, [str(word) for word in words])
+
+
+def assert_fails(result: Result, exit_code: int, *parts: str) -> None:
+    assert result.exit_code == exit_code, result.output
+    for part in parts:
+        assert part in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_folder_of_images(call: Call) -> None:
+    result = call("my photos", *SMALL)
+    assert result.exit_code == 0, result.output
+    out = Path("features/my photos-resnet18.h5")
+    assert "weights w.pth" in result.stdout
+    assert "resnet18 (default)" in result.stdout
+    assert f"my photos: 7 images, 720 kB -> {out}" in result.stdout
+    assert f"finished: 7 images in {out}" in result.stdout
+    features = open_features(out)
+    assert features.file_name[:2] == ["0.png", "2.png"]
+    assert "nested é/5.png" in features.file_name
+    assert features.image_id.tolist() == [0, 2, 4, 6, 1, 3, 5]
+    again = call("my photos", *SMALL)
+    assert again.exit_code == 0
+    assert "7 done before" in again.stdout
+    assert "was finished already" in again.stdout
+
+
+def test_every_split_of_the_default_data(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROSTGRID_WEIGHTS", "w.pth")
+    result = call(*SMALL[2:], "--limit", 3)
+    assert result.exit_code == 0, result.output
+    assert "images easy-vqa (default)" in result.stdout
+    for split in ("train", "val"):
+        features = open_features(Path(f"features/easy-vqa-{split}-resnet18.h5"))
+        assert features.provenance["data"] == "easy-vqa"
+        assert features.provenance["split"] == split
+        assert features.image_id.tolist() == [0, 1, 2]
+    assert call("--split", "test", *SMALL[2:], "--limit", 3).exit_code == 0
+
+
+def test_one_file_cannot_hold_two_splits(call: Call) -> None:
+    result = call(*SMALL, "--out", "a.h5")
+    assert_fails(result, 2, "--out names one file", "--split")
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "message"),
+    [
+        (["nowhere", *SMALL], 1, "nowhere: no such folder"),
+        (["--data", "nowhere", *SMALL], 1, "'nowhere' is neither"),
+        (["my photos", "--weights", "nowhere.pth"], 1, "nowhere.pth: no such file"),
+        (["my photos", *SMALL, "--backbone", "vgg16"], 2, "'resnet18', 'resnet34'"),
+        (["my photos", *SMALL, "--image-size", "8"], 2, "--image-size"),
+        (["my photos", *SMALL, "--shard", "3/2"], 2, "'3/2' is no shard"),
+        (["my photos", *SMALL, "--shard", "x"], 2, "'x' is no shard"),
+        (["my photos", *SMALL, "--out", "my photos/0.png/f.h5"], 1, "0.png is not a folder"),
+        (["my photos", *SMALL, "--repair"], 1, "nothing to repair"),
+        (["--verify", "--out", "nowhere.h5"], 1, "nowhere.h5: no such file"),
+    ],
+)
+def test_messages(call: Call, words: list[str], exit_code: int, message: str) -> None:
+    assert_fails(call(*words), exit_code, message)
+
+
+def test_damaged_images_stop_or_are_listed(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "my photos" / "8.jpg").write_bytes(b"")
+    (tmp_path / "my photos" / "9.jpg").write_text("hello")
+    assert_fails(call("my photos", *SMALL), 1, "8.jpg: is empty", "--on-error skip")
+    result = call("my photos", *SMALL, "--on-error", "skip")
+    assert result.exit_code == 0
+    assert "2 failed" in result.stdout
+    assert "9.jpg: is not an image in a known format" in result.stdout
+    assert "finished: 7 images" in result.stdout
+
+
+def test_bombs_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
+    assert_fails(call("my photos", *SMALL), 1, "0.png: has more than 599 pixels")
+
+
+def test_verify_tells_damage_and_repair_mends_it(call: Call) -> None:
+    call("my photos", *SMALL)
+    out = "features/my photos-resnet18.h5"
+    assert_fails(call("--verify", "--out", "my photos/0.png"), 1, "cannot be opened")
+    sound = call("--verify", "--out", out)
+    assert sound.exit_code == 0
+    assert "7 rows read" in sound.stdout
+    grid = np.array(open_features(Path(out)).grid)
+    with h5py.File(out, "r+") as file:
+        file["grid"][3, 100, 7] += 1
+    result = call("my photos", "--verify")
+    assert_fails(result, 1, "not sound", "--repair")
+    assert "damaged: row 3, image 6, 6.png" in result.stdout
+    assert call("my photos", *SMALL, "--repair").exit_code == 0
+    assert np.array_equal(open_features(Path(out)).grid, grid)
+    assert call("my photos", "--verify").exit_code == 0
+
+
+def test_a_file_made_otherwise_is_refused(call: Call) -> None:
+    call("my photos", *SMALL)
+    other = [*SMALL[2:], "--weights", "random", "--seed", 1]
+    assert_fails(call("my photos", *other), 1, "was made with weights", "--overwrite")
+    result = call("my photos", *other, "--overwrite")
+    assert result.exit_code == 0
+    assert "weights random(seed=1, calibrated-1)" in result.stdout
+
+
+def test_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:
+    result = call("my photos", *SMALL, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "7 images would take about" in result.stdout
+    assert "707 kB of disk" in result.stdout
+    assert not (tmp_path / "features").exists()
+
+
+def test_shards_are_parts_of_the_list(call: Call) -> None:
+    names = []
+    for i in (1, 2, 3):
+        assert call("my photos", *SMALL, "--shard", f"{i}/3").exit_code == 0
+        part = open_features(Path(f"features/my photos-resnet18-{i}of3.h5"))
+        assert part.provenance["shard"] == f"{i}of3"
+        names += part.file_name
+    assert names == [f"{i}.png" for i in (0, 2, 4, 6)] + [f"nested é/{i}.png" for i in (1, 3, 5)]
