@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from .standardize import standardize
+
 
 class Standardize(nn.Module):
     """Bring every channel to mean 0 and deviation 1, then every vector to length ``sqrt(D)``.
@@ -35,14 +37,12 @@ class Standardize(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """Standardise ``[..., D]`` of any floating dtype."""
-        # Subtract in float32: half precision would round away what is left beside the shared mean.
-        cells = cells.float()
+        device = cells.device.type
+        autocast = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else torch.float32
         if self.enabled:
-            cells = (cells - self.mean) * self.inverse_deviation
-            cells = cells * torch.rsqrt(cells.square().mean(-1, keepdim=True) + 1e-6)
-        if torch.is_autocast_enabled(cells.device.type):
-            cells = cells.to(torch.get_autocast_dtype(cells.device.type))
-        return cells
+            return standardize(cells, self.mean, self.inverse_deviation, dtype)
+        return cells.to(dtype)
 
 
 class SpatialGate(nn.Module):
