@@ -32,7 +32,8 @@ def check_same_ids(
         )
     if unknown:
         problems.append(
-            f"{len(unknown)} predictions are for none of these ({kind} {name_some(unknown)})"
+            f"{len(unknown)} of {len(given)} predictions fit none of these "
+            f"({kind} {name_some(unknown)})"
         )
     if not problems:
         return

@@ -202,7 +202,10 @@ def damaged(change):
 
 MESSAGES = [
     (lambda a, r: r.pop(), r"preds.json: 1 of the 2 in .* have no prediction \(question_id 1\)"),
-    (lambda a, r: r.append({"question_id": 9, "answer": ""}), r"for none of these .question_id 9"),
+    (
+        lambda a, r: r.append({"question_id": 9, "answer": ""}),
+        r"1 of 3 predictions fit none of these .question_id 9",
+    ),
     (lambda a, r: r[0].update(question_id="2"), "a number here and a string there"),
     (lambda a, r: r.append(r[0]), r"entry 2: question_id 2 is answered twice"),
     (lambda a, r: r[0].update(answer=3), r'entry 0 \(question_id 2\): "answer" is 3; expected'),
@@ -238,7 +241,7 @@ def test_questions_must_be_the_annotated_ones(small_set, tmp_path):
     questions = tmp_path / "questions.json"
     for ids, message in (
         ([1, 2], None),
-        ([1, 2, 3], "for none of these"),
+        ([1, 2, 3], "1 of 3 predictions fit none of these"),
         ([1], "1 of the 2"),
         ([1, 2, 2], r"questions\[2\]: question_id 2 occurs twice"),
     ):
