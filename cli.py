@@ -13,6 +13,13 @@ COMMANDS = {
         "featurize",
         "Look at every image once; write the feature file.",
     ),
+    "info": ("featurize.file_cli", "info", "Print all that a feature file knows about itself."),
+    "join": ("featurize.file_cli", "join", "Make one file stand for several feature files."),
+    "convert": (
+        "featurize.file_cli",
+        "convert",
+        "Write a feature file in another dtype or layout.",
+    ),
     "train-head": ("train.cli", "train_head", "Train a head from a feature file."),
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),

@@ -166,7 +166,7 @@ def closing_words(file: FeatureFile, n_to_do: int) -> str:
     lines = [f"  {state}: {file.n_images - len(failed)} images in {file.path}"]
     if len(failed):
         lines[0] += f"; {len(failed)} failed (--repair tries them again):"
-        lines += [f"    {file.file_name[row]}: {file.error(int(row))}" for row in failed[:LISTED]]
+        lines += [f"    {file.file_name[row]}: {file.reason(int(row))}" for row in failed[:LISTED]]
         if len(failed) > LISTED:
             lines.append(f"    … and {len(failed) - LISTED} more: frostgrid info {file.path}")
     return "\n".join(lines)
@@ -175,9 +175,8 @@ def closing_words(file: FeatureFile, n_to_do: int) -> str:
 def verify_files(paths: list[Path], say: Say) -> None:
     """Verify each file; raises ``InputError`` at the end if one of them is not sound."""
     unsound = []
-    for path in paths:
-        file = open_features(path)
-        begun = time.perf_counter()
+    for file in [part for path in paths for part in open_features(path).parts]:
+        path, begun = file.path, time.perf_counter()
         with tqdm(total=int(file.n_images - count_to_do(file.status)), unit="img") as bar:
             verdict = verify(file, bar.update)
         seconds = time.perf_counter() - begun

@@ -1,5 +1,6 @@
 """Reading a feature file: columns mapped by offset, rows found by image id."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .joined_rows import JoinedRows
 from .layout import FAILED, FORMAT, TO_DO, VERSION, map_column
 
 IDENTITY = (
@@ -31,9 +33,10 @@ class FeatureFile:
     Attributes:
         path: the file.
         provenance: all that the file says about itself, by name.
+        parts: the files that a joined file stands for, each with maps of its own; else the file.
         n_images, n_cells, channels: N, S and D.
-        grid: [N, S, D] the last convolution's cells, row-major, a memory map.
-        pooled: [N, D] their mean, a memory map.
+        grid: [N, S, D] the last convolution's cells, row-major: a memory map (or ``JoinedRows``).
+        pooled: [N, D] their mean, likewise.
         scale: [N, S] float16, what a cell's bytes are multiplied by; None unless dtype is uint8.
         image_id: [N] int64.
         status: [N] uint8: 0 to do, 1 done, 2 failed, as it was when the file was opened.
@@ -45,17 +48,27 @@ class FeatureFile:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self.provenance: dict[str, Any] = read_provenance(file)
-        self.grid = map_column(path, file, "grid")
-        self.pooled = map_column(path, file, "pooled")
-        self.scale = map_column(path, file, "scale") if "scale" in file else None
-        self.image_id: NDArray[np.int64] = np.array(map_column(path, file, "image_id"))
-        self.status: NDArray[np.uint8] = np.array(map_column(path, file, "status"))
-        self.crc32: NDArray[np.uint32] = np.array(map_column(path, file, "crc32"))
-        self.pooled_crc32: NDArray[np.uint32] = np.array(map_column(path, file, "pooled_crc32"))
-        self.source_bytes: NDArray[np.int64] = np.array(map_column(path, file, "source_bytes"))
-        self.source_crc32: NDArray[np.uint32] = np.array(map_column(path, file, "source_crc32"))
         self.file_name: list[str] = [name.decode() for name in file["file_name"][:]]
-        self._error = map_column(path, file, "error")
+        if "parts" in self.provenance:
+            self.parts = open_parts(path, self.provenance, len(self.file_name))
+
+            def column(name: str) -> Any:
+                return JoinedRows([getattr(part, name) for part in self.parts])
+        else:
+            self.parts = [self]
+
+            def column(name: str) -> Any:
+                return map_column(path, file, name)
+
+        self.grid, self.pooled = column("grid"), column("pooled")
+        self.scale = column("scale") if "scale" in file else None
+        self.image_id: NDArray[np.int64] = np.array(column("image_id")[:])
+        self.status: NDArray[np.uint8] = np.array(column("status")[:])
+        self.crc32: NDArray[np.uint32] = np.array(column("crc32")[:])
+        self.pooled_crc32: NDArray[np.uint32] = np.array(column("pooled_crc32")[:])
+        self.source_bytes: NDArray[np.int64] = np.array(column("source_bytes")[:])
+        self.source_crc32: NDArray[np.uint32] = np.array(column("source_crc32")[:])
+        self.error = column("error")
         self.n_images, self.n_cells, self.channels = self.grid.shape
         self._order = np.argsort(self.image_id, kind="stable")
 
@@ -67,9 +80,9 @@ class FeatureFile:
         """Whether every image is done or failed."""
         return not bool((self.status == TO_DO).any())
 
-    def error(self, row: int) -> str:
+    def reason(self, row: int) -> str:
         """Why the image of this row failed; "" if it did not."""
-        return bytes(self._error[row]).rstrip(b"\0").decode(errors="replace")
+        return bytes(self.error[row]).rstrip(b"\0").decode(errors="replace")
 
     def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of each image id, both [any shape].
@@ -101,6 +114,24 @@ class FeatureFile:
     def identity(self) -> dict[str, Any]:
         """What a trained head depends on: features that differ in one of these do not fit it."""
         return {name: self.provenance[name] for name in IDENTITY}
+
+
+def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[FeatureFile]:
+    """The files that a joined file stands for.
+
+    HDF5 itself reads a part that is missing as zeros; here it raises ``InputError``, as does a part
+    that was made anew in another way.
+    """
+    parts = [open_features(path.parent / name) for name in json.loads(provenance["parts"])]
+    wanted = {name: provenance[name] for name in IDENTITY}
+    odd = [part.path for part in parts if part.identity() != wanted]
+    if odd or sum(part.n_images for part in parts) != n_images:
+        raise InputError(
+            f"{path}: its parts are not those it was joined from"
+            f"{f' ({odd[0]} was made in another way)' if odd else ''}; remove it and run "
+            "`frostgrid join` again."
+        )
+    return parts
 
 
 def read_provenance(file: h5py.File) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def open_split(paths: list[str], split: str, kind: str) -> SplitFeatures:
     Files that say they hold this split are taken alone (ids may repeat between splits); if none
     says so, all are. Raises ``InputError`` for files that do not fit together.
     """
-    files = [open_features(Path(path)) for path in paths]
+    files = [part for path in paths for part in open_features(Path(path)).parts]
     if not files:
         raise InputError("No feature file is given; run `featurize` first.")
     first = files[0]
