@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .cells import Standardize
+from .shared_cells import SharedCells
 
 
 class Head(nn.Module):
@@ -43,11 +44,12 @@ class Encoded(NamedTuple):
     """Images as a decoder sees them; all that does not depend on the step is computed here, once.
 
     ``cells``: ``[U, S, D']`` that are attended to, or None; ``projected``: ``[U, S, K]``, their
-    part of the attention's scores, or None; ``mean``: ``[U, D]``.
+    part of the attention's scores, or None; both shared between the steps where they have a
+    gradient; ``mean``: ``[U, D]``.
     """
 
-    cells: Tensor | None
-    projected: Tensor | None
+    cells: Tensor | SharedCells | None
+    projected: Tensor | SharedCells | None
     mean: Tensor
 
 
@@ -111,7 +113,7 @@ class CaptionHead(Head, ABC):
         """
         encoded = self.encode(features)
         steps = length - 1
-        given = self.read(tokens[:, :-1])  # [B, T-1, G]
+        given = self.read(tokens[:, :-1]).unbind(1)  # T-1 times [B, G]
         state = self.initial(encoded, image_index)
         rows = torch.arange(len(length), device=length.device)
         outputs: list[Tensor] = []
@@ -121,7 +123,7 @@ class CaptionHead(Head, ABC):
         for t in range(int(steps.max())):
             alive = steps[rows] > t
             rows, state = rows[alive], tuple(part[alive] for part in state)
-            word = given[rows, t]
+            word = given[t][rows]
             if t and self.training and self.sampling:
                 word = self._mix(word, outputs[-1][alive])
             output, state, look = self.step(encoded, image_index[rows], word, state)

@@ -8,6 +8,7 @@ from .cells import Standardize
 from .config import CaptionHeadConfig
 from .head import CaptionHead, Encoded, State
 from .recurrent import lstm_step
+from .shared_cells import SharedCells
 
 
 class ShowAttendTell(CaptionHead):
@@ -40,7 +41,7 @@ class ShowAttendTell(CaptionHead):
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
         cells = self.cells(features)
-        return Encoded(cells, self.attend_cells(cells), cells.mean(1))
+        return Encoded(cells, SharedCells(self.attend_cells(cells)), cells.mean(1))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: eq. "c_0 = f_init,c(mean a)" of section 3.1.2."""

@@ -8,6 +8,7 @@ from .cells import Standardize
 from .config import CaptionHeadConfig
 from .head import CaptionHead, Encoded, State
 from .recurrent import lstm_step
+from .shared_cells import SharedCells
 
 
 class UpDown(CaptionHead):
@@ -42,7 +43,8 @@ class UpDown(CaptionHead):
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`; ``mean`` is the mean cell's part of the first gates."""
         cells = self.project(self.cells(features))
-        return Encoded(cells, self.attend_cells(cells), self.mean_gates(cells.mean(1)))
+        projected = SharedCells(self.attend_cells(cells))
+        return Encoded(SharedCells(cells), projected, self.mean_gates(cells.mean(1)))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: zeros."""
