@@ -146,8 +146,8 @@ def test_a_skipped_image_is_listed_and_tried_again_by_repair(
     features, outcome = run(job, skipping)
     assert list(outcome.errors) == [6]
     assert features.status.tolist() == [1] * 6 + [FAILED] + [1] * 4
-    assert "cannot be decoded" in features.error(6)
-    assert features.error(5) == ""
+    assert "cannot be decoded" in features.reason(6)
+    assert features.reason(5) == ""
     assert not features.grid[6].any()
     assert features.is_complete
     others = np.arange(11) != 6
@@ -156,7 +156,7 @@ def test_a_skipped_image_is_listed_and_tried_again_by_repair(
     path.write_bytes(whole)
     features, outcome = run(job, skipping, repair=True)
     assert outcome.n_done == 1
-    assert features.error(6) == ""
+    assert features.reason(6) == ""
     assert_same(features, expected)
 
 
