@@ -77,14 +77,21 @@ def load_image(path: Path, preprocessing: Preprocessing) -> Source:
 def decode_image(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """Decode and resize the bytes of an image file: uint8 [size, size, 3]; see ``load_image``."""
     size = preprocessing.image_size
+    upright = decode_upright(data, 2 * size if preprocessing.draft else None)
+    return np.asarray(resize(upright, size, preprocessing.crop))
+
+
+def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
+    """The whole image, the right way up, in RGB; see ``load_image`` for what it raises.
+
+    With ``draft_size`` a JPEG may be decoded at 1/2, 1/4 or 1/8, but not below that many pixels.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if preprocessing.draft:
-                image.draft("RGB", (2 * size, 2 * size))
+            if draft_size is not None:
+                image.draft("RGB", (draft_size, draft_size))
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            square = resize(to_rgb(upright), size, preprocessing.crop)
-        return np.asarray(square)
+            return to_rgb(ImageOps.exif_transpose(image))
     except ImageError:
         raise
     except UnidentifiedImageError as error:
