@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from frostgrid.console import StopRequest
 from frostgrid.featurize.cli import featurize
 from frostgrid.featurize.store import open_features
 from PIL import Image
@@ -131,6 +133,14 @@ def test_a_file_made_otherwise_is_refused(call: Call) -> None:
     result = call("my photos", *other, "--overwrite")
     assert result.exit_code == 0
     assert "weights random(seed=1, calibrated-1)" in result.stdout
+
+
+def test_a_stopped_run_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopRequest()
+    stop.signal_name = "SIGTERM"
+    monkeypatch.setattr("frostgrid.featurize.session.stop_on_signal", lambda: nullcontext(stop))
+    message = "stopped by SIGTERM after 0 more images; all of them are kept. Run the same command"
+    assert_fails(call("my photos", *SMALL), 1, message)
 
 
 def test_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:
