@@ -56,6 +56,9 @@ def normalize_answer(text: str) -> str:
     "Two." becomes "2", "the dont-know" becomes "don't know", "a" becomes "".
     """
     text = strip_answer(text)
+    if text.isalnum():  # one word: most answers, and so not worth the regular expressions
+        word = text.lower()
+        return REPLACED.get(word, word)
     if ANY_MARK.search(text):
         text = _remove_punctuation(text)
     words = text.lower().split()

@@ -77,10 +77,9 @@ def vqa_families(scores: VqaScores) -> list[Family]:
         for name, questions in questions_by_group(groups):
             _, row = np.unique(image[questions], return_inverse=True)
             row = row.reshape(-1)
-            statistics = np.stack(
-                [np.bincount(row, scores.accuracy[questions]), np.bincount(row).astype(np.float64)],
-                axis=1,
-            )
+            # Rounded, or else images with the same answers in another order would be distinct.
+            total = np.bincount(row, scores.accuracy[questions]).round(9)
+            statistics = np.stack([total, np.bincount(row).astype(np.float64)], axis=1)
             metric = Metric(kind, name, len(questions), values[name])
             test = partial(percentage_of, len(questions))
             families.append(Family([metric], statistics, len(numbers), mean_percentage, test))

@@ -75,17 +75,17 @@ def percent_by_group(accuracy: Float64, groups: Groups) -> dict[str, float]:
 
 
 def leave_one_out(matches: NDArray[np.bool_]) -> Float64:
-    """The mean over A people of min(1, matches among the others / 3): bool[N, A] to float64[N].
+    """The mean over A people of min(1, matches among the others / 3): bool[A, N] to float64[N].
 
     Summed person by person, in the order of the official code.
     """
-    n_people = matches.shape[1]
+    n_people, n_questions = matches.shape
     credit = np.minimum(1.0, np.arange(n_people + 1) / ENOUGH)
-    n_matches = matches.sum(axis=1, dtype=np.int64)
+    n_matches = matches.sum(axis=0, dtype=np.int64)
     if_not, if_match = credit[n_matches], credit[np.maximum(n_matches - 1, 0)]
-    total = np.zeros(len(matches))
-    for person in range(n_people):
-        total += np.where(matches[:, person], if_match, if_not)
+    total = np.zeros(n_questions)
+    for person in matches:
+        total += np.where(person, if_match, if_not)
     return np.asarray(total / n_people, np.float64)
 
 

@@ -10,16 +10,17 @@ import os
 import subprocess
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from .answers import normalize_answer, strip_answer
 from .json_pieces import IrregularFile, JsonList, decode_range, decode_tail, open_list
 
 # From this size on a second process decodes a part; it takes 0.1 s to start.
@@ -27,7 +28,7 @@ SHARED_BYTES = 16 << 20
 # The second process gets more than half, because this one has the predictions to read too.
 OTHERS_SHARE = 0.55
 
-GET_ID, GET_ANSWER, GET_ANSWERS = map(attrgetter, ("question_id", "answer", "answers"))
+GET_ANSWER, GET_ANSWERS = attrgetter("answer"), attrgetter("answers")
 # Too long for a column: such an id is left to the plain decoder.
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 R = TypeVar("R")
@@ -60,11 +61,25 @@ class Numbering(dict[str, int]):
         return number
 
 
+class Texts(msgspec.Struct):
+    """Some distinct answers in the two forms in which answers are compared."""
+
+    stripped: list[str]
+    normal: list[str]
+
+
+def both_forms(answers: Iterable[str]) -> Texts:
+    """Answers as they are compared if all people agree, and if not."""
+    stripped = [strip_answer(answer) for answer in answers]
+    return Texts(stripped, [normalize_answer(answer) for answer in stripped])
+
+
 class Columns(msgspec.Struct):
     """N questions' annotations with A answers each, column by column.
 
     ``question_id``, ``image_id`` int64[N]; ``question_type``, ``answer_type`` int32[N] number into
-    ``types``; ``answers`` int32[N * A] into ``strings``. All numbers are in native byte order.
+    ``question_types``, ``answer_types``, in the order in which these first occur; ``answers``
+    int32[N * A] into ``texts``. All numbers are in native byte order.
     """
 
     question_id: bytes
@@ -72,8 +87,9 @@ class Columns(msgspec.Struct):
     question_type: bytes
     answer_type: bytes
     answers: bytes
-    types: list[str]
-    strings: list[str]
+    question_types: list[str]
+    answer_types: list[str]
+    texts: Texts
 
 
 @cache
@@ -103,12 +119,12 @@ def encode_records(pieces: Iterator[list[Any]]) -> Columns:
     """Turn decoded records into columns, piece by piece, so that few are in memory at once."""
     question_id, image_id = array("q"), array("q")
     question_type, answer_type, answers = array("i"), array("i"), array("i")
-    types, strings = Numbering(), Numbering()
+    question_types, answer_types, strings = Numbering(), Numbering(), Numbering()
     for records in pieces:
         question_id.extend([record.question_id for record in records])
         image_id.extend([record.image_id for record in records])
-        question_type.extend([types[record.question_type] for record in records])
-        answer_type.extend([types[record.answer_type] for record in records])
+        question_type.extend([question_types[record.question_type] for record in records])
+        answer_type.extend([answer_types[record.answer_type] for record in records])
         people = chain.from_iterable(map(GET_ANSWERS, records))
         answers.extend(list(map(strings.__getitem__, map(GET_ANSWER, people))))
     return Columns(
@@ -117,8 +133,9 @@ def encode_records(pieces: Iterator[list[Any]]) -> Columns:
         question_type.tobytes(),
         answer_type.tobytes(),
         answers.tobytes(),
-        list(types),
-        list(strings),
+        list(question_types),
+        list(answer_types),
+        both_forms(strings),
     )
 
 
@@ -215,13 +232,25 @@ def serve() -> None:
     sys.stdout.buffer.write(msgspec.msgpack.encode(columns))
 
 
-def read_results(path: Path) -> tuple["array[int]", list[str]]:
-    """The question ids, int64[N], and the answers of a results file."""
-    question_id, answers = array("q"), list[str]()
-    for results in decode_list(path, None, Result):
-        question_id.extend(map(GET_ID, results))
-        answers.extend(map(GET_ANSWER, results))
-    return question_id, answers
+class Results(NamedTuple):
+    """N entries of a results file: ``question_id`` int64[N] and ``answer`` int32[N].
+
+    Answers are numbers into ``texts``.
+    """
+
+    path: Path
+    question_id: "array[int]"
+    answer: "array[int]"
+    texts: Texts
+
+
+def read_results(path: Path) -> Results:
+    """Read a results file. Raises ``IrregularFile``."""
+    question_id, answer, strings = array("q"), array("i"), Numbering()
+    for entries in decode_list(path, None, Result):
+        question_id.extend([entry.question_id for entry in entries])
+        answer.extend([strings[entry.answer] for entry in entries])
+    return Results(path, question_id, answer, both_forms(strings))
 
 
 def read_ids(path: Path) -> list[int]:

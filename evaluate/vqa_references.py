@@ -58,7 +58,7 @@ class VqaReferences:
     def _score_columns(self, results: Path) -> VqaScores:
         if self._table is None and self._reader is None:
             raise IrregularFile
-        question_ids, answers = read_results(results)
+        read = read_results(results)
         if self._reader is not None:
             reader, self._reader = self._reader, None
             from .vqa_table import AnnotationTable
@@ -67,7 +67,7 @@ class VqaReferences:
             self._check_questions(self._table.question_id.tolist())
         if self._table is None:
             raise IrregularFile
-        return self._table.score(results, question_ids, answers)
+        return self._table.score(read)
 
     def _score_entries(self, results: Path) -> VqaScores:
         predictions = read_predictions(results)

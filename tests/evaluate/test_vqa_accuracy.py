@@ -124,7 +124,7 @@ def test_odd_questions_equal_the_plain_version(data):
 def test_leave_one_out_equals_the_sum_over_people(n_people, n_questions, random):
     matches = np.array([[random.random() < 0.4] * n_people for _ in range(n_questions)])
     matches ^= np.array([[random.random() < 0.4 for _ in range(n_people)] for _ in matches])
-    for row, accuracy in zip(matches, leave_one_out(matches), strict=True):
+    for row, accuracy in zip(matches, leave_one_out(matches.T), strict=True):
         answers = official_answers(["x" if match else f"no{k}" for k, match in enumerate(row)])
         if not row.all():
             assert accuracy == question_accuracy(answers, "x")
