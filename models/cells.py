@@ -5,24 +5,27 @@ from torch import Tensor, nn
 
 from .standardize import standardize
 
+from .standardize import standardize
+
 
 class Standardize(nn.Module):
-    """Bring every channel to mean 0 and deviation 1, then every vector to length ``sqrt(D)``.
+    """Bring every channel to mean 0 and deviation 1.
 
     A ResNet's last features are non-negative and share a large mean, which hides what tells one
-    cell from another; the length is normalised as in "Show, Ask, Attend, and Answer" (Kazemi and
-    Elqursh, 2017). The statistics are of the training images, set once by :meth:`fit`, and travel
-    with the checkpoint.
+    cell from another. The statistics are those of training images, set once by :meth:`fit`, and
+    travel with the checkpoint. ``unit`` also brings every vector to length ``sqrt(D)``, as "Show,
+    Ask, Attend, and Answer" does (Kazemi and Elqursh, 2017); on a grid that lifts empty cells to
+    the height of those that hold something.
 
-    ``[..., D]`` to ``[..., D]`` float32 (bfloat16 under autocast).
+    ``[..., D]`` to ``[..., D]`` float32 (bfloat16 or float16 under autocast).
     """
 
     mean: Tensor
     inverse_deviation: Tensor
 
-    def __init__(self, channels: int, enabled: bool = True) -> None:
+    def __init__(self, channels: int, enabled: bool = True, unit: bool = False) -> None:
         super().__init__()
-        self.enabled = enabled
+        self.enabled, self.unit = enabled, unit
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("inverse_deviation", torch.ones(channels))
 
@@ -41,8 +44,18 @@ class Standardize(nn.Module):
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else torch.float32
         if self.enabled:
-            return standardize(cells, self.mean, self.inverse_deviation, dtype)
+            return standardize(cells, self.mean, self.inverse_deviation, dtype, unit=self.unit)
         return cells.to(dtype)
+
+
+def batch_norm(norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
+    """Apply a batch norm to ``[U, C]``; a single row, without a spread, uses the running ones."""
+    if norm.training and len(rows) == 1:
+        return nn.functional.batch_norm(
+            rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+        )
+    normed: Tensor = norm(rows)
+    return normed
 
 
 class SpatialGate(nn.Module):

@@ -20,10 +20,8 @@ class VqaHeadConfig:
     question: str = (
         "lstm"  # or "mean": how words become the question's vector, where a head may choose
     )
-    standardize: bool = (
-        True  # whether channels are brought to mean 0, deviation 1, and cells to length 1
-    )
-    cell_attention: str = "softmax"  # or "sigmoid": the gate of the report
+    standardize: bool = True  # whether channels are brought to mean 0 and deviation 1
+    whole: bool = True  # whether a stacked attention network begins with the whole image
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class MeanEmbed(VqaHead):
     def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
         c = config
-        self.cells = Standardize(c.channels, c.standardize)
+        self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.project = nn.Linear(c.channels, c.hidden)
         self.question = MeanQuestion(c.n_words, c.embedding, c.dropout)
         self.fusion = Fusion(c.fusion, c.hidden, self.question.width, c.hidden, c.dropout)

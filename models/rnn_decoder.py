@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .cells import Standardize
+from .cells import Standardize, batch_norm
 from .config import CaptionHeadConfig
 from .head import CaptionHead, Encoded, State, Taught
 
@@ -17,7 +17,7 @@ class RNNDecoder(CaptionHead):
         super().__init__()
         c = config
         self.sampling = c.sampling
-        self.cells = Standardize(c.channels, c.standardize)
+        self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.enter = nn.ModuleList(nn.Linear(c.channels, c.hidden) for _ in range(2))
         self.norm = nn.ModuleList(nn.BatchNorm1d(c.hidden) for _ in range(2))
         self.embed = nn.Embedding(c.n_words, c.embedding)
@@ -34,14 +34,7 @@ class RNNDecoder(CaptionHead):
         """See :class:`CaptionHead`."""
         state = []
         for linear, norm in zip(self.enter, self.norm, strict=True):
-            part = linear(encoded.mean).float()
-            # One image has no spread to normalise by: it uses the running statistics.
-            if self.training and len(part) == 1:
-                part = nn.functional.batch_norm(
-                    part, norm.running_mean, norm.running_var, norm.weight, norm.bias
-                )
-            else:
-                part = norm(part)
+            part = batch_norm(norm, linear(encoded.mean).float())
             state.append(part[image_index])
         return tuple(state)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .additive_attention import additive_scores, attend
-from .cells import Standardize
+from .cells import Standardize, batch_norm
 from .config import VqaHeadConfig
 from .fusion import Classifier, Fusion
 from .head import VqaHead
@@ -37,7 +37,11 @@ class Hop(nn.Module):
 
 
 class SAN(VqaHead):
-    """K hops, each adding what it saw to the query (eq. 18 to 22)."""
+    """K hops, each adding what it saw to the query (eq. 18 to 22).
+
+    With ``whole``, the mean cell is seen before the first hop, so that the hops need only find
+    what the mean does not tell.
+    """
 
     features = "grid"
 
@@ -49,6 +53,12 @@ class SAN(VqaHead):
         self.enter: nn.Module = nn.Identity()
         if self.question.width != c.hidden:
             self.enter = nn.Linear(self.question.width, c.hidden)
+        self.whole: nn.Module | None = None
+        if c.whole:
+            # Means differ far less than cells do: a scale of their own lets them be heard.
+            self.whole = nn.Sequential(
+                nn.BatchNorm1d(c.channels), nn.Dropout(0.2), nn.Linear(c.channels, c.hidden)
+            )
         self.hops = nn.ModuleList(Hop(c) for _ in range(c.hops))
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
@@ -66,9 +76,18 @@ class SAN(VqaHead):
         """Answer scores, and each hop's map ``[B, S]``."""
         cells = self.cells(features)
         asked = self.enter(self.question(question, length))
-        query, seen_in_all, maps = asked, torch.zeros_like(asked), []
+        seen = torch.zeros_like(asked) if self.whole is None else self.glance(cells)[image_index]
+        maps = []
         for hop in self.hops:
-            seen, where = hop(cells, query, image_index)
-            query, seen_in_all = query + seen, seen_in_all + seen
+            found, where = hop(cells, asked + seen, image_index)
+            seen = seen + found
             maps.append(where)
-        return self.classifier(self.fusion(seen_in_all, asked)), maps
+        return self.classifier(self.fusion(seen, asked)), maps
+
+    def glance(self, cells: Tensor) -> Tensor:
+        """The mean cell's part of what is seen, ``[U, S, D]`` to ``[U, H]``."""
+        assert self.whole is not None
+        norm, dropout, linear = self.whole
+        mean = batch_norm(norm, cells.mean(1).float())
+        projected: Tensor = linear(dropout(mean))
+        return projected

@@ -1,6 +1,71 @@
-"""Settings of all tests: no property test fails for a slow machine."""
+"""What tests of several folders share: a tiny data set with its features."""
 
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from frostgrid.featurize.cli import featurize
 from hypothesis import settings
+from PIL import Image
 
+# No property test fails for a slow machine.
 settings.register_profile("frostgrid", deadline=None, max_examples=50)
 settings.load_profile("frostgrid")
+
+# The tensors of tests are small: a second thread would only wait, long on a busy machine.
+torch.set_num_threads(1)
+
+COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
+
+
+def write_split(root: Path, split: str, n: int, first_id: int) -> None:
+    """Plain images of one colour, each with two questions and two captions."""
+    names = list(COLORS)
+    questions, annotations, images, captions = [], [], [], []
+    for i in range(n):
+        image_id, color = first_id + i, names[i % 3]
+        pixels = np.random.default_rng(image_id).integers(0, 30, (48, 64, 3))
+        picture = Image.fromarray((pixels + COLORS[color]).clip(0, 255).astype(np.uint8))
+        (root / "images").mkdir(exist_ok=True)
+        picture.save(root / "images" / f"{split}_{image_id}.png")
+        images.append({"id": image_id, "file_name": f"{split}_{image_id}.png"})
+        asked = [("what color is it?", color), ("is it red?", "yes" if color == "red" else "no")]
+        for k, (question, answer) in enumerate(asked):
+            key = {"question_id": image_id * 10 + k, "image_id": image_id}
+            questions.append({**key, "question": question})
+            ten = [{"answer": answer, "answer_id": a} for a in range(1, 11)]
+            annotations.append(
+                {**key, "answers": ten, "question_type": question[:4], "answer_type": "other"}
+            )
+        for text in (f"a {color} picture .", f"the picture is all {color} ."):
+            captions.append({"image_id": image_id, "caption": text, "id": len(captions)})
+    for name, value in (
+        ("questions", {"questions": questions}),
+        ("annotations", {"annotations": annotations}),
+        ("captions", {"images": images, "annotations": captions}),
+    ):
+        (root / f"{split}_{name}.json").write_text(json.dumps(value))
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A data folder of 18 + 9 images, and its two feature files (a random ResNet-18 at 64 px)."""
+    root = tmp_path_factory.mktemp("tiny")
+    write_split(root, "train", 18, 100)
+    write_split(root, "val", 9, 500)
+    files = []
+    for split in ("train", "val"):
+        files.append(root / f"{split}.h5")
+        arguments = ["--backbone", "resnet18", "--weights", "random", "--image-size", "64"]
+        arguments += ["--data", str(root), "--split", split, "--out", str(files[-1])]
+        featurize.main([*arguments, "--device", "cpu"], standalone_mode=False)
+    return root, files
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Parsed data are cached in a folder of the tests, never in the user's."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FROSTGRID_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -34,6 +34,7 @@ _REPORT_HEAD: dict[str, Any] = {
     "fusion": "concat",
     "standardize": False,
     "question": "mean",
+    "whole": False,
 }
 
 _CAPTION = Optimisation(

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from .. import __version__
 from ..errors import InputError
 from .config import Optimisation, RunConfig
@@ -22,6 +24,7 @@ class RunFolder:
         self.best = path / "best.safetensors"
         self.last = path / "last.safetensors"
         self.predictions = path / "preds.json"
+        self.summary = path / "summary.json"
 
     def create(self, config: RunConfig, vocabulary: dict[str, list[str]]) -> None:
         """Make the folder; raises ``InputError`` if a run is in it already."""
@@ -59,6 +62,18 @@ class RunFolder:
         """Add an epoch's line to ``metrics.jsonl``."""
         with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
+
+    def write_summary(
+        self, best_epoch: int, best_score: float, shuffled_score: float, head: nn.Module
+    ) -> None:
+        """Write ``summary.json``: the best epoch, and its score with the images exchanged."""
+        summary = {
+            "best_epoch": best_epoch,
+            "best_score": best_score,
+            "shuffled_score": shuffled_score,
+            "parameters": sum(p.numel() for p in head.parameters()),
+        }
+        write_json(self.summary, summary)
 
     def keep_epochs(self, n: int) -> None:
         """Drop lines of epochs after the first ``n``, which a resumed run will write again."""

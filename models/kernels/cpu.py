@@ -101,6 +101,7 @@ def standardize(
     inverse_deviation: Tensor,
     dtype: torch.dtype,
     scale: Tensor | None,
+    unit: bool,
     epsilon: float,
 ) -> Tensor:
     """See ``models.standardize``."""
@@ -113,7 +114,9 @@ def standardize(
     )
 
     def task(first: int, last: int) -> None:
-        rows.standardize_rows(stored, factors, means, deviations, epsilon, first, last, result)
+        rows.standardize_rows(
+            stored, factors, means, deviations, unit, epsilon, first, last, result
+        )
 
     n_threads = torch.get_num_threads() if out.numel() > _SERIAL_STEPS else 1
     run_pieces(task, even_pieces(len(stored), n_threads), n_threads)

@@ -5,7 +5,7 @@ from frostgrid.models.cells import SpatialGate, Standardize
 def test_standardize_brings_channels_to_mean_0_and_cells_to_one_length():
     torch.manual_seed(0)
     cells = (torch.rand(50, 9, 6) * torch.tensor([1.0, 2, 3, 0.1, 5, 6]) + 10).half()
-    layer = Standardize(6)
+    layer = Standardize(6, unit=True)
     layer.fit(cells)
     flat = (cells.float().reshape(-1, 6) - layer.mean) * layer.inverse_deviation
     torch.testing.assert_close(flat.mean(0), torch.zeros(6), atol=1e-4, rtol=0)

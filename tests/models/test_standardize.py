@@ -29,10 +29,16 @@ def stored(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> Tensor:
 
 
 def exactly(
-    cells: Tensor, mean: Tensor, inverse_deviation: Tensor, scale: Tensor | None = None
+    cells: Tensor,
+    mean: Tensor,
+    inverse_deviation: Tensor,
+    scale: Tensor | None = None,
+    unit: bool = True,
 ) -> Tensor:
     x = cells.double() * (1 if scale is None else scale[..., None].double())
     x = (x - mean) * inverse_deviation
+    if not unit:
+        return x
     return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
 
 
@@ -44,14 +50,15 @@ def exactly(
     shape=st.lists(st.integers(0, 5), min_size=1, max_size=2).map(tuple),
     width=st.integers(1, 40),
     scaled=st.booleans(),
+    unit=st.booleans(),
 )
-def test_equals_the_formula(dtype, to, mode, shape, width, scaled) -> None:
+def test_equals_the_formula(dtype, to, mode, shape, width, scaled, unit) -> None:
     cells = stored((*shape, width), dtype)
     mean, inverse_deviation = stored((width,), torch.float32, 1), stored((width,), torch.float32, 2)
     scale = stored(shape, torch.float16, 3).abs() if scaled else None
     with kernels(mode):
-        found = standardize(cells, mean, inverse_deviation, to, scale)
-    expected = exactly(cells, mean, inverse_deviation, scale)
+        found = standardize(cells, mean, inverse_deviation, to, scale, unit)
+    expected = exactly(cells, mean, inverse_deviation, scale, unit)
     tolerance = 2e-5 if to == torch.float32 else 2**-7
     assert found.dtype == to
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)

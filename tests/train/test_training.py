@@ -1,0 +1,188 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from frostgrid.evaluate.cli import score
+from frostgrid.train import loop
+from frostgrid.train.checkpoint import read_tensors, write_tensors
+from frostgrid.train.cli import train_head
+from frostgrid.train.config import Optimisation
+from frostgrid.train.loop import learning_rate
+
+
+def run_head(head, tiny_set, out, *more, code=0):
+    root, files = tiny_set
+    features = [] if head == "question-only" else [f"--features={file}" for file in files]
+    arguments = [head, "--data", str(root), *features, "--out", str(out), "--device", "cpu"]
+    result = CliRunner().invoke(train_head, [*arguments, *more])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def lines(out):
+    return [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
+
+
+SMALL = ("--epochs", "3", "--batch-size", "8", "--min-word-count", "1")
+
+
+@pytest.mark.parametrize("head", ["question-only", "mean-embed", "lstm", "san"])
+def test_a_run_leaves_all_its_files_and_score_agrees(head, tiny_set, tmp_path):
+    out = tmp_path / "run"
+    output = run_head(head, tiny_set, out, *SMALL)
+    assert {p.name for p in out.iterdir()} >= {
+        *("config.json", "vocabulary.json", "metrics.jsonl", "preds.json", "summary.json"),
+        *("best.safetensors", "last.safetensors"),
+    }
+    assert any(p.name.startswith("events.out.tfevents") for p in out.iterdir())
+    wanted = {
+        *("epoch", "train_loss", "val_loss", "val_accuracy"),
+        *("train_seconds", "val_seconds", "items_per_second"),
+    }
+    metrics = lines(out)
+    assert [m["epoch"] for m in metrics] == [1, 2, 3]
+    assert wanted <= set(metrics[0])
+    scored = CliRunner().invoke(score, [str(out / "preds.json"), "--json", "-"])
+    assert scored.exit_code == 0, scored.output
+    overall = json.loads(scored.stdout)["overall"]
+    assert overall == pytest.approx(max(m["val_accuracy"] for m in metrics), abs=0.006)
+    assert f"{max(m['val_accuracy'] for m in metrics):.2f} %" in output
+
+
+@pytest.mark.parametrize("head", ["rnn-decoder", "show-attend-tell", "up-down"])
+def test_a_caption_run_scores_its_own_captions(head, tiny_set, tmp_path):
+    out = tmp_path / "run"
+    run_head(head, tiny_set, out, *SMALL)
+    best = max(m["val_bleu4"] for m in lines(out))
+    scored = CliRunner().invoke(score, [str(out / "preds.json"), "--json", "-"])
+    assert json.loads(scored.stdout)["bleu"][3] == pytest.approx(best, rel=1e-6)
+
+
+def final_state(out):
+    tensors, about = read_tensors(out / "last.safetensors")
+    about["progress"] = {k: v for k, v in about["progress"].items() if "seconds" not in k}
+    return tensors, about
+
+
+def same_state(a, b):
+    (mine, about), (theirs, other) = final_state(a), final_state(b)
+    assert about == other
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize("head", ["san", "show-attend-tell"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, monkeypatch):
+    more = (*SMALL, "--accumulate", "2")
+    run_head(head, tiny_set, tmp_path / "whole", *more)
+    steps = 0
+    backward = loop.Trainer._backward
+
+    def interrupted(self, batch, in_group):
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # in the middle of an epoch, and of an accumulated update
+            os.kill(os.getpid(), getattr(signal, name))
+        return backward(self, batch, in_group)
+
+    monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
+    out = tmp_path / "stopped"
+    output = run_head(head, tiny_set, out, *more, code=1)
+    assert f"--resume {out}" in output
+    monkeypatch.undo()
+    assert CliRunner().invoke(train_head, ["--resume", str(out), "--device", "cpu"]).exit_code == 0
+    same_state(tmp_path / "whole", out)
+    keep = ("epoch", "train_loss", "val_loss")
+    assert [[m[k] for k in keep] for m in lines(out)] == [
+        [m[k] for k in keep] for m in lines(tmp_path / "whole")
+    ]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(tiny_set, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run_head("mean-embed", tiny_set, tmp_path / name, *SMALL, "--seed", str(seed))
+    same_state(tmp_path / "a", tmp_path / "b")
+    a, c = (read_tensors(tmp_path / name / "best.safetensors")[0] for name in "ac")
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_training_stops_when_nothing_improves(tiny_set, tmp_path):
+    more = ("--epochs", "30", "--patience", "2", "--lr", "1e-9")
+    run_head("question-only", tiny_set, tmp_path / "run", *more)
+    assert len(lines(tmp_path / "run")) == 3  # the first is the best; two more bring nothing
+
+
+def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_path, monkeypatch):
+    run_head("mean-embed", tiny_set, tmp_path / "run", *SMALL)
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    backward = loop.Trainer._backward
+    monkeypatch.setattr(
+        loop.Trainer, "_backward", lambda self, *a: backward(self, *a) * float("nan")
+    )
+    arguments = ["--resume", str(tmp_path / "run"), "--epochs", "5", "--device", "cpu"]
+    result = CliRunner().invoke(train_head, arguments)
+    assert result.exit_code == 1
+    assert "training loss is nan in epoch 4" in result.output
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--features", "nowhere.h5"), "nowhere.h5"),
+        (("--epochs", "0"), "epochs is 0"),
+        (("--lr", "-1"), "learning rate is -1.0"),
+    ],
+)
+def test_bad_settings_are_one_sentence(more, message, tiny_set, tmp_path):
+    root, files = tiny_set
+    features = [] if "--features" in more else [f"--features={file}" for file in files]
+    arguments = ["san", "--data", str(root), *features, "--out", str(tmp_path / "run"), *more]
+    result = CliRunner().invoke(train_head, [*arguments, "--device", "cpu"])
+    assert result.exit_code in (1, 2)
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_existing_run_is_never_overwritten(tiny_set, tmp_path):
+    run_head("question-only", tiny_set, tmp_path / "run", *SMALL)
+    output = run_head("question-only", tiny_set, tmp_path / "run", *SMALL, code=1)
+    assert "--resume" in output
+
+
+def test_missing_images_are_named(tiny_set, tmp_path):
+    root, files = tiny_set
+    arguments = ["san", "--data", str(root), "--features", str(files[1])]
+    result = CliRunner().invoke(train_head, [*arguments, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert "18 of the images asked for (100, 101, 102, 103, 104, …)" in result.output
+
+
+def test_a_checkpoint_is_whole_or_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(5)}, {"epoch": 3})
+    tensors, about = read_tensors(path)
+    assert torch.equal(tensors["a"], torch.arange(5))
+    assert about == {"epoch": 3}
+    assert not list(tmp_path.glob("*.partial"))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        read_tensors(path)
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    o = Optimisation(lr=1.0, warmup=0.1)
+    rates = [learning_rate(i, 100, o) for i in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert max(rates) == 1.0
+    assert rates[-1] < 1e-3
+    flat = Optimisation(lr=1.0, warmup=0.0, schedule="constant")
+    assert {learning_rate(i, 100, flat) for i in range(100)} == {1.0}
