@@ -1,16 +1,20 @@
 """Two results files on the same references: which is better, for sure, and what changed most."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .bootstrap import Float64
-from .captions import CaptionScores
 from .evaluation import Evaluation
 from .metrics import QUESTION_TYPE, Difference, Resampling, compare
 from .vqa_accuracy import VqaScores
+
+if TYPE_CHECKING:
+    from .captions import CaptionScores
 
 MOST_CHANGES = 5
 
@@ -64,11 +68,9 @@ def image_changes(
     scores: VqaScores | CaptionScores, other: VqaScores | CaptionScores
 ) -> list[Change]:
     """Every image's change: of its questions' accuracy in percent, or of its caption's CIDEr."""
-    if isinstance(scores, VqaScores):
-        if not isinstance(other, VqaScores):
-            raise ValueError("the two evaluations are of different tasks")
+    if isinstance(scores, VqaScores) and isinstance(other, VqaScores):
         return grouped_changes(list(scores.image_ids), 100 * scores.accuracy, 100 * other.accuracy)
-    if not isinstance(other, CaptionScores):
+    if isinstance(scores, VqaScores) or isinstance(other, VqaScores):
         raise ValueError("the two evaluations are of different tasks")
     return grouped_changes(scores.image_id.tolist(), scores.cider, other.cider)
 

@@ -8,9 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .bleu import N_STATISTICS, bleu_from_statistics
 from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentile_interval, resample
-from .captions import CaptionScores
 from .vqa_accuracy import Groups, VqaScores, percent_by_group
 
 OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
@@ -104,26 +102,6 @@ def mean_percentage(sums: Float64) -> Float64:
 def percentage_of(n_questions: int, sums: Float64) -> Float64:
     """Sums [..., 2] of accuracies and of questions as a percentage of so many questions."""
     return 100 * sums[..., :1] / n_questions
-
-
-def caption_families(scores: CaptionScores) -> list[Family]:
-    """BLEU-1 to BLEU-4 from pooled counts, and the means of ROUGE-L and CIDEr."""
-    n = len(scores.image_id)
-    statistics = np.column_stack(
-        [scores.bleu_statistics, scores.rouge_l, scores.cider, np.ones(n)]
-    ).astype(np.float64)
-    values = (*scores.bleu(), scores.rouge_mean(), scores.cider_mean())
-    metrics = [
-        Metric(OVERALL, name, n, value) for name, value in zip(CAPTION_METRICS, values, strict=True)
-    ]
-    return [Family(metrics, statistics, n, caption_metrics, caption_metrics)]
-
-
-def caption_metrics(sums: Float64) -> Float64:
-    """The caption metrics [..., 6] from sums [..., 13] of their statistics."""
-    bleu = bleu_from_statistics(sums[..., :N_STATISTICS])
-    means = sums[..., N_STATISTICS:-1] / sums[..., -1:]
-    return np.concatenate([bleu, means], axis=-1)
 
 
 def find_intervals(families: list[Family], resampling: Resampling) -> list[Interval]:

@@ -1,14 +1,18 @@
 """Every question's or caption's own scores, as CSV or as JSON lines."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .captions import CaptionScores
 from .evaluation import Evaluation
 from .vqa_accuracy import Groups, VqaScores
+
+if TYPE_CHECKING:
+    from .captions import CaptionScores
 
 
 def format_items(evaluations: list[Evaluation], suffix: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from .bootstrap import Interval
-from .captions import CaptionScores
 from .comparison import Comparison
 from .evaluation import Evaluation
 from .metrics import (
@@ -16,6 +15,7 @@ from .metrics import (
     Metric,
     Resampling,
 )
+from .vqa_accuracy import VqaScores
 
 T = TypeVar("T")
 
@@ -27,14 +27,14 @@ def evaluation_object(evaluation: Evaluation) -> dict[str, Any]:
     """The scores alone: exactly the keys that other programs rely on."""
     scores = evaluation.scores
     found: dict[str, Any] = {"task": evaluation.task, "n": evaluation.n}
-    if isinstance(scores, CaptionScores):
-        found["bleu"] = list(scores.bleu())
-        found["rouge_l"] = scores.rouge_mean()
-        found["cider"] = scores.cider_mean()
-    else:
+    if isinstance(scores, VqaScores):
         found["overall"] = scores.overall
         found["per_answer_type"] = scores.per_answer_type
         found["per_question_type"] = scores.per_question_type
+    else:
+        found["bleu"] = list(scores.bleu())
+        found["rouge_l"] = scores.rouge_mean()
+        found["cider"] = scores.cider_mean()
     return {**found, "signature": evaluation.signature}
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from frostgrid.evaluate.caption_results import caption_families
 from frostgrid.evaluate.captions import score_captions
 from frostgrid.evaluate.metrics import (
     Resampling,
-    caption_families,
     compare,
     find_intervals,
     vqa_families,
