@@ -64,11 +64,14 @@ class CaptionTask(Task):
         return out
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy a word, and the doubly stochastic penalty (Xu et al., 2015, eq. 14)."""
+        """Cross-entropy a word, and the doubly stochastic penalty (Xu et al., 2015, eq. 14).
+
+        The penalty is meant over the cells, so that its weight does not depend on their number.
+        """
         taught = self.teach(batch)
         loss = functional.cross_entropy(taught.scores.float(), taught.target)
         if self.attention_penalty and taught.looked is not None:
-            loss = loss + self.attention_penalty * (1 - taught.looked).square().sum(1).mean()
+            loss = loss + self.attention_penalty * (1 - taught.looked).square().mean()
         return loss
 
     def evaluate(self) -> dict[str, float]:

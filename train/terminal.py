@@ -21,7 +21,12 @@ class Terminal:
     def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
         """See :class:`.loop.Watcher`."""
         self.bar = tqdm(
-            total=n_batches, initial=done, desc=f"epoch {epoch}", leave=False, unit="batch"
+            total=n_batches,
+            initial=done,
+            desc=f"epoch {epoch}",
+            leave=False,
+            unit="batch",
+            disable=None,
         )
 
     def step(self, loss: float | None) -> None:
