@@ -23,6 +23,11 @@ COMMANDS = {
     "train-head": ("train.cli", "train_head", "Train a head from a feature file."),
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),
+    "explain": (
+        "predict.explain_cli",
+        "explain",
+        "Ask a run about any photo, and see where it looked.",
+    ),
     "demo": ("predict.demo", "demo", "The whole way on the embedded data, in minutes."),
 }
 

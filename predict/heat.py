@@ -1,0 +1,66 @@
+"""Attention over a grid of cells, laid over the picture that the cells come from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..featurize.layout import GRID
+from .asking import CellMap
+
+Plane = NDArray[np.float32]
+
+# An even map is no finding: full brightness is for cells with at least so many times the mean.
+FULL = 4.0
+
+
+@dataclass(frozen=True)
+class Shade:
+    """How a picture is dimmed where nothing was looked at; all in 0 to 1.
+
+    ``dim``: brightness that is left; ``gamma``: below 1 lifts weak attention.
+    """
+
+    dim: float = 0.28
+    gamma: float = 0.8
+
+
+def spread(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
+    """A map [S] smoothly enlarged to a picture of (width, height): float32 [height, width].
+
+    ``crop`` is how the picture became the square that the cells cover: ``squash``, ``center``
+    (0 outside of the square) or ``pad``.
+    """
+    grid = Image.fromarray(np.asarray(cells, np.float32).reshape(GRID))
+    width, height = size
+    if crop == "center":
+        side = min(size)
+        left, top = (width - side) // 2, (height - side) // 2
+        plane = np.zeros((height, width), np.float32)
+        square = grid.resize((side, side), Image.Resampling.BICUBIC)
+        plane[top : top + side, left : left + side] = np.asarray(square)
+    elif crop == "pad":
+        rows, columns = GRID
+        x = columns * (1 - width / max(size)) / 2  # what padding takes on either side, in cells
+        y = rows * (1 - height / max(size)) / 2
+        box = (x, y, columns - x, rows - y)
+        plane = np.asarray(grid.resize(size, Image.Resampling.BICUBIC, box=box))
+    else:
+        plane = np.asarray(grid.resize(size, Image.Resampling.BICUBIC))
+    return np.maximum(plane, 0)  # bicubic curves overshoot
+
+
+def brightness(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
+    """The map as 0 to 1, [height, width]: 1 is the strongest cell, or ``FULL`` times the mean."""
+    full = max(float(np.max(cells)), FULL * float(np.mean(cells)), 1e-12)
+    return np.minimum(spread(cells, size, crop) / full, 1)
+
+
+def overlay(picture: Image.Image, cells: CellMap, crop: str, shade: Shade = Shade()) -> Image.Image:
+    """The picture in colour where a head looked, grey and dim elsewhere."""
+    light = brightness(cells, picture.size, crop)[:, :, None] ** shade.gamma
+    colour = np.asarray(picture, np.float32)
+    grey = np.asarray(picture.convert("L"), np.float32)[:, :, None]
+    shown = colour * light + grey * shade.dim * (1 - light)
+    return Image.fromarray(np.rint(shown).astype(np.uint8))
