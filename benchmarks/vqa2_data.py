@@ -78,7 +78,7 @@ def make_tokens(
 
 
 def make_targets(rng: np.random.Generator, n: int) -> SoftTargets:
-    """Ten people's answers, agreeing as often as people do; one answer in ten is not in the list."""
+    """Ten people's answers, agreeing as often as people do; a tenth is not in the list."""
     true = zipf_draws(rng, N_ANSWERS, 1.1, n)
     agree = rng.random((n, PEOPLE)) < rng.beta(2, 0.8, (n, 1))
     given = np.where(
@@ -131,7 +131,7 @@ def make_captions(n_images: int, seed: int) -> CaptionData:
 
 
 def make_cells(rng: np.random.Generator, n_images: int, channels: int) -> NDArray[np.float16]:
-    """Cells ``[N, 196, D]`` like a ResNet's last: not negative, a quarter zeros, mean about 0.45."""
+    """Cells ``[N, 196, D]`` like a ResNet's last: none negative, a quarter zeros."""
     level = rng.gamma(2.0, 0.2, channels)
     cells = rng.standard_normal((n_images, 196, channels), np.float32) * 0.6 + level
     return np.maximum(cells, 0).astype(np.float16)

@@ -1,0 +1,1 @@
+"""How heads are trained elsewhere, rebuilt from published designs, each at its best settings."""
