@@ -114,8 +114,11 @@ def select(
     log_p = total.view(n, -1).gather(1, chosen)
     ended = beams.ended.flatten()[parent].view_as(said) | (said == END) | log_p.isneginf()
     history = beams.words.flatten(0, 1)[parent].view(*said.shape, -1)
-    for whole, part in zip(state, moved, strict=True):
-        whole[alive] = part.to(whole.dtype)
+    # Not in place: a head's first state may be one tensor several times.
+    state = tuple(
+        whole.index_copy(0, alive, part.to(whole.dtype))
+        for whole, part in zip(state, moved, strict=True)
+    )
     kept = Beams(
         words=torch.cat([history, said[:, :, None]], 2),
         log_p=log_p,
