@@ -5,8 +5,6 @@ from torch import Tensor, nn
 
 from .standardize import standardize
 
-from .standardize import standardize
-
 
 class Standardize(nn.Module):
     """Bring every channel to mean 0 and deviation 1.

@@ -34,6 +34,7 @@ class RNNDecoder(CaptionHead):
         """See :class:`CaptionHead`."""
         state = []
         for linear, norm in zip(self.enter, self.norm, strict=True):
+            assert isinstance(norm, nn.BatchNorm1d)
             part = batch_norm(norm, linear(encoded.mean).float())
             state.append(part[image_index])
         return tuple(state)

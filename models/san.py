@@ -36,6 +36,22 @@ class Hop(nn.Module):
         return self.value(attend(cells, where, image_index)), where
 
 
+class Glance(nn.Module):
+    """The whole image before any look: the mean cell, normed and projected."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+        self.dropout = nn.Dropout(0.2)
+        self.project = nn.Linear(channels, hidden)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """``[U, S, D]`` to ``[U, H]``."""
+        mean = batch_norm(self.norm, cells.mean(1).float())
+        projected: Tensor = self.project(self.dropout(mean))
+        return projected
+
+
 class SAN(VqaHead):
     """K hops, each adding what it saw to the query (eq. 18 to 22).
 
@@ -53,12 +69,8 @@ class SAN(VqaHead):
         self.enter: nn.Module = nn.Identity()
         if self.question.width != c.hidden:
             self.enter = nn.Linear(self.question.width, c.hidden)
-        self.whole: nn.Module | None = None
-        if c.whole:
-            # Means differ far less than cells do: a scale of their own lets them be heard.
-            self.whole = nn.Sequential(
-                nn.BatchNorm1d(c.channels), nn.Dropout(0.2), nn.Linear(c.channels, c.hidden)
-            )
+        # Means differ far less than cells do: a scale of their own lets them be heard.
+        self.whole = Glance(c.channels, c.hidden) if c.whole else None
         self.hops = nn.ModuleList(Hop(c) for _ in range(c.hops))
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
@@ -76,18 +88,10 @@ class SAN(VqaHead):
         """Answer scores, and each hop's map ``[B, S]``."""
         cells = self.cells(features)
         asked = self.enter(self.question(question, length))
-        seen = torch.zeros_like(asked) if self.whole is None else self.glance(cells)[image_index]
+        seen = torch.zeros_like(asked) if self.whole is None else self.whole(cells)[image_index]
         maps = []
         for hop in self.hops:
             found, where = hop(cells, asked + seen, image_index)
             seen = seen + found
             maps.append(where)
         return self.classifier(self.fusion(seen, asked)), maps
-
-    def glance(self, cells: Tensor) -> Tensor:
-        """The mean cell's part of what is seen, ``[U, S, D]`` to ``[U, H]``."""
-        assert self.whole is not None
-        norm, dropout, linear = self.whole
-        mean = batch_norm(norm, cells.mean(1).float())
-        projected: Tensor = linear(dropout(mean))
-        return projected

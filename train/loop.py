@@ -145,7 +145,7 @@ class Trainer:
         """Add the batch's gradients; returns its summed loss, still on the device."""
         with self.task.precision.autocast():
             loss = self.task.loss(batch)
-        self.scaler.scale(loss / in_group).backward()
+        torch.autograd.backward(self.scaler.scale(loss / in_group))
         return loss.detach().double() * len(batch)
 
     def _update(self) -> None:

@@ -93,7 +93,9 @@ def test_every_head_has_every_recipe():
 
 def test_san_looks_as_the_paper_says():
     """Equations 15 to 18 and 22 of Yang et al. (2016), written out."""
-    head = build("san", hops=2, standardize=False, fusion="add", question="mean", whole=False).eval()
+    head = build(
+        "san", hops=2, standardize=False, fusion="add", question="mean", whole=False
+    ).eval()
     features, image_index, question, length = example("san")
     _, maps = head.look(features, image_index, question, length)
     u = head.enter(head.question(question, length))
