@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ def build_request(options: Options) -> Request:
         n_resamples,
         options.seed,
         intervals=shown and n_resamples > 0,
+        announce=partial(click.echo, err=True),
     )
 
 

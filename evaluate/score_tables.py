@@ -66,7 +66,7 @@ def interval_cells(interval: Interval, decimals: int, *, apart: bool) -> list[st
 
 def short_names(paths: Sequence[Path]) -> list[str]:
     """A name for each results file: its run folder's, or its own; the whole path if need be."""
-    names = [path.parent.name if path.stem == "preds" else path.stem for path in paths]
+    names = [path.resolve().parent.name if path.stem == "preds" else path.stem for path in paths]
     if len(set(names)) < len(names) or "" in names:
         names = [str(path) for path in paths]
     return [printable(name) for name in names]

@@ -5,11 +5,12 @@ NumPy is imported after the references are being read, which a second process do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .reference_files import Choice, find_references
+from .reference_files import CaptionReferences, Choice, find_references
 from .vqa_references import VqaReferences
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .evaluation import Evaluation
     from .metrics import Resampling
+
+# Reference captions of this size are scored by compiled code.
+LARGE_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Request:
     n_resamples: int  # of the bootstrap
     seed: int  # of the bootstrap
     intervals: bool  # whether to find the intervals of the scores
+    announce: Callable[[str], None]  # told what will take long
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def score_files(request: Request) -> Outcome:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     other = [request.against] if request.against else []
     references, origin = find_references([*request.results, *other], request.references)
+    if isinstance(references, CaptionReferences):
+        prepare_kernels(references, request.announce)
     try:
         from .evaluation import evaluate
 
@@ -65,3 +72,13 @@ def score_files(request: Request) -> Outcome:
         [find_intervals(one.families, resampling) for one in scored] if request.intervals else None,
         [compare_evaluations(one, evaluations[-1], resampling) for one in scored if other],
     )
+
+
+def prepare_kernels(references: CaptionReferences, announce: Callable[[str], None]) -> None:
+    """Choose where compiled kernels go, and say so if many captions will have to wait for them."""
+    from .numba_cache import choose_numba_cache, holds_kernels
+
+    folder = choose_numba_cache()
+    is_large = references.path.stat().st_size >= LARGE_BYTES
+    if folder is not None and is_large and not holds_kernels(folder):
+        announce("Compiling the caption kernels, once on this machine: this takes some seconds.")
