@@ -117,7 +117,8 @@ def train_epochs(task: Task, config: RunConfig, folder: Path) -> list[dict[str, 
     run.create(config, {})
     watcher = Silent()
     with stop_on_signal() as stop:
-        Trainer(task, config, run).fit(watcher, stop)
+        if not Trainer(task, config, run).fit(watcher, stop):
+            raise click.ClickException("Stopped.")
     return watcher.epochs
 
 

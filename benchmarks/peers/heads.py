@@ -41,8 +41,8 @@ class PlainSAN(nn.Module):
         san = self.san
         cells = standardize(features, san.cells, unit=False)
         asked = last_state(san.question, question, length)
-        norm, dropout, linear = san.whole
-        seen = linear(dropout(norm(cells.mean(1))))
+        glance = san.whole
+        seen = glance.project(glance.dropout(glance.norm(cells.mean(1))))
         for hop in san.hops:
             query = hop.query(asked + seen)
             scores = torch.tanh(hop.cells(cells) + query[:, None]) @ hop.weight

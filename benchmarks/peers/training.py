@@ -30,7 +30,7 @@ def peer_loss(head: nn.Module, sample: Sample, penalty: float) -> Tensor:
     tokens = tokens[:, : int(length.max())]
     if isinstance(head, PlainShowAttendTell):
         scores, words, looked = head(features, tokens, length)
-        looking = penalty * (1 - looked).square().sum(1).mean()
+        looking = penalty * (1 - looked).square().mean()
         return functional.cross_entropy(scores.float(), words) + looking
     scores = head(features, tokens, length).float()
     return -(target * scores.log_softmax(1)).sum(1).mean()
