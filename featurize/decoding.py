@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..datasets.image_list import ImageList
 from .images import ImageError, Preprocessing, Source, load_image
@@ -49,6 +50,8 @@ def decode_batches(
 
     Never more than ``BATCHES_AHEAD`` + 1 batches are in memory.
     """
+    # Pillow loads its rarer formats on first need, which two threads at once get wrong.
+    Image.init()
     waiting: deque[tuple[Batch, list[Future[Source]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:

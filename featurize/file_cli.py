@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -33,10 +34,10 @@ def info(file: Path, as_json: bool) -> None:
         click.echo(f"{'failed':{width}}  {name}: {reason}")
 
 
-def gather_facts(path: Path) -> dict[str, object]:
+def gather_facts(path: Path) -> dict[str, Any]:
     """The file's attributes, its sizes and how far it is, ready for JSON."""
     with open_hdf5(path) as file:
-        facts: dict[str, object] = read_provenance(file)
+        facts = read_provenance(file)
         is_archive = file["grid"].chunks is not None
         columns = {n: f"{d.dtype} {list(d.shape)}" for n, d in file.items()}
         status = file["status"][:]

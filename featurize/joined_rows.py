@@ -19,7 +19,7 @@ class JoinedRows:
         self.dtype = parts[0].dtype
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return int(self.starts[-1])
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
         asked = np.arange(len(self))[rows]

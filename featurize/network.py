@@ -101,5 +101,7 @@ def choose_precision(device: torch.device, amp: str) -> torch.dtype:
         return torch.float32
     if device.type == "cuda":
         return torch.float16
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    # torch has no public name for these; a release without them computes in float32.
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    native = any(getattr(torch.cpu, test, bool)() for test in tests)
     return torch.bfloat16 if native else torch.float32

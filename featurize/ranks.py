@@ -1,12 +1,13 @@
 """Several processes on one file: who is who, under ``torchrun`` or alone."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch.distributed
 
+from ..errors import InputError
 from .extract import Share
 
 # Rank 0 makes the file while the others wait; reserving terabytes may take its time.
@@ -28,7 +29,40 @@ class Ranks:
     def wait_for_all(self) -> None:
         """Return once every process has come here."""
         if self.share.of > 1:
-            torch.distributed.barrier()
+            with explained():
+                torch.distributed.barrier()
+
+    def first_does(self, work: Callable[[], object]) -> None:
+        """Have rank 0 do some work while the others wait.
+
+        If it fails, rank 0 raises its error and the others end with exit code 1, in silence.
+        """
+        error: Exception | None = None
+        if self.is_first:
+            try:
+                work()
+            except (InputError, OSError) as raised:
+                error = raised
+        if self.share.of > 1:
+            failed = torch.tensor(error is not None)
+            with explained():
+                torch.distributed.broadcast(failed, src=0)
+            if failed and not self.is_first:
+                raise SystemExit(1)
+        if error is not None:
+            raise error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what gloo raises when a peer is gone into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(
+            "Another of the processes ended early (see its message); what was done is kept. Run "
+            "the same command again to go on."
+        ) from error
 
 
 @contextmanager

@@ -97,9 +97,13 @@ def forecast(job: Job, extractor: Extractor) -> str:
     """What ``--dry-run`` says of a job."""
     expected = estimate(job, extractor)
     n_images, rate = len(job.images), expected.images_per_second
+    rest = ""
+    if job.out.exists():
+        n_images = count_to_do(open_features(job.out).status)
+        rest = " that are left"
     return (
-        f"{job}: {n_images} images would take about {say_duration(n_images / rate)} at {rate:.1f} "
-        f"images/s, and {say_bytes(expected.n_bytes)} of disk for {job.out}"
+        f"{job}: {n_images} images{rest} would take about {say_duration(n_images / rate)} at "
+        f"{rate:.1f} images/s, and {say_bytes(expected.n_bytes)} of disk for {job.out}"
     )
 
 
@@ -124,9 +128,9 @@ def run_job(
 ) -> None:
     """Fill one feature file, with all ranks."""
     with locked(job.out) if ranks.is_first else nullcontext():
-        if ranks.is_first:
-            prepare(job, extractor, overwrite=options.overwrite, repair=options.repair)
-        ranks.wait_for_all()
+        ranks.first_does(
+            lambda: prepare(job, extractor, overwrite=options.overwrite, repair=options.repair)
+        )
         file = open_features(job.out)
         n_to_do = count_to_do(file.status)
         n_before = file.n_images - n_to_do
