@@ -82,9 +82,7 @@ def main(
     train, val = first_images(train, images), first_images(val, val_images)
     print(f"{machine()}\n\neasy-vqa, {len(train.length):,} training questions on {images} images,")
     print(f"{len(val.length):,} validation questions, {epochs} epochs, batches of {batch_size}\n")
-    print(
-        "| head | batches | accuracy of each seed, % | mean ± sd | updates | processor seconds an epoch |"
-    )
+    print("| head | batches | accuracy by seed, % | mean ± sd | updates | processor s an epoch |")
     print("|---|---|---|---|---|---|")
     for head in heads:
         found: dict[str, list[float]] = {"image-major": [], "question-major": []}
