@@ -97,10 +97,13 @@ def lex_words(text: str) -> Iterator[list[str]]:
     known: dict[str, list[str] | None] = {}
     start = 0
     while start < len(lexer.text):
-        word, after = lexer.word(start)
-        if word not in known:
-            known[word] = lexer.isolated(start, start + len(word))
-        forms = known[word]
+        forms = None
+        found = lexer.word(start)
+        if found is not None:
+            word, after = found
+            if word not in known:
+                known[word] = lexer.isolated(start, start + len(word))
+            forms = known[word]
         if forms is None:
             match = lexer.match(start)
             forms, after = lexer.forms(match), match.resume

@@ -12,7 +12,7 @@ from .ptb import PUNCTUATION
 from .ptb_forms import Action, token_form
 from .ptb_kinds import number_matches
 from .ptb_lexer import code_units, rejoin
-from .ptb_table import load_table
+from .ptb_table import FAR, load_table
 
 # Compiled code takes plain numbers for constants.
 SKIP, NEWLINE = int(Action.SKIP), int(Action.NEWLINE)
@@ -80,6 +80,20 @@ def cut_match(action: int, start: int, end: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
+def is_noted(states: Any, state: int) -> bool:
+    """Whether a state is among the latest fruitless ones of a place; now it is (see ``Lexer``).
+
+    State 0, the start, is never entered again.
+    """
+    for i in range(len(states)):
+        if states[i] == state:
+            return True
+    states[1:] = states[:-1].copy()
+    states[0] = state
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
 def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
     """Lex a text of UTF-16 code units.
 
@@ -92,6 +106,7 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
     starts, ends = np.empty(n + 1, np.int32), np.empty(n + 1, np.int32)
     actions = np.empty(n + 1, np.uint8)
     line_start = np.zeros(n_lines + 1, np.int64)
+    fruitless = np.zeros((n + 1, 4), np.int16)
     n_tokens = line = start = 0
     while start < n:
         state = accepted = 0
@@ -102,8 +117,12 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
                 break
             place += 1
             if state & ACCEPTING:
+                if place - end > FAR:
+                    fruitless[end + FAR + 1 : place] = 0
                 state ^= ACCEPTING
                 accepted, end = state, place
+            elif place - end > FAR and is_noted(fruitless[place], state):
+                break
         action = action_of[accepted]
         if ahead_of[accepted] >= 0:
             classes = character_class[units[start:end]]

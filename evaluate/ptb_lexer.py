@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ptb_forms import Action, token_form
-from .ptb_table import load_table
+from .ptb_table import FAR, load_table
 
 
 class Match(NamedTuple):
     """A stretch of text that an action turns into a token, or into none.
 
     ``end`` is where the stretch ends, ``resume`` where lexing goes on, and ``reach`` how far the
-    text was looked at: nothing from there on can change this match.
+    text was looked at, at most: nothing from there on can change this match.
     """
 
     start: int
@@ -36,14 +36,18 @@ class Lexer:
         self.text = "".join(map(chr, units.tolist())) if self._paired else text
         self._columns = load_table().character_class[units].tolist()
         self._rows, self._actions, self._aheads, self._final = _lists()
+        # Place -> states that found no match there or beyond (Reps 1998): without these notes,
+        # "a,a,a,…" takes quadratic time, since every "a" may begin a word with a hyphen at its end.
+        self._fruitless: dict[int, set[int]] = {}
 
-    def word(self, start: int) -> tuple[str, int]:
+    def word(self, start: int) -> tuple[str, int] | None:
         """What stands from ``start`` to the next U+0020 or end of line, that one included.
 
-        And where text goes on: all white space that follows a U+0020 is skipped with it.
+        And where text goes on: all white space that follows a U+0020 is skipped with it. None if
+        the next blank is far.
         """
         found = _WORD.match(self.text, start)
-        return (found[1], found.end()) if found else ("", start)
+        return (found[1], found.end()) if found else None
 
     def match(self, start: int) -> Match:
         """The match at ``start``: the longest, of those as long the first rule's.
@@ -62,7 +66,14 @@ class Lexer:
                 reach = place
                 break
             if actions[state]:
+                for far in range(end + FAR + 1, place):
+                    self._fruitless.pop(far, None)
                 accepted, end = state, place
+            elif place - end > FAR:
+                fruitless = self._fruitless.setdefault(place, set())
+                if state in fruitless:
+                    break
+                fruitless.add(state)
             if final[state]:
                 reach = place
                 break
@@ -102,7 +113,7 @@ class Lexer:
         return forms
 
 
-_WORD = re.compile(r"([^ \n]*[ \n]?)(?:(?<= )[ \t\u00A0\u2000-\u200A\u3000]*)?")
+_WORD = re.compile(r"([^ \n]{0,60}[ \n])(?:(?<= )[ \t\u00A0\u2000-\u200A\u3000]*)?")
 
 
 @cache

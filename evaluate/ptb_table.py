@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 TABLE_FILE = Path(__file__).with_name("ptb_table.npz")
 
 
+# So far beyond the last possible end of a match, a lexer notes the states that led to nothing.
+FAR = 64
+
+
 class Table(NamedTuple):
     """A deterministic automaton over UTF-16 code units; state 0 is the start.
 

@@ -145,6 +145,34 @@ def test_a_lone_surrogate_is_dropped_or_written_as_java_does() -> None:
     assert ptb.tokenize_captions(["a \ud800 b", "http://a\udfffb"]) == [["a", "b"], ["http://a?b"]]
 
 
+# In quadratic time, a repeated piece of which every copy may begin something long takes hours.
+@pytest.mark.parametrize("piece", ["a,", "&a", "a-b,", "<a b='", "x@", "www.a,", "'a"])
+def test_repeated_pieces_take_linear_time(piece: str) -> None:
+    compiled = number_tokens_compiled(piece * 200_000, 1, {})
+    assert compiled is not None
+    assert compiled.offsets.tolist() == [0, len(compiled.ids)]
+    text = piece * 5_000
+    vocabulary: dict[str, int] = {}
+    compiled = number_tokens_compiled(text, 1, vocabulary)
+    assert compiled is not None
+    words = list(vocabulary)
+    assert [[words[i] for i in compiled.ids]] == list(ptb.lex_lines(text))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.text("a,&@-./'<=b1 ", max_size=3), st.integers(1, 90)), max_size=3))
+@example([("a,", 90), ("-", 1), ("a,", 90)])
+def test_long_dead_ends_are_no_different(repeated: list[tuple[str, int]]) -> None:
+    text = "".join(piece * times for piece, times in repeated)
+    shared = Lexer(text)  # notes dead ends from one match to the next
+    start = 0
+    while start < len(text):
+        match = shared.match(start)
+        fresh = Lexer(text).match(start)
+        assert (match.end, match.action) == (fresh.end, fresh.action)
+        start = match.resume
+
+
 def test_a_caption_of_a_million_characters() -> None:
     assert len(ptb.tokenize_captions(["dog. " * 200_000])[0]) == 200_000
     assert len(ptb.tokenize_captions(["x" * 10**6, "a", "." * 10**6])) == 3
