@@ -105,6 +105,10 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
     IMAGE_DIR is any folder of images; without it, the images of --data are taken. Run again on an
     unfinished file, it goes on where it stopped.
     """
+    modes = ("dry_run", "verify", "repair", "overwrite")
+    given = [f"--{name.replace('_', '-')}" for name in modes if arguments[name]]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} cannot go together; choose one of them.")
     # torch takes seconds to import, and --help needs none of it.
     from .options import Options
     from .session import run

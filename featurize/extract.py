@@ -103,7 +103,8 @@ def extract(
     with closing(BackgroundWriter(writer, to_do)) as background, closing(decoded):
         for computed in run_network(extractor.network, until(decoded, watch.should_stop, outcome)):
             batch = computed.batch
-            errors = {int(batch.rows[i]): text for i, text in batch.errors.items()}
+            failed = {int(batch.rows[i]): text for i, text in batch.errors.items()}
+            errors = {row: text for row, text in failed.items() if to_do[row]}
             if errors and not extractor.skip_errors:
                 row = min(errors)
                 raise InputError(

@@ -1,6 +1,6 @@
 """One feature file from start to end: lock it, make or check it, fill what is to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,10 +39,17 @@ def locked(path: Path) -> Iterator[None]:
         ) from None
 
 
-def prepare(job: Job, extractor: Extractor, overwrite: bool = False, repair: bool = False) -> None:
+def prepare(
+    job: Job,
+    extractor: Extractor,
+    overwrite: bool = False,
+    repair: bool = False,
+    report: Callable[[int], object] = lambda n: None,
+) -> None:
     """Make the job's feature file, or check the one that is there; call it under the lock.
 
-    With ``repair``, rows that are damaged or failed, or whose image changed, are to do again.
+    With ``repair``, rows that are damaged or failed, or whose image changed, are to do again;
+    ``report`` is told of rows as they are checked for that.
     Raises ``InputError`` if there is not enough disk, or if what is there does not fit.
     """
     for leftover in job.out.parent.glob(f".{job.out.name}.*.tmp"):
@@ -57,7 +64,7 @@ def prepare(job: Job, extractor: Extractor, overwrite: bool = False, repair: boo
     file = open_features(job.out)
     check_same(file, provenance, job.images)
     if repair:
-        reopen_rows(file, find_repairs(file, job))
+        reopen_rows(file, find_repairs(file, job, report))
         return
     changed = find_changed(file, job.images)
     if len(changed):
@@ -68,9 +75,9 @@ def prepare(job: Job, extractor: Extractor, overwrite: bool = False, repair: boo
         )
 
 
-def find_repairs(file: FeatureFile, job: Job) -> NDArray[np.int64]:
+def find_repairs(file: FeatureFile, job: Job, report: Callable[[int], object]) -> NDArray[np.int64]:
     """The rows that are damaged or failed, or whose image file is another one now."""
-    verdict = verify(file, lambda n: None)
+    verdict = verify(file, report)
     rows = set(verdict.damaged) | set(verdict.failed)
     for row in np.flatnonzero(file.status == DONE).tolist():
         n_bytes, crc32 = int(file.source_bytes[row]), int(file.source_crc32[row])

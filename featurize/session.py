@@ -128,9 +128,11 @@ def run_job(
 ) -> None:
     """Fill one feature file, with all ranks."""
     with locked(job.out) if ranks.is_first else nullcontext():
-        ranks.first_does(
-            lambda: prepare(job, extractor, overwrite=options.overwrite, repair=options.repair)
-        )
+        hidden = not (options.repair and ranks.is_first)
+        with tqdm(total=len(job.images), unit="img", desc="checking", disable=hidden) as bar:
+            ranks.first_does(
+                lambda: prepare(job, extractor, options.overwrite, options.repair, bar.update)
+            )
         file = open_features(job.out)
         n_to_do = count_to_do(file.status)
         n_before = file.n_images - n_to_do

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,17 +73,20 @@ class BackgroundWriter:
             self._writer.sync()
         except BaseException as error:  # raised again in the thread that computes
             self._error = error
+            with suppress(Exception):  # what was whole before may still be kept
+                self._mark()
             while self._queue.get() is not None:  # so that ``put`` never waits for ever
                 pass
 
     def _store(self, computed: Computed) -> None:
         batch = computed.batch
         new = np.flatnonzero(self._to_do[batch.rows])
-        good = np.array([i for i in new if i not in batch.errors], np.int64)
+        bad = np.array([i for i in new if i in batch.errors], np.int64)
+        good = np.setdiff1d(new, bad)
         if len(good):
             self._store_rows(batch, good, computed.grid[good], computed.pooled[good])
-        if batch.errors:
-            self._store_errors(batch)
+        if len(bad):
+            self._store_errors(batch, bad)
 
     def _store_rows(
         self,
@@ -93,15 +97,16 @@ class BackgroundWriter:
     ) -> None:
         rows, writer = batch.rows[good], self._writer
         columns: dict[str, NDArray[Any]]
-        if writer.is_quantized:
-            cells, scale = quantize(grid)
-            columns = {"grid": cells, "pooled": pooled.astype(np.float16), "scale": scale}
-        else:
-            dtype = writer.grid_dtype
-            columns = {
-                "grid": grid.astype(dtype, copy=False),
-                "pooled": pooled.astype(dtype, copy=False),
-            }
+        with np.errstate(over="ignore", invalid="ignore"):  # it is looked for right below
+            if writer.is_quantized:
+                cells, scale = quantize(grid)
+                columns = {"grid": cells, "pooled": pooled.astype(np.float16), "scale": scale}
+            else:
+                dtype = writer.grid_dtype
+                columns = {
+                    "grid": grid.astype(dtype, copy=False),
+                    "pooled": pooled.astype(dtype, copy=False),
+                }
         if not all(np.isfinite(values).all() for values in columns.values()):
             raise InputError(
                 f"{writer.path}: a feature in rows {rows[0]}–{rows[-1]} is no finite number, so "
@@ -114,11 +119,10 @@ class BackgroundWriter:
         writer.write("source_crc32", rows, batch.source_crc32[good])
         self._unmarked.append((rows, DONE))
 
-    def _store_errors(self, batch: Batch) -> None:
-        places = sorted(batch.errors)
-        texts = [cut_utf8(batch.errors[i], ERROR_BYTES) for i in places]
-        self._writer.write("error", batch.rows[places], np.array(texts, f"S{ERROR_BYTES}"))
-        self._unmarked.append((batch.rows[places], FAILED))
+    def _store_errors(self, batch: Batch, bad: NDArray[np.int64]) -> None:
+        texts = [cut_utf8(batch.errors[i], ERROR_BYTES) for i in bad.tolist()]
+        self._writer.write("error", batch.rows[bad], np.array(texts, f"S{ERROR_BYTES}"))
+        self._unmarked.append((batch.rows[bad], FAILED))
 
     def _mark(self) -> None:
         if self._unmarked:

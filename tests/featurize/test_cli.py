@@ -84,6 +84,7 @@ def test_one_file_cannot_hold_two_splits(call: Call) -> None:
         (["my photos", *SMALL, "--shard", "3/2"], 2, "'3/2' is no shard"),
         (["my photos", *SMALL, "--shard", "x"], 2, "'x' is no shard"),
         (["my photos", *SMALL, "--out", "my photos/0.png/f.h5"], 1, "0.png is not a folder"),
+        (["my photos", "--repair", "--overwrite"], 2, "--repair and --overwrite cannot go"),
         (["my photos", *SMALL, "--repair"], 1, "nothing to repair"),
         (["--verify", "--out", "nowhere.h5"], 1, "nowhere.h5: no such file"),
     ],

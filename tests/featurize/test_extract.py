@@ -160,6 +160,17 @@ def test_a_skipped_image_is_listed_and_tried_again_by_repair(
     assert_same(features, expected)
 
 
+def test_a_done_row_outlives_its_image(run: Run, job: Job, extractor: Extractor) -> None:
+    before = contents(run(job, extractor)[0])
+    job.images.path(6).unlink()
+    with RowWriter(job.out) as writer:  # another row of its batch is to do again
+        writer.write("status", np.array([5]), np.array([TO_DO], np.uint8))
+        to_do = np.array(open_features(job.out).status)
+        outcome = extract(extractor, job.images, to_do, writer, WATCH)
+    assert (outcome.n_done, outcome.errors) == (1, {})
+    assert_same(open_features(job.out), before)
+
+
 def test_repair_finds_flipped_bits_and_changed_images(
     run: Run, job: Job, extractor: Extractor, tmp_path: Path
 ) -> None:
