@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from .dropout import Dropout
+
 
 class Fusion(nn.Module):
     """Join image ``[B, I]`` and question ``[B, Q]`` into ``[B, width]``.
@@ -19,10 +21,8 @@ class Fusion(nn.Module):
         self.image: nn.Module = nn.Identity()
         self.question: nn.Module = nn.Identity()
         if kind == "multiply":
-            self.image = nn.Sequential(nn.Dropout(dropout), nn.Linear(image, hidden), nn.ReLU())
-            self.question = nn.Sequential(
-                nn.Dropout(dropout), nn.Linear(question, hidden), nn.ReLU()
-            )
+            self.image = nn.Sequential(Dropout(dropout), nn.Linear(image, hidden), nn.ReLU())
+            self.question = nn.Sequential(Dropout(dropout), nn.Linear(question, hidden), nn.ReLU())
         elif kind == "add":
             self.image = nn.Linear(image, hidden) if image != hidden else nn.Identity()
             self.question = nn.Linear(question, hidden) if question != hidden else nn.Identity()
@@ -42,5 +42,5 @@ class Classifier(nn.Sequential):
 
     def __init__(self, width: int, hidden: int, n_answers: int, dropout: float) -> None:
         super().__init__(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, n_answers)
+            nn.Linear(width, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, n_answers)
         )

@@ -3,26 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from .dropout import Dropout
+from .prefixes import find_prefixes, read_prefixes
+
 
 def token_mask(length: Tensor, n_tokens: int) -> Tensor:
     """Which positions hold words: bool ``[B, T]`` from lengths ``[B]``."""
     places = torch.arange(n_tokens, device=length.device)
     return places.lt(length[:, None])
-
-
-def unique_questions(question: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch's different questions, so that an encoder reads each of them once.
-
-    ``[B, T]`` and ``[B]`` to ``[Q, T]``, ``[Q]`` and the place of each question among them, int64
-    ``[B]``. People ask the same things of many pictures: about one question in eight of a VQA v2
-    batch repeats another, nearly all of easy-vqa's do. On a GPU, where looking for repeats would
-    make the host wait, the questions are handed back as they are.
-    """
-    if question.device.type != "cpu":
-        return question, length, torch.arange(len(length), device=length.device)
-    words = question * token_mask(length, question.shape[1])
-    unique, asked = torch.unique(words, dim=0, return_inverse=True)
-    return unique, length.new_zeros(len(unique)).scatter(0, asked, length), asked
 
 
 class MeanQuestion(nn.Module):
@@ -32,7 +20,7 @@ class MeanQuestion(nn.Module):
         super().__init__()
         # One pass from words to their mean: the vectors [B, T, E] are never written down.
         self.embed = nn.EmbeddingBag(n_words, embedding, mode="mean", padding_idx=0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width = embedding
 
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
@@ -45,30 +33,42 @@ class MeanQuestion(nn.Module):
 class LSTMQuestion(nn.Module):
     """An LSTM over word vectors, and its state at the last *word*.
 
-    ``[B, T]`` int64 and ``[B]`` to the states ``[B, T, H]`` and the last one ``[B, H]``. The LSTM
-    runs from left to right, so the state at a question's last word cannot depend on the pads
-    behind it; states at pads are zeroed.
+    The LSTM runs from left to right, so no state at a word depends on the pads behind it. On the
+    CPU, questions that begin alike are read once up to where they part; on a GPU, where looking
+    for them would make the host wait, all are read side by side.
     """
 
     def __init__(self, n_words: int, embedding: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.embed = nn.Embedding(n_words, embedding)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
         self.width = hidden
 
-    def states(self, question: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """All states and the last one."""
-        # tanh after the embedding: Kazemi and Elqursh (2017), section 3.2.
-        states, _ = self.lstm(self.dropout(torch.tanh(self.embed(question))))
-        states = states * token_mask(length, question.shape[1])[:, :, None]
-        last = states[torch.arange(len(length), device=length.device), length - 1]
-        return states, last
+    def read(self, question: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """The states ``[P, H]``, and each word's place among them, int64 ``[B, T]``.
+
+        ``question`` int64 ``[B, T]``, ``length`` int64 ``[B]``; what stands at a pad's place is the
+        state of some other word, or of the pad.
+        """
+        if question.device.type == "cpu":
+            beginnings = find_prefixes(question, length)
+            return read_prefixes(
+                self.lstm, self.vectors(beginnings.word), beginnings
+            ), beginnings.place
+        states, _ = self.lstm(self.vectors(question))
+        place = torch.arange(question.numel(), device=question.device).view_as(question)
+        return states.flatten(0, 1), place
+
+    def vectors(self, words: Tensor) -> Tensor:
+        """Word vectors ``[..., E]``; tanh after the embedding: Kazemi and Elqursh (2017), 3.2."""
+        vectors: Tensor = self.dropout(torch.tanh(self.embed(words)))
+        return vectors
 
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
-        """The state at the last word."""
-        question, length, asked = unique_questions(question, length)
-        return self.states(question, length)[1][asked]
+        """The state at the last word, ``[B, H]``."""
+        states, place = self.read(question, length)
+        return states[place.gather(1, length[:, None] - 1).squeeze(1)]
 
 
 class AttendedQuestion(nn.Module):
@@ -82,11 +82,10 @@ class AttendedQuestion(nn.Module):
 
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
         """The states' mean, weighted by what each word matters."""
-        question, length, asked = unique_questions(question, length)
-        states, _ = self.lstm.states(question, length)
-        score = self.score(states).squeeze(-1).float()
+        states, place = self.lstm.read(question, length)
+        score = self.score(states).squeeze(-1).float()[place]  # [B, T]
         score = score.masked_fill(~token_mask(length, question.shape[1]), -torch.inf)
-        return torch.bmm(score.softmax(1)[:, None].to(states.dtype), states).squeeze(1)[asked]
+        return torch.bmm(score.softmax(1)[:, None].to(states.dtype), states[place]).squeeze(1)
 
 
 def question_encoder(

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from .cells import Standardize, batch_norm
 from .config import CaptionHeadConfig
+from .dropout import Dropout
 from .head import CaptionHead, Encoded, State, Taught
 
 
@@ -21,9 +22,9 @@ class RNNDecoder(CaptionHead):
         self.enter = nn.ModuleList(nn.Linear(c.channels, c.hidden) for _ in range(2))
         self.norm = nn.ModuleList(nn.BatchNorm1d(c.hidden) for _ in range(2))
         self.embed = nn.Embedding(c.n_words, c.embedding)
-        self.word_dropout = nn.Dropout(c.word_dropout)
+        self.word_dropout = Dropout(c.word_dropout)
         self.lstm = nn.LSTM(c.embedding, c.hidden, batch_first=True)
-        self.dropout = nn.Dropout(c.dropout)
+        self.dropout = Dropout(c.dropout)
         self.out = nn.Linear(c.hidden, c.n_words)
 
     def encode(self, features: Tensor) -> Encoded:

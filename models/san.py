@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from .additive_attention import additive_scores, attend
 from .cells import Standardize, batch_norm
 from .config import VqaHeadConfig
+from .dropout import Dropout
 from .fusion import Classifier, Fusion
 from .head import VqaHead
 from .question import question_encoder
@@ -42,7 +43,7 @@ class Glance(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(channels)
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = Dropout(0.2)
         self.project = nn.Linear(channels, hidden)
 
     def forward(self, cells: Tensor) -> Tensor:

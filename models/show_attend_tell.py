@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from .additive_attention import additive_scores, attend
 from .cells import Standardize
 from .config import CaptionHeadConfig
+from .dropout import Dropout
 from .head import CaptionHead, Encoded, State
 from .recurrent import lstm_step
 from .shared_cells import SharedCells
@@ -27,7 +28,7 @@ class ShowAttendTell(CaptionHead):
         self.cells = Standardize(c.channels, c.standardize)
         self.enter = nn.Linear(c.channels, 2 * c.hidden)
         self.embed = nn.Embedding(c.n_words, c.embedding)
-        self.word_dropout = nn.Dropout(c.word_dropout)
+        self.word_dropout = Dropout(c.word_dropout)
         self.attend_cells = nn.Linear(c.channels, c.attention)
         self.attend_state = nn.Linear(c.hidden, c.attention, bias=False)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
@@ -35,7 +36,7 @@ class ShowAttendTell(CaptionHead):
         self.word_gates = nn.Linear(c.embedding, 4 * c.hidden)
         self.seen_gates = nn.Linear(c.channels, 4 * c.hidden, bias=False)
         self.state_gates = nn.Linear(c.hidden, 4 * c.hidden, bias=False)
-        self.dropout = nn.Dropout(c.dropout)
+        self.dropout = Dropout(c.dropout)
         self.out = nn.Linear(c.hidden, c.n_words)
 
     def encode(self, features: Tensor) -> Encoded:

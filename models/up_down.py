@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from .additive_attention import additive_scores, attend
 from .cells import Standardize
 from .config import CaptionHeadConfig
+from .dropout import Dropout
 from .head import CaptionHead, Encoded, State
 from .recurrent import lstm_step
 from .shared_cells import SharedCells
@@ -25,11 +26,9 @@ class UpDown(CaptionHead):
         self.sampling = c.sampling
         self.hidden = c.hidden
         self.cells = Standardize(c.channels, c.standardize)
-        self.project = nn.Sequential(
-            nn.Linear(c.channels, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)
-        )
+        self.project = nn.Sequential(nn.Linear(c.channels, c.hidden), nn.ReLU(), Dropout(c.dropout))
         self.embed = nn.Embedding(c.n_words, c.embedding)
-        self.word_dropout = nn.Dropout(c.word_dropout)
+        self.word_dropout = Dropout(c.word_dropout)
         self.word_gates = nn.Linear(c.embedding, 4 * c.hidden)
         self.mean_gates = nn.Linear(c.hidden, 4 * c.hidden, bias=False)
         self.look_gates = nn.Linear(2 * c.hidden, 4 * c.hidden, bias=False)
@@ -37,7 +36,7 @@ class UpDown(CaptionHead):
         self.attend_state = nn.Linear(c.hidden, c.attention, bias=False)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
         self.tell_gates = nn.Linear(3 * c.hidden, 4 * c.hidden)
-        self.dropout = nn.Dropout(c.dropout)
+        self.dropout = Dropout(c.dropout)
         self.out = nn.Linear(c.hidden, c.n_words)
 
     def encode(self, features: Tensor) -> Encoded:
