@@ -8,7 +8,7 @@ import numpy as np
 from .ngrams import TokenIds
 from .ptb_lexer import Lexer
 
-# Named in signatures: the tokenizer whose tokens these are, and the revision of this one.
+# Named in signatures: the official tokenizer whose tokens these are.
 VERSION = "ptb3.4.1"
 
 # The official list. It names round brackets in capitals, but tokens are in lower case by then:

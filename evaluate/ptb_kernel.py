@@ -94,6 +94,12 @@ def is_noted(states: Any, state: int) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
+def empty_tokens(n: int) -> Any:
+    """Room for n tokens: starts, ends, actions. Pages never touched take no memory."""
+    return np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8)
+
+
+@numba.njit(cache=True, nogil=True)
 def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
     """Lex a text of UTF-16 code units.
 
@@ -102,9 +108,7 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
     """
     character_class, step, action_of, ahead_of, body_end = steps
     n = len(units)
-    # At most a token a character, and one more for a period lexed twice.
-    starts, ends = np.empty(n + 1, np.int32), np.empty(n + 1, np.int32)
-    actions = np.empty(n + 1, np.uint8)
+    starts, ends, actions = empty_tokens(n + 1)
     line_start = np.zeros(n_lines + 1, np.int64)
     fruitless = np.zeros((n + 1, 4), np.int16)
     n_tokens = line = start = 0
@@ -125,8 +129,8 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
                 break
         action = action_of[accepted]
         if ahead_of[accepted] >= 0:
-            classes = character_class[units[start:end]]
-            end = find_body_end(classes, step, body_end, start, ahead_of[accepted])
+            ahead, classes = ahead_of[accepted], character_class[units[start:end]]
+            end = find_body_end(classes, step, body_end, start, ahead)
         end, resume = cut_match(action, start, end)
         if action == NEWLINE:
             line += 1
