@@ -83,6 +83,8 @@ def open_list(path: Path, key: str | None) -> JsonList:
 
 def map_file(path: Path) -> bytes | mmap.mmap:
     """The file's text, in memory only where it is looked at, unless it is gzip'd."""
+    if not path.is_file():  # a pipe, which can be read but once
+        raise IrregularFile
     with path.open("rb") as file:
         if file.read(2) == b"\x1f\x8b":
             return read_bytes(path)

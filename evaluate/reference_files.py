@@ -133,6 +133,8 @@ def detect_task(path: Path) -> Task:
 
 def first_entry(path: Path) -> object:
     """The first entry of the list that a results file is."""
+    if not path.is_file():
+        raise InputError(f"{path}: not a regular file, and it must be read twice; save it first.")
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES).removeprefix(codecs.BOM_UTF8).decode("utf-8", "ignore")
     start = re.match(r"\s*\[\s*", head)

@@ -101,17 +101,20 @@ def score_question(answers: list[dict[str, Any]], prediction: str) -> float:
         texts = [normalize_answer(text) for text in texts]
         prediction = normalize_answer(prediction)
     matches = [text == prediction for text in texts]
+    agreeing = [answer for answer, match in zip(answers, matches, strict=True) if match]
+    numbered = are_numbered(answers)
     total = 0.0
-    if are_numbered(answers):
-        n_matches = sum(matches)
-        for match in matches:
-            total += min(1.0, (n_matches - match) / ENOUGH)
-    else:
-        people = [{**answer, "answer": text} for answer, text in zip(answers, texts, strict=True)]
-        for person in people:
-            others = [m for m, other in zip(matches, people, strict=True) if other != person]
-            total += min(1.0, sum(others) / ENOUGH)
+    for answer, match in zip(answers, matches, strict=True):
+        n_others = len(agreeing)
+        if match:  # all who agree have the same text, so that it tells none of them apart
+            n_others -= 1 if numbered else sum(same_but_text(answer, one) for one in agreeing)
+        total += min(1.0, n_others / ENOUGH)
     return total / len(answers)
+
+
+def same_but_text(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether all that two answers hold beside their texts is equal."""
+    return {**first, "answer": ""} == {**second, "answer": ""}
 
 
 def are_numbered(answers: list[dict[str, Any]]) -> bool:

@@ -27,6 +27,8 @@ from .json_pieces import IrregularFile, JsonList, decode_range, decode_tail, ope
 SHARED_BYTES = 16 << 20
 # The second process gets more than half, because this one has the predictions to read too.
 OTHERS_SHARE = 0.55
+# Each gets a type of its own.
+MOST_ANSWERS = 64
 
 GET_ANSWER, GET_ANSWERS = attrgetter("answer"), attrgetter("answers")
 # Too long for a column: such an id is left to the plain decoder.
@@ -161,27 +163,28 @@ class AnnotationReader:
         self.source = open_list(path, "annotations")
         self.n_answers = count_answers(self.source)
         first, stop = self.source.first, self.source.stop
-        self.others = (stop, self.source.tail)
+        self.own_stop, self.others_start = stop, stop
         self.process: subprocess.Popen[bytes] | None = None
         if stop - first >= SHARED_BYTES and (os.cpu_count() or 1) > 1:
             others = self.source.next_cut(stop - int((stop - first) * OTHERS_SHARE))
             self.process = start_process(path, others[1], self.n_answers)
             if self.process:
-                self.others = others
+                self.own_stop, self.others_start = others
 
     def read(self) -> list[Columns]:
         """The columns of the file's parts, in order. Can be called once."""
         record = record_type(self.n_answers)
         try:
             with no_garbage_collection():
-                own = decode_range(self.source, self.source.first, self.others[0], record)
+                own = decode_range(self.source, self.source.first, self.own_stop, record)
                 parts = [encode_records(own)]
                 last = encode_records(iter([decode_tail(self.source, record)]))
-            if self.process:
-                output, _ = self.process.communicate()
-                if self.process.returncode:
-                    raise IrregularFile
+            output = self.process.communicate()[0] if self.process else b""
+            if self.process and self.process.returncode == 0:
                 parts.append(msgspec.msgpack.decode(output, type=Columns))
+            else:  # there is nothing left, or the other process could not do it
+                rest = decode_range(self.source, self.others_start, self.source.stop, record)
+                parts.append(encode_records(rest))
         finally:
             self.close()
         return [*parts, last]
@@ -203,7 +206,7 @@ def count_answers(source: JsonList) -> int:
         else iter([decode_tail(source, Answered)])
     )
     n_answers = len(next(pieces)[0].answers)
-    if n_answers == 0:
+    if not 0 < n_answers <= MOST_ANSWERS:
         raise IrregularFile
     return n_answers
 

@@ -63,8 +63,9 @@ class VqaReferences:
             reader, self._reader = self._reader, None
             from .vqa_table import AnnotationTable
 
-            self._table = AnnotationTable.join(self.annotations, reader.read())
-            self._check_questions(self._table.question_id.tolist())
+            table = AnnotationTable.join(self.annotations, reader.read())
+            self._check_questions(table.question_id.tolist())
+            self._table = table
         if self._table is None:
             raise IrregularFile
         return self._table.score(read)

@@ -1,5 +1,6 @@
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -317,3 +318,19 @@ def test_scoring_imports_neither_torch_nor_numba(small_set):
     )
     command = [sys.executable, "-c", code, str(results), "--annotations", str(annotations)]
     subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_second_process_that_cannot_run_is_done_without(small_set, monkeypatch):
+    annotations, results = small_set
+    content = json.loads(annotations.read_text())
+    entry = content["annotations"][1]
+    content["annotations"] += [{**entry, "question_id": 100 + k} for k in range(9)]
+    annotations.write_text(json.dumps(content))
+    ids = [entry["question_id"] for entry in content["annotations"]]
+    results.write_text(json.dumps([{"question_id": number, "answer": "3"} for number in ids]))
+    monkeypatch.setattr(vqa_columns, "SHARED_BYTES", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for command in (shutil.which("false"), "/nowhere/python"):
+        monkeypatch.setattr(sys, "executable", command)
+        scores = VqaReferences(annotations)._score_columns(results)
+        assert_equals_reference(annotations, results, scores)
