@@ -10,7 +10,7 @@ from ..console import Command
 from ..errors import InputError
 
 FOLDER = Path("demo")
-HEADS = {"question-only": 2, "mean-embed": 6, "san": 5}  # name -> epochs
+HEADS = {"question-only": 2, "mean-embed": 6, "san": 7}  # name -> epochs
 BACKBONE = "resnet18"
 SMALL = ["--layer", "layer3", "--image-size", "224"]  # 14 x 14 cells at a fifth of 448's time
 
