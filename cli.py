@@ -28,6 +28,16 @@ COMMANDS = {
         "explain",
         "Ask a run about any photo, and see where it looked.",
     ),
+    "compare": (
+        "predict.compare_cli",
+        "compare",
+        "Put runs side by side on one page: curves, scores, disagreements.",
+    ),
+    "serve": (
+        "predict.serve_cli",
+        "serve",
+        "A page on this machine where one asks runs about any photo.",
+    ),
     "demo": ("predict.demo", "demo", "The whole way on the embedded data, in minutes."),
 }
 

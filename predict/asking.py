@@ -41,9 +41,11 @@ class Told:
     maps: list[CellMap]
 
     @property
-    def caption(self) -> str:
-        """The caption as one string."""
-        return " ".join(word for word, _ in self.words)
+    def sentence(self) -> str:
+        """The caption as people write it, its marks joined to the words."""
+        from nltk.tokenize.treebank import TreebankWordDetokenizer
+
+        return str(TreebankWordDetokenizer().detokenize([word for word, _ in self.words]))
 
 
 def ask(trained: Trained, cells: Cells | None, question: str, n_answers: int = 5) -> Answered:

@@ -53,7 +53,8 @@ def explain(
         if trained.head.features != "none":
             network = FrozenNetwork(trained.config, weights, chosen)
             click.echo(f"network    {network.describe()}")
-        footer = f"{trained.config.head} · {run.resolve().name} · {image.name}"
+        named = dict.fromkeys([trained.config.head, run.resolve().name, image.name])
+        footer = " · ".join(named)
         explained = explain_photo(trained, network, photo, question, footer)
     if isinstance(explained.said, Answered):
         print_answer(trained, question or "", explained.said)
@@ -94,6 +95,6 @@ def print_answer(trained: Trained, question: str, answered: Answered) -> None:
 
 def print_caption(trained: Trained, told: Told) -> None:
     """The caption."""
-    click.secho(f"caption    {told.caption or '(nothing)'}", bold=True)
+    click.secho(f"caption    {told.sentence or '(nothing)'}", bold=True)
     if not told.maps:
         click.echo(f"maps       none: {trained.config.head} has no attention over cells to draw")

@@ -1,7 +1,6 @@
 """Attention over a grid of cells, laid over the picture that the cells come from."""
 
-from dataclasses import dataclass
-
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,17 +12,12 @@ Plane = NDArray[np.float32]
 
 # An even map is no finding: full brightness is for cells with at least so many times the mean.
 FULL = 4.0
-
-
-@dataclass(frozen=True)
-class Shade:
-    """How a picture is dimmed where nothing was looked at; all in 0 to 1.
-
-    ``dim``: brightness that is left; ``gamma``: below 1 lifts weak attention.
-    """
-
-    dim: float = 0.28
-    gamma: float = 0.8
+FAINTEST, BRIGHTEST = (
+    0.12,
+    0.95,
+)  # the part of the colour scale in use: its ends are black and white
+VEIL, COVER = 0.18, 0.8  # how much of the glow covers the picture, without and with full attention
+GREY = 0.8  # brightness of the picture below
 
 
 def spread(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
@@ -57,10 +51,15 @@ def brightness(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
     return np.minimum(spread(cells, size, crop) / full, 1)
 
 
-def overlay(picture: Image.Image, cells: CellMap, crop: str, shade: Shade = Shade()) -> Image.Image:
-    """The picture in colour where a head looked, grey and dim elsewhere."""
-    light = brightness(cells, picture.size, crop)[:, :, None] ** shade.gamma
-    colour = np.asarray(picture, np.float32)
-    grey = np.asarray(picture.convert("L"), np.float32)[:, :, None]
-    shown = colour * light + grey * shade.dim * (1 - light)
-    return Image.fromarray(np.rint(shown).astype(np.uint8))
+def overlay(picture: Image.Image, cells: CellMap, crop: str) -> Image.Image:
+    """The picture in grey, glowing where a head looked.
+
+    The glow is matplotlib's "inferno", whose brightness rises evenly: it reads on dark and on pale
+    pictures, in print, and without telling colours apart.
+    """
+    light = brightness(cells, picture.size, crop)
+    colours = matplotlib.colormaps["inferno"](FAINTEST + (BRIGHTEST - FAINTEST) * light)
+    glow = 255 * colours[:, :, :3]
+    share = (VEIL + (COVER - VEIL) * light)[:, :, None]
+    grey = GREY * np.asarray(picture.convert("L"), np.float32)[:, :, None]
+    return Image.fromarray(np.rint(grey * (1 - share) + glow * share).astype(np.uint8))

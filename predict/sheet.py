@@ -52,6 +52,22 @@ class Sheet:
         axes.axis("off")
         return axes
 
+    def label(
+        self, left: float, bottom: float, words: str, size: float, right: bool = False
+    ) -> None:
+        """A word that stands on that line, or ends there (``right``, which is also quiet)."""
+        self.figure.text(
+            left / self.width,
+            1 - bottom / self.height,
+            words,
+            fontsize=size,
+            color=QUIET if right else INK,
+            fontweight="normal" if right else "bold",
+            va="baseline",
+            ha="right" if right else "left",
+            parse_math=False,
+        )
+
     def text(
         self,
         left: float,
@@ -152,28 +168,25 @@ def draw_caption(scene: Scene, told: Told) -> bytes:
     if not told.maps:
         return draw_plain_caption(scene, told)
     n_panels = 1 + len(told.words)
-    columns = min(n_panels, 6 if n_panels > 10 else 5)
-    rows = ceil(n_panels / columns)
+    rows = ceil(n_panels / 6)
+    columns = ceil(n_panels / rows)
     size = fit(scene.picture, 2.3, 2.3)
-    label = 0.34
+    label = 0.36
     width = 2 * MARGIN + columns * (size[0] + GAP) - GAP
-    lines = wrap(told.caption, width - 2 * MARGIN, 14)
-    top = MARGIN + len(lines) * line_height(14) + 0.12
+    lines = wrap(told.sentence, width - 2 * MARGIN, 14)
+    top = MARGIN + len(lines) * line_height(14) + 0.06
     sheet = Sheet(width, top + rows * (size[1] + label) + 0.12 + line_height(8) + MARGIN)
     sheet.text(MARGIN, MARGIN, "\n".join(lines), 14, bold=True)
     for i in range(n_panels):
         left = MARGIN + i % columns * (size[0] + GAP)
-        y = top + i // columns * (size[1] + label)
+        y = top + i // columns * (size[1] + label) + label
         if not i:
-            sheet.text(left, y + 0.1, "photo", 9, QUIET)
-            sheet.picture(scene.picture, left, y + label, size)
+            sheet.picture(scene.picture, left, y, size)
             continue
         word, probability = told.words[i - 1]
-        sheet.text(left, y + 0.06, word, 11, bold=True)
-        place = sheet.box(left, y, size[0], label)
-        place.text(1, 0.32, f"{100 * probability:.0f} %", fontsize=8, color=QUIET, ha="right")
-        shown = overlay(scene.picture, told.maps[i - 1], scene.crop)
-        sheet.picture(shown, left, y + label, size)
+        sheet.label(left, y - 0.08, word, 11)
+        sheet.label(left + size[0], y - 0.08, f"{100 * probability:.0f} %", 8, right=True)
+        sheet.picture(overlay(scene.picture, told.maps[i - 1], scene.crop), left, y, size)
     sheet.text(MARGIN, sheet.height - MARGIN - line_height(8) + 0.1, scene.footer, 8, QUIET)
     return sheet.png()
 
@@ -181,7 +194,7 @@ def draw_caption(scene: Scene, told: Told) -> bytes:
 def draw_plain_caption(scene: Scene, told: Told) -> bytes:
     """The photo and the caption of a head that does not look around, as a PNG file."""
     size = fit(scene.picture, 5, 4)
-    lines = wrap(told.caption, size[0], 14)
+    lines = wrap(told.sentence, size[0], 14)
     top = MARGIN + size[1] + 0.2
     below = top + len(lines) * line_height(14) + 0.12
     sheet = Sheet(size[0] + 2 * MARGIN, below + line_height(8) + MARGIN)

@@ -1,0 +1,56 @@
+"""``frostgrid compare``: parse, compare runs, print the table, write the page."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from ..console import Command
+from ..evaluate.table import WRITERS
+from ..train.run_folder import write_bytes
+from .photo import refuse_huge_images
+from .plots import loss_chart, score_chart, to_png
+from .records import read_records
+from .report import build_report
+from .standings import score_runs, standings_table
+
+
+@click.command("compare", cls=Command)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("compare.html"),
+    show_default=True,
+    help="The page to write: one file, that needs no network.",
+)
+@click.option("--png", is_flag=True, help="Write the two plots beside it as PNG files too.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(WRITERS)),
+    default="table",
+    show_default=True,
+    help="Of the table that is printed.",
+)
+def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
+    """Put RUNs side by side: how they learned, how they did, and where they disagree.
+
+    The page has the curves, the table, the settings that differ, the questions or captions on which
+    the runs disagree with their pictures, and maps of where they looked.
+    """
+    records = read_records(list(runs))
+    scored = score_runs(records, partial(click.echo, err=True))
+    click.echo(WRITERS[form](standings_table(scored)))
+    for note in scored.notes:
+        click.echo(f"note: {note}", err=True)
+    with refuse_huge_images():
+        page = build_report(records, scored)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    files = {out: page.encode("utf-8", "backslashreplace")}
+    if png:
+        files[out.with_name(f"{out.stem}-loss.png")] = to_png(loss_chart(records))
+        files[out.with_name(f"{out.stem}-score.png")] = to_png(score_chart(records))
+    for path, data in files.items():
+        write_bytes(path, data)
+        click.echo(f"wrote {path} ({len(data) / 1e6:.1f} MB)", err=form != "table")
