@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -77,6 +78,9 @@ def score(**options: Any) -> None:
     """
     typed = Options(**options)
     check_usage(typed)
+    if "numpy" not in sys.modules:
+        # Its second thread would wait in a loop, and take the time of the second process.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, TextIOWrapper):  # a name need not be printable here
         sys.stdout.reconfigure(errors="backslashreplace")
     outcome = score_files(build_request(typed))

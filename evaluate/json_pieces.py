@@ -10,9 +10,8 @@ import json
 import mmap
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -34,8 +33,7 @@ class IrregularFile(Exception):
     """The file does not look as the official tools write it; it may still be right."""
 
 
-@dataclass(frozen=True)
-class JsonList:
+class JsonList(NamedTuple):
     """A list of objects in a JSON text: byte positions of its parts, and where it may be cut.
 
     The list's first object starts at or after ``first``. The last cut starts at ``stop`` and ends
