@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 
 from .asking import Answered, CellMap
 from .explain import say
 from .frozen import FrozenNetwork, Seen, identity_key
-from .heat import overlay
 from .photo import Photo
 from .trained import Trained
-from .visuals import data_uri
+from .visuals import shade
 
 REMEMBERED = 8  # photos whose features are kept, so that a second question costs no second look
 FRAME_PIXELS = 480  # the longer side of a picture in a reply
@@ -101,10 +99,8 @@ class Oracle:
     ) -> list[dict[str, str]]:
         if asked.network is None:
             return []
-        small = photo.picture.copy()
-        small.thumbnail((FRAME_PIXELS, FRAME_PIXELS), Image.Resampling.LANCZOS)
         crop = self.networks[asked.network].preprocessing.crop
         return [
-            {"label": label, "image": data_uri(overlay(small, where, crop))}
+            {"label": label, "image": shade(photo.picture, where, crop, FRAME_PIXELS)}
             for label, where in zip(labels, maps, strict=True)
         ]

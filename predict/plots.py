@@ -44,6 +44,7 @@ class Chart:
     title: str
     unit: str  # of the vertical axis
     curves: list[Curve]
+    least_top: float = 0.0  # the vertical axis reaches so far at least
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def score_chart(records: list[RunRecord]) -> Chart:
     ]
     if records[0].config.task == "vqa":
         return Chart("Validation accuracy", "%", curves)
-    return Chart("Validation BLEU-4, own captions", "fraction", curves)
+    return Chart("Validation BLEU-4 of own captions", "fraction", curves, least_top=0.01)
 
 
 def draw_chart(chart: Chart, colours: Colours, legend: bool) -> Figure:
@@ -113,6 +114,8 @@ def draw_chart(chart: Chart, colours: Colours, legend: bool) -> Figure:
     if max(len(curve.epochs) for curve in chart.curves) == 1:
         only = chart.curves[0].epochs[0]
         axes.set_xlim(only - 1, only + 1)
+    axes.set_ylim(top=max(axes.get_ylim()[1], chart.least_top))
+    axes.ticklabel_format(axis="y", style="plain", useOffset=False)
     axes.grid(axis="y", color=colours.line, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors=colours.quiet, labelsize=9, length=0)

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InputError
 from .oracle import Oracle
+from .page import page_runs, render
 from .photo import decode_photo
 from .plots import PALETTE
-from .report import render
 
 HOST = "127.0.0.1"
 DRAINED = 4  # so many times the limit of a body that is too large are read and thrown away
@@ -79,10 +79,8 @@ class Handler(BaseHTTPRequestHandler):
             tasks=sorted(oracle.tasks),
             limit=self.server.upload_bytes,
             colours=len(PALETTE),
-            runs=[
-                {"name": a.name, "head": a.trained.config.head, "colour": k % len(PALETTE)}
-                for k, a in enumerate(oracle.asked)
-            ],
+            runs=page_runs([asked.name for asked in oracle.asked]),
+            heads=[asked.trained.config.head for asked in oracle.asked],
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "

@@ -14,6 +14,7 @@ from ..evaluate.table import Table
 from .records import RunRecord
 
 HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # what a task's runs are ranked by
+ITEMS = {"vqa": "questions", "caption": "captions"}  # what a run trains on
 DASH = "–"
 RESAMPLING = Resampling()
 
@@ -137,15 +138,23 @@ def same_items(one: Evaluation, other: Evaluation) -> bool:
 
 
 def standings_table(scored: Scored) -> Table:
-    """The standings as a table, a row a run, the best first."""
+    """The standings as a table, a row a run, the best first.
+
+    Heads have a column of their own only if the runs are not named after them.
+    """
     task = scored.standings[0].record.config.task
-    score, unit = ("accuracy", "%") if task == "vqa" else ("BLEU-4", "")
-    item = "questions/s" if task == "vqa" else "captions/s"
-    header = ["run", "head", f"best {score}{f', {unit}' if unit else ''}", "95 % interval"]
-    header += ["behind the best", "epoch", "image gain", "parameters"]
-    header += ["train an epoch", "validate", item, "peak memory"]
-    ordered = sorted(scored.standings, key=lambda standing: -standing.score)
-    return Table(header, [table_row(s) for s in ordered], left=2)
+    header = ["run", "head", "accuracy, %" if task == "vqa" else "BLEU-4", "95 % interval"]
+    header += ["behind the best", "best epoch", "image gain", "parameters"]
+    header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
+    rows = [table_row(standing) for standing in ranked(scored)]
+    if all(row[0] == row[1] for row in rows):
+        return Table(header[:1] + header[2:], [row[:1] + row[2:] for row in rows], left=1)
+    return Table(header, rows, left=2)
+
+
+def ranked(scored: Scored) -> list[Standing]:
+    """The standings, the best first."""
+    return sorted(scored.standings, key=lambda standing: -standing.score)
 
 
 def table_row(standing: Standing) -> list[str]:

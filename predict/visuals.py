@@ -19,14 +19,26 @@ from .heat import overlay
 from .trained import Trained, load_run
 
 SHOWN = 360  # pixels, the longer side
+MAP_PIXELS = 280  # the longer side of a picture with a map over it
 QUALITY = 80  # of JPEG
 
 
 def data_uri(picture: Image.Image) -> str:
     """An RGB picture as a JPEG inside a page."""
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=QUALITY, optimize=True)
+    # Full colour resolution: the edges of a glow are all colour.
+    picture.save(out, "JPEG", quality=QUALITY, optimize=True, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def shade(picture: Image.Image, where: CellMap, crop: str, side: int) -> str:
+    """The picture with a map over it, its longer side so many pixels, inside a page.
+
+    A small picture is enlarged first: a map is smooth, whatever is below.
+    """
+    scale = side / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return data_uri(overlay(picture.resize(size, Image.Resampling.LANCZOS), where, crop))
 
 
 class Pictures:
@@ -91,4 +103,4 @@ class Watched:
 
     def shade(self, picture: Image.Image, where: CellMap) -> str:
         """The picture with a map over it, inside a page."""
-        return data_uri(overlay(picture, where, self.crop))
+        return shade(picture, where, self.crop, MAP_PIXELS)
