@@ -52,7 +52,8 @@ def damaged(draw: st.DrawFn, content: dict[str, Any]) -> bytes:
                 node = node[key]
                 continue
             if draw(st.booleans()):
-                node[key] = draw(VALUES)
+                # A copy: a later change may go into it, and the next example must not see that.
+                node[key] = deepcopy(draw(VALUES))
             elif draw(st.booleans()) and isinstance(node, list):
                 node.append(node[key])
             else:
