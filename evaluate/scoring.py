@@ -1,6 +1,6 @@
 """From results files to everything that ``score`` reports.
 
-NumPy is imported after the references are being read, which a second process does meanwhile.
+NumPy is imported once the references are found, and long ones are being hashed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .reference_files import CaptionReferences, Choice, find_references
-from .vqa_references import VqaReferences
 
 if TYPE_CHECKING:
     from .bootstrap import Interval
@@ -53,16 +52,11 @@ def score_files(request: Request) -> Outcome:
     references, origin = find_references([*request.results, *other], request.references)
     if isinstance(references, CaptionReferences):
         prepare_kernels(references, request.announce)
-    try:
-        from .evaluation import evaluate
-
-        evaluations = evaluate([*request.results, *other], references)
-    finally:
-        if isinstance(references, VqaReferences):
-            references.close()
     from .comparison import compare_evaluations
+    from .evaluation import evaluate
     from .metrics import Resampling, find_intervals
 
+    evaluations = evaluate([*request.results, *other], references)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
     return Outcome(

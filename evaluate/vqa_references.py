@@ -1,19 +1,19 @@
 """VQA references, read once, against which any number of results files are scored.
 
-NumPy is imported only once the second process of ``vqa_columns`` is at work.
+NumPy is imported while the annotations are being hashed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .ids import check_same_ids
 from .json_pieces import IrregularFile
-from .vqa_columns import AnnotationReader, read_results
+from .vqa_cache import read_table, start_digest
+from .vqa_columns import read_results
 from .vqa_entries import (
     AnnotationEntries,
     read_annotations,
@@ -29,18 +29,16 @@ if TYPE_CHECKING:
 class VqaReferences:
     """The annotations, and optionally the questions, of a VQA set.
 
-    Making one starts to read the annotations. Files as the official tools write them are read in
-    columns; whatever is unusual, entry by entry. The questions hold nothing that the score needs:
-    they are only checked to be the annotated ones.
+    Files as the official tools write them are read in columns; whatever is unusual, entry by entry.
+    The questions hold nothing that the score needs: they are only checked to be the annotated ones.
     """
 
     def __init__(self, annotations: Path, questions: Path | None = None) -> None:
         self.annotations = annotations
         self.questions = questions
-        self._reader: AnnotationReader | None = None
+        self._digest = start_digest(annotations)
         self._table: AnnotationTable | None = None
-        with suppress(IrregularFile):
-            self._reader = AnnotationReader(annotations)
+        self._is_irregular = False
 
     def score(self, results: Path) -> VqaScores:
         """Score one results file. Raises ``InputError`` for what the official code breaks on."""
@@ -49,25 +47,16 @@ class VqaReferences:
         except IrregularFile:
             return self._score_entries(results)
 
-    def close(self) -> None:
-        """Stop reading."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
     def _score_columns(self, results: Path) -> VqaScores:
-        if self._table is None and self._reader is None:
+        if self._is_irregular:
             raise IrregularFile
         read = read_results(results)
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            from .vqa_table import AnnotationTable
-
-            table = AnnotationTable.join(self.annotations, reader.read())
+        if self._table is None:
+            self._is_irregular = True  # until it has proved not to be
+            table = read_table(self.annotations, self._digest)
+            self._is_irregular = False
             self._check_questions(table.question_id.tolist())
             self._table = table
-        if self._table is None:
-            raise IrregularFile
         return self._table.score(read)
 
     def _score_entries(self, results: Path) -> VqaScores:
@@ -80,7 +69,6 @@ class VqaReferences:
 
     @cached_property
     def _entries(self) -> AnnotationEntries:
-        self.close()
         entries = read_annotations(self.annotations)
         self._check_questions(entries.by_id)
         return entries

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.cache import Arrays, string_array, strings_of
 from .ids import check_same_ids
 from .json_pieces import IrregularFile
 from .vqa_accuracy import Groups, Int32, VqaScores, leave_one_out
@@ -34,6 +35,39 @@ class AnnotationTable:
     answers: Int32
     unanimous: NDArray[np.bool_]
     numbers: dict[str, int]
+
+    @classmethod
+    def from_arrays(cls, path: Path, arrays: Arrays) -> "AnnotationTable":
+        """The table that ``arrays`` was called on."""
+        texts = strings_of(arrays["texts"])
+        question_types, answer_types = (
+            Groups(strings_of(arrays[f"{kind}_names"]), arrays[kind])
+            for kind in ("question_type", "answer_type")
+        )
+        return cls(
+            path,
+            arrays["question_id"],
+            arrays["image_id"],
+            question_types,
+            answer_types,
+            arrays["answers"],
+            arrays["unanimous"],
+            dict(zip(texts, range(len(texts)), strict=True)),
+        )
+
+    def arrays(self) -> Arrays:
+        """All but the path, as arrays to be kept."""
+        return {
+            "question_id": self.question_id,
+            "image_id": self.image_id,
+            "question_type": self.question_type.member,
+            "question_type_names": string_array(self.question_type.names),
+            "answer_type": self.answer_type.member,
+            "answer_type_names": string_array(self.answer_type.names),
+            "answers": self.answers,
+            "unanimous": self.unanimous,
+            "texts": string_array(list(self.numbers)),
+        }
 
     @classmethod
     def join(cls, path: Path, parts: list[Columns]) -> "AnnotationTable":

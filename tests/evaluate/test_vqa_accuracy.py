@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from frostgrid.errors import InputError
-from frostgrid.evaluate import vqa_columns
+from frostgrid.evaluate import vqa_cache, vqa_columns
 from frostgrid.evaluate.json_pieces import IrregularFile
 from frostgrid.evaluate.vqa_accuracy import leave_one_out, score_question
 from frostgrid.evaluate.vqa_columns import AnnotationReader
@@ -306,6 +306,49 @@ def test_a_broken_part_of_the_second_process_is_left_to_the_plain_decoder(small_
     with pytest.raises(IrregularFile):
         AnnotationReader(annotations).read()
     assert_equals_reference(annotations, results, VqaReferences(annotations).score(results))
+
+
+@pytest.fixture
+def kept_set(small_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(vqa_cache, "KEPT_BYTES", 1)
+    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
+    return small_set
+
+
+def test_the_kept_table_gives_the_same_scores(kept_set, tmp_path, monkeypatch):
+    annotations, results = kept_set
+    first = VqaReferences(annotations).score(results)
+    (kept,) = (tmp_path / "cache").iterdir()
+    monkeypatch.setattr(vqa_cache, "AnnotationReader", None)  # must not be needed again
+    again = VqaReferences(annotations).score(results)
+    assert_equals_reference(annotations, results, first)
+    assert_equals_reference(annotations, results, again)
+    assert (first.question_ids, first.image_ids) == (again.question_ids, again.image_ids)
+    assert kept.name.startswith("vqa-references-")
+
+
+def test_a_changed_file_is_read_anew(kept_set, tmp_path):
+    annotations, results = kept_set
+    assert VqaReferences(annotations).score(results).overall == 50
+    annotations.write_text(annotations.read_text().replace("yes", "no"))
+    assert VqaReferences(annotations).score(results).overall == 100
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_damaged_kept_table_is_made_anew(kept_set, tmp_path):
+    annotations, results = kept_set
+    assert VqaReferences(annotations).score(results).overall == 50
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-40])
+    assert VqaReferences(annotations).score(results).overall == 50
+
+
+def test_long_files_that_are_irregular_are_not_kept(kept_set, tmp_path):
+    annotations, results = kept_set
+    annotations.write_text(annotations.read_text().replace('"answer_id": 3', '"answer_id": 33'))
+    references = VqaReferences(annotations)
+    assert [references.score(results).overall for _ in range(2)] == [50, 50]
+    assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_scoring_imports_neither_torch_nor_numba(small_set):
