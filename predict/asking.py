@@ -1,6 +1,7 @@
 """A head is asked about one image: its answers or its caption, and where it looked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ def look(
     trained: Trained, features: Tensor | None, index: Tensor, question: Tensor, length: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """Answer scores ``[1, A]``, and the maps ``[1, S]`` of a head that says where it looks."""
-    head = trained.head
+    head: Any = trained.head
     if hasattr(head, "look"):
         scores, maps = head.look(features, index, question, length)
         return scores, list(maps)

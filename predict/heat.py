@@ -48,7 +48,7 @@ def spread(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
 def brightness(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
     """The map as 0 to 1, [height, width]: 1 is the strongest cell, or ``FULL`` times the mean."""
     full = max(float(np.max(cells)), FULL * float(np.mean(cells)), 1e-12)
-    return np.minimum(spread(cells, size, crop) / full, 1)
+    return np.asarray(np.minimum(spread(cells, size, crop) / full, 1), np.float32)
 
 
 def overlay(picture: Image.Image, cells: CellMap, crop: str) -> Image.Image:

@@ -4,6 +4,7 @@ import io
 import re
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -199,7 +200,7 @@ def to_svg(chart: Chart) -> str:
     ``--quiet``, ``--line``, ``--paper`` and ``--run-0`` to ``--run-6``; the legend is the page's.
     """
     out = io.StringIO()
-    salt = {"svg.hashsalt": chart.title, "svg.fonttype": "none", "text.parse_math": False}
+    salt: Any = {"svg.hashsalt": chart.title, "svg.fonttype": "none", "text.parse_math": False}
     with rc_context(salt):
         figure = draw_chart(chart, THEMED, legend=False)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -156,7 +157,12 @@ def draw_bars(axes: Axes, answers: Sequence[tuple[str, float]]) -> None:
         colour = INK if best else QUIET
         weight = "bold" if best else "normal"
         label = textwrap.shorten(answer, SHORTEST, placeholder="…") or answer[:SHORTEST]
-        style = {"fontsize": 11, "color": colour, "fontweight": weight, "va": "center"}
+        style: dict[str, Any] = {
+            "fontsize": 11,
+            "color": colour,
+            "fontweight": weight,
+            "va": "center",
+        }
         axes.text(0, row + 0.28, label, parse_math=False, **style)
         axes.text(1, row + 0.28, f"{100 * probability:.1f} %", ha="right", **style)
         axes.barh(row + 0.62, 1, height=0.16, color="#eef2f5")
