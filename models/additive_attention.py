@@ -7,7 +7,7 @@ from torch.utils.checkpoint import checkpoint
 from .kernels.choice import attention_backend, kernels, set_kernels
 from .shared_cells import SharedCells
 
-__all__ = ["SharedCells", "additive_scores", "attend", "kernels", "set_kernels"]
+__all__ = ["SharedCells", "additive_scores", "attend", "kernels", "mean_cell", "set_kernels"]
 
 # The plain form takes this many tanh at a time: 0.5 GB in float32, recomputed in the backward pass.
 _PLAIN_CHUNK = 1 << 27
@@ -56,6 +56,16 @@ def attend(values: Tensor | SharedCells, alpha: Tensor, image_index: Tensor) -> 
         return functions.attend(backend, values, alpha, image_index)
     with torch.autocast(cells.device.type, enabled=False):
         return _plain_sums(cells, alpha, image_index)
+
+
+def mean_cell(values: Tensor | SharedCells) -> Tensor:
+    """The mean of every image's cells: (U, S, D) as in :func:`attend` to (U, D), float32 at least.
+
+    ``Tensor.mean`` of half-precision cells writes a float32 copy of them all under autocast.
+    """
+    cells = values.cells if isinstance(values, SharedCells) else values
+    alpha = torch.full(cells.shape[:2], 1 / cells.shape[1], device=cells.device)
+    return attend(values, alpha, torch.arange(len(cells), device=cells.device))
 
 
 def _check(

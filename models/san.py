@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .additive_attention import additive_scores, attend
+from .additive_attention import additive_scores, attend, mean_cell
 from .cells import Standardize, batch_norm
 from .config import VqaHeadConfig
 from .dropout import Dropout
@@ -22,8 +22,9 @@ class Hop(nn.Module):
     def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
         c = config
-        self.cells = nn.Linear(c.channels, c.attention)
-        self.query = nn.Linear(c.hidden, c.attention, bias=False)
+        # Cells and query are added: one bias does, where its gradient is summed over B, not U·S.
+        self.cells = nn.Linear(c.channels, c.attention, bias=False)
+        self.query = nn.Linear(c.hidden, c.attention)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
         self.value = nn.Linear(c.channels, c.hidden)
 
@@ -48,7 +49,7 @@ class Glance(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """``[U, S, D]`` to ``[U, H]``."""
-        mean = batch_norm(self.norm, cells.mean(1).float())
+        mean = batch_norm(self.norm, mean_cell(cells))
         projected: Tensor = self.project(self.dropout(mean))
         return projected
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .additive_attention import additive_scores, attend
+from .additive_attention import additive_scores, attend, mean_cell
 from .cells import Standardize
 from .config import CaptionHeadConfig
 from .dropout import Dropout
@@ -29,8 +29,8 @@ class ShowAttendTell(CaptionHead):
         self.enter = nn.Linear(c.channels, 2 * c.hidden)
         self.embed = nn.Embedding(c.n_words, c.embedding)
         self.word_dropout = Dropout(c.word_dropout)
-        self.attend_cells = nn.Linear(c.channels, c.attention)
-        self.attend_state = nn.Linear(c.hidden, c.attention, bias=False)
+        self.attend_cells = nn.Linear(c.channels, c.attention, bias=False)
+        self.attend_state = nn.Linear(c.hidden, c.attention)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
         self.beta = nn.Linear(c.hidden, 1)
         self.word_gates = nn.Linear(c.embedding, 4 * c.hidden)
@@ -42,7 +42,7 @@ class ShowAttendTell(CaptionHead):
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
         cells = self.cells(features)
-        return Encoded(cells, SharedCells(self.attend_cells(cells)), cells.mean(1))
+        return Encoded(cells, SharedCells(self.attend_cells(cells)), mean_cell(cells))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: eq. "c_0 = f_init,c(mean a)" of section 3.1.2."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .additive_attention import additive_scores, attend
+from .additive_attention import additive_scores, attend, mean_cell
 from .cells import Standardize
 from .config import CaptionHeadConfig
 from .dropout import Dropout
@@ -32,8 +32,8 @@ class UpDown(CaptionHead):
         self.word_gates = nn.Linear(c.embedding, 4 * c.hidden)
         self.mean_gates = nn.Linear(c.hidden, 4 * c.hidden, bias=False)
         self.look_gates = nn.Linear(2 * c.hidden, 4 * c.hidden, bias=False)
-        self.attend_cells = nn.Linear(c.hidden, c.attention)
-        self.attend_state = nn.Linear(c.hidden, c.attention, bias=False)
+        self.attend_cells = nn.Linear(c.hidden, c.attention, bias=False)
+        self.attend_state = nn.Linear(c.hidden, c.attention)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
         self.tell_gates = nn.Linear(3 * c.hidden, 4 * c.hidden)
         self.dropout = Dropout(c.dropout)
@@ -42,8 +42,8 @@ class UpDown(CaptionHead):
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`; ``mean`` is the mean cell's part of the first gates."""
         cells = self.project(self.cells(features))
-        projected = SharedCells(self.attend_cells(cells))
-        return Encoded(SharedCells(cells), projected, self.mean_gates(cells.mean(1)))
+        projected, shared = SharedCells(self.attend_cells(cells)), SharedCells(cells)
+        return Encoded(shared, projected, self.mean_gates(mean_cell(shared)))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: zeros."""
