@@ -33,6 +33,11 @@ COMMANDS = {
         "compare",
         "Put runs side by side on one page: curves, scores, disagreements.",
     ),
+    "reproduce": (
+        "predict.reproduce_cli",
+        "reproduce",
+        "Train all heads of a published comparison, then compare them.",
+    ),
     "serve": (
         "predict.serve_cli",
         "serve",

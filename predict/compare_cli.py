@@ -9,7 +9,7 @@ from ..console import Command
 from ..evaluate.table import WRITERS
 from ..train.run_folder import write_bytes
 from .photo import refuse_huge_images
-from .plots import loss_chart, score_chart, to_png
+from .plots import loss_chart, score_chart, split_panels, to_png
 from .records import read_records
 from .report import build_report
 from .standings import score_runs, standings_table
@@ -49,8 +49,10 @@ def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     files = {out: page.encode("utf-8", "backslashreplace")}
     if png:
-        files[out.with_name(f"{out.stem}-loss.png")] = to_png(loss_chart(records))
-        files[out.with_name(f"{out.stem}-score.png")] = to_png(score_chart(records))
+        for panel in split_panels(records):
+            stem = "-".join([out.stem, *panel.name.split()])
+            files[out.with_name(f"{stem}-loss.png")] = to_png(loss_chart(panel))
+            files[out.with_name(f"{stem}-score.png")] = to_png(score_chart(panel))
     for path, data in files.items():
         write_bytes(path, data)
         click.echo(f"wrote {path} ({len(data) / 1e6:.1f} MB)", err=form != "table")

@@ -30,11 +30,11 @@ class PageRun:
     mark: Markup
 
 
-def page_runs(names: Sequence[str]) -> list[PageRun]:
-    """The runs in their order, which gives them their colours."""
+def page_runs(names: Sequence[str], numbers: Sequence[int] | None = None) -> list[PageRun]:
+    """The runs, coloured and marked by their numbers, or by their order."""
     return [
         PageRun(name, k % len(PALETTE), SHAPES[k // len(PALETTE) % len(MARKERS)])
-        for k, name in enumerate(names)
+        for k, name in zip(numbers or range(len(names)), names, strict=True)
     ]
 
 

@@ -1,20 +1,27 @@
 """Runs side by side as one HTML page that needs nothing else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
 from .. import __version__
+from ..evaluate.table import Table
 from .cases import find_cases
 from .page import page_runs, render
-from .plots import loss_chart, score_chart, to_svg
+from .plots import loss_chart, number_runs, score_chart, split_panels, to_svg
 from .records import RunRecord, settings_that_differ
 from .standings import Scored, Standing, ranked, standings_table
 
 
-def build_report(records: list[RunRecord], scored: Scored) -> str:
-    """The page. What cannot be shown (data or features that are gone) is said in it instead."""
-    runs = page_runs([record.name for record in records])
+def build_report(
+    records: list[RunRecord], scored: Scored, more_tables: Sequence[Table] = ()
+) -> str:
+    """The page, with more tables below the results.
+
+    What cannot be shown (data or features that are gone) is said in it instead.
+    """
+    runs = page_runs([record.name for record in records], number_runs(records))
     colours = {record.path: run.colour for record, run in zip(records, runs, strict=True)}
     findings = find_cases(records, scored, runs)
     table, ordered = standings_table(scored), ranked(scored)
@@ -30,8 +37,13 @@ def build_report(records: list[RunRecord], scored: Scored) -> str:
         lead=lead(ordered),
         notes=[*scored.notes, *findings.notes],
         runs=runs,
-        charts=[Markup(to_svg(chart)) for chart in (loss_chart(records), score_chart(records))],
+        charts=[
+            Markup(to_svg(draw(panel)))
+            for panel in split_panels(records)
+            for draw in (loss_chart, score_chart)
+        ],
         table={"header": table.header, "left": table.left, "rows": rows},
+        more_tables=more_tables,
         settings=settings_that_differ(records),
         cases=findings.cases,
         strips=findings.strips,

@@ -1,0 +1,232 @@
+"""Which runs reproduce a report, and training those that are not there yet."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..console import StopRequest
+from ..datasets.catalog import open_dataset
+from ..errors import InputError
+from ..featurize.plan import FOLDER
+from ..featurize.store import open_features
+from ..train.recipes import RECIPES
+from ..train.run_folder import RunFolder
+from .published import ACCUMULATION, AMP, MEASURES, STOPPING, Report
+
+SPLITS = ("train", "val")
+POLL_SECONDS = 0.2  # how soon a signal is passed on
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to reproduce a report with.
+
+    Attributes:
+        heads: those to be trained.
+        data: a data set's name or folder.
+        features: feature files of both splits.
+        epochs: of each run; None for each recipe's own.
+        out: the folder of all runs.
+        study: whether to study the measures too.
+    """
+
+    report: Report
+    heads: tuple[str, ...]
+    data: str
+    features: tuple[Path, ...]
+    epochs: int | None
+    seed: int
+    device: str
+    out: Path
+    study: bool
+
+    def comparison(self) -> list[Path]:
+        """The run folders that are compared: ``report/HEAD`` and ``default/HEAD``."""
+        return [self.out / recipe / head for recipe in ("report", "default") for head in self.heads]
+
+    def studied(self) -> dict[frozenset[str], Path]:
+        """The measures that a run takes -> its folder; empty if none are studied.
+
+        With the recipe's own measures it is the run of the comparison. Beside it stand the runs in
+        which one measure is changed, that with all measures and that with none.
+        """
+        if not self.study or self.report.studied not in self.heads:
+            return {}
+        base = self.report.measures
+        chosen = [base, *(base ^ {measure} for measure in MEASURES), frozenset(MEASURES)]
+        chosen.append(frozenset())
+        paths = {each: self.out / "measures" / name_measures(each) for each in chosen}
+        return paths | {base: self.out / "report" / self.report.studied}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to be trained: its folder, its head and recipe, and more options of ``train-head``."""
+
+    path: Path
+    head: str
+    recipe: str
+    options: tuple[str, ...] = ()
+
+
+def name_measures(measures: frozenset[str]) -> str:
+    """A folder's name for a run that takes these measures."""
+    taken = [measure.replace(" ", "-") for measure in MEASURES if measure in measures]
+    return "+".join(taken) or "none"
+
+
+def measure_options(report: Report, measures: frozenset[str]) -> tuple[str, ...]:
+    """The options by which ``train-head`` takes these measures, and not the others."""
+    steps = 2 if ACCUMULATION in measures else 1
+    patience = report.patience if STOPPING in measures else 0
+    return (
+        *("--amp", "auto" if AMP in measures else "off"),
+        *("--batch-size", str(report.batch // steps), "--accumulate", str(steps)),
+        *("--patience", str(patience)),
+    )
+
+
+def plan_runs(wanted: Wanted) -> list[Planned]:
+    """All runs, those of the comparison first."""
+    runs = [Planned(path, path.name, path.parent.name) for path in wanted.comparison()]
+    compared = {run.path for run in runs}
+    for measures, path in wanted.studied().items():
+        if path not in compared:
+            options = measure_options(wanted.report, measures)
+            runs.append(Planned(path, wanted.report.studied, "report", options))
+    return runs
+
+
+def default_features(data: str, backbone: str) -> dict[str, Path]:
+    """Split -> where ``featurize`` puts its features."""
+    name = open_dataset(data).name
+    return {split: FOLDER / f"{name}-{split}-{backbone}.h5" for split in SPLITS}
+
+
+def extract_missing(
+    data: str, backbone: str, device: str, stop: StopRequest, say: Say
+) -> tuple[Path, ...]:
+    """The default feature files, extracted first where they are missing or unfinished."""
+    files = default_features(data, backbone)
+    for split, file in files.items():
+        if file.exists() and open_features(file).is_complete:
+            say(f"features   {file}")
+            continue
+        say(f"features   {file} is missing or unfinished: it is extracted first")
+        arguments = ["featurize", "--data", data, "--split", split, "--backbone", backbone]
+        run_child([*arguments, "--device", device, "--out", str(file)], stop, say)
+    return tuple(files.values())
+
+
+def train_missing(wanted: Wanted, stop: StopRequest, say: Say) -> None:
+    """Train every planned run that is not finished, each in a process of its own.
+
+    A process of its own gives each run a peak memory of its own. Raises ``InputError`` for a folder
+    that holds a run of other data, features, seed or epochs, before anything is trained.
+    """
+    runs = plan_runs(wanted)
+    for run in runs:
+        check_same(run, wanted)
+    for number, run in enumerate(runs, 1):
+        folder = RunFolder(run.path)
+        head = f"\n[{number}/{len(runs)}] {run.path}"
+        if folder.summary.exists():
+            say(f"{head}: finished before")
+        elif folder.last.exists():
+            say(f"{head}: goes on")
+            arguments = ["train-head", "--resume", str(run.path), "--device", wanted.device]
+            run_child(arguments, stop, say)
+        else:
+            say(head)
+            # A run that was killed in its first epoch left a config and nothing to go on from.
+            folder.config.unlink(missing_ok=True)
+            folder.metrics.unlink(missing_ok=True)
+            run_child(train_arguments(run, wanted), stop, say)
+
+
+def train_arguments(run: Planned, wanted: Wanted) -> list[str]:
+    """The command that trains a run."""
+    return [
+        *("train-head", run.head, "--data", wanted.data, "--recipe", run.recipe),
+        *(part for file in wanted.features for part in ("--features", str(file))),
+        *("--epochs", str(wanted_epochs(run, wanted)), "--seed", str(wanted.seed)),
+        *("--device", wanted.device, "--out", str(run.path), *run.options),
+    ]
+
+
+def wanted_epochs(run: Planned, wanted: Wanted) -> int:
+    """How many epochs a run has at most."""
+    return wanted.epochs or RECIPES[run.recipe][run.head].optimisation.epochs
+
+
+def check_same(run: Planned, wanted: Wanted) -> None:
+    """Raise ``InputError`` if the folder holds a run that was told otherwise."""
+    folder = RunFolder(run.path)
+    if not folder.config.exists():
+        return
+    config = folder.read_config()
+    data = Path(wanted.data)
+    asked = {
+        "--data": (config.data, str(data.resolve()) if data.is_dir() else wanted.data),
+        "--features": (config.features, [str(file.resolve()) for file in wanted.features]),
+        "--seed": (config.seed, wanted.seed),
+        "--epochs": (config.optimisation.epochs, wanted_epochs(run, wanted)),
+    }
+    for option, (before, now) in asked.items():
+        if before != now:
+            raise InputError(
+                f"{run.path}: holds a run with {option} {show(before)}, now {show(now)} is asked "
+                "for; choose another --out, or ask for the same again."
+            )
+
+
+def show(value: object) -> str:
+    """A setting as one would type it."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def run_child(arguments: list[str], stop: StopRequest, say: Say) -> None:
+    """Run a ``frostgrid`` command in a process of its own; what it prints is seen.
+
+    When ``stop`` is raised the child is asked to stop, and waited for. Raises ``InputError`` if it
+    could not do its work, and ``Stopped`` if it was asked to leave it.
+    """
+    if stop:
+        raise Stopped
+    say(f"$ frostgrid {' '.join(arguments)}")
+    # In a session of its own Ctrl-C reaches the child once, from here, and not twice.
+    command = [sys.executable, "-m", __package__.partition(".")[0], *arguments]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        code = wait_for(child, stop)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+    if stop:
+        raise Stopped
+    if code:
+        how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
+        raise InputError(
+            f"`frostgrid {arguments[0]}` could not go on ({how}); its own message is above. Type "
+            "the same command again, when that is mended, to go on from here."
+        )
+
+
+def wait_for(child: subprocess.Popen[bytes], stop: StopRequest) -> int:
+    """Wait for the child's exit code, and pass on one wish to stop."""
+    while not stop:
+        try:
+            return child.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    child.terminate()
+    return child.wait()
+
+
+class Stopped(Exception):
+    """The user asked to stop; what is done so far is kept."""
