@@ -211,6 +211,8 @@ def draw_curve(axes: Axes, curve: Curve, colours: Colours) -> None:
                 markeredgecolor=colours.paper,
                 markeredgewidth=1.2,
                 linestyle="none",
+                clip_on=False,
+                zorder=3,
             )
 
 

@@ -81,6 +81,8 @@ def lead(ordered: list[Standing]) -> str:
         return f"{text}."
     second = ordered[1]
     ahead = best.score - second.score
+    if round(ahead, digits) == 0:
+        return f"{text}, as does {second.record.name}."
     text += f", ahead of {second.record.name} by {ahead:.{digits}f}{' points' if is_vqa else ''}"
     if second.gap is None or second.gap[1].low != second.gap[1].low:
         return f"{text}."

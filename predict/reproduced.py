@@ -46,7 +46,7 @@ def our_cells(standing: Standing | None, task: str) -> list[str]:
     gain, decimals = standing.record.image_gain, DECIMALS[task]
     return [
         f"{standing.score:.{decimals}f}",
-        DASH if gain is None else f"{gain:+.{decimals}f}",
+        DASH if gain is None else f"{gain:+z.{decimals}f}",
         f"{standing.record.typical('train_seconds'):.1f} s",
     ]
 
@@ -107,7 +107,7 @@ def changes_table(report: Report, records: dict[frozenset[str], RunRecord]) -> T
                 change(one, other, lambda record: record.typical("train_seconds")),
                 change(one, other, whole_seconds),
                 change(one, other, lambda record: float(record.peak_memory_bytes or 0)),
-                f"{gain:+.{DECIMALS[report.task]}f}",
+                f"{gain:+z.{DECIMALS[report.task]}f}",
                 report.claims.get("" if name == "all three" else name, DASH),
             ]
         )
@@ -117,14 +117,15 @@ def changes_table(report: Report, records: dict[frozenset[str], RunRecord]) -> T
 MEMORY_NOTE = (
     "Each run is a process of its own. Peak memory is the GPU's; without one it is what the "
     "process held, the parts of the feature file that it read included. Mixed precision is "
-    "bfloat16 where the hardware has it."
+    "bfloat16 where the hardware has it. Early stopping changes no single epoch: what it seems to "
+    "change there is this machine's noise."
 )
 
 
 def change(one: RunRecord, other: RunRecord, quantity: Callable[[RunRecord], float]) -> str:
     """How much more or less of a quantity the first run takes, in percent of the second's."""
     before = quantity(other)
-    return f"{100 * (quantity(one) / before - 1):+.0f} %" if before else DASH
+    return f"{100 * (quantity(one) / before - 1):+z.0f} %" if before else DASH
 
 
 def whole_seconds(record: RunRecord) -> float:

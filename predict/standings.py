@@ -166,10 +166,10 @@ def table_row(standing: Standing) -> list[str]:
     def span(interval: Interval | None, sign: str = "") -> str:
         if interval is None or interval.low != interval.low:
             return DASH
-        return f"{interval.low:{sign}.{decimals}f} to {interval.high:{sign}.{decimals}f}"
+        return f"{interval.low:{sign}z.{decimals}f} to {interval.high:{sign}z.{decimals}f}"
 
     gap, gain, memory = standing.gap, record.image_gain, record.peak_memory_bytes
-    behind = DASH if gap is None else f"{gap[0]:+.{decimals}f} ({span(gap[1], '+')})"
+    behind = DASH if gap is None else f"{gap[0]:+z.{decimals}f} ({span(gap[1], '+')})"
     return [
         record.name,
         record.config.head,
@@ -177,7 +177,7 @@ def table_row(standing: Standing) -> list[str]:
         span(standing.interval),
         behind,
         f"{record.best['epoch']} of {record.epochs[-1]['epoch']}",
-        DASH if gain is None else f"{gain:+.{decimals}f}",
+        DASH if gain is None else f"{gain:+z.{decimals}f}",
         DASH if record.parameters is None else f"{record.parameters:,}",
         f"{record.typical('train_seconds'):.1f} s",
         f"{record.typical('val_seconds'):.1f} s",
