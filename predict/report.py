@@ -15,9 +15,12 @@ from .standings import Scored, Standing, ranked, standings_table
 
 
 def build_report(
-    records: list[RunRecord], scored: Scored, more_tables: Sequence[Table] = ()
+    records: list[RunRecord],
+    scored: Scored,
+    title: str = "",
+    more_tables: Sequence[Table] = (),
 ) -> str:
-    """The page, with more tables below the results.
+    """The page, with more tables below the results; without a title it is that of the runs.
 
     What cannot be shown (data or features that are gone) is said in it instead.
     """
@@ -32,7 +35,7 @@ def build_report(
     config = records[0].config
     return render(
         "compare.html",
-        title=page_title(records),
+        title=title or page_title(records),
         subtitle=f"{Path(config.data).name or config.data}, validated on {config.split}",
         lead=lead(ordered),
         notes=[*scored.notes, *findings.notes],

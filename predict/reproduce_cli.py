@@ -122,7 +122,8 @@ def show_results(wanted: Wanted) -> None:
     for note in scored.notes:
         click.echo(f"note: {note}", err=True)
     with refuse_huge_images():
-        page = build_report(records, scored, tables).encode("utf-8", "backslashreplace")
+        page = build_report(records, scored, f"The {wanted.report.name}, reproduced", tables)
+    data = page.encode("utf-8", "backslashreplace")
     path = wanted.out / "report.html"
-    write_bytes(path, page)
-    click.echo(f"\nwrote {path} ({len(page) / 1e6:.1f} MB)")
+    write_bytes(path, data)
+    click.echo(f"\nwrote {path} ({len(data) / 1e6:.1f} MB)")

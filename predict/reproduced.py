@@ -18,7 +18,7 @@ def beside_table(report: Report, scored: Scored) -> Table:
     found = {(s.record.config.recipe, s.record.config.head): s for s in scored.standings}
     config = scored.standings[0].record.config
     score = SCORE[report.task]
-    header = ["head", f"report: {score}", "report: training an epoch"]
+    header = ["head", f"report: {score}", "report: training"]
     for recipe in ("report", "default"):
         header += [f"{recipe} recipe: {score}", "image gain", "an epoch"]
     rows = [
@@ -61,11 +61,19 @@ def study_tables(report: Report, paths: dict[frozenset[str], Path]) -> list[Tabl
 
 def runs_table(report: Report, records: dict[frozenset[str], RunRecord]) -> Table:
     """A row a run: which measures it took, and what it cost."""
-    header = [*MEASURES, SCORE[report.task], "best epoch", "train an epoch", "whole training"]
+    header = [
+        "run",
+        *MEASURES,
+        SCORE[report.task],
+        "best epoch",
+        "train an epoch",
+        "whole training",
+    ]
     rows = []
     for measures, record in records.items():
         rows.append(
             [
+                name_run(report, measures),
                 *(describe_measure(record, measure, measure in measures) for measure in MEASURES),
                 f"{record.best[record.score_name]:.{DECIMALS[report.task]}f}",
                 f"{record.best['epoch']} of {record.epochs[-1]['epoch']}",
@@ -77,9 +85,20 @@ def runs_table(report: Report, records: dict[frozenset[str], RunRecord]) -> Tabl
     return Table(
         [*header, "peak memory"],
         rows,
-        left=len(MEASURES),
-        title=f"The measures: {report.studied} with the report's recipe, changed",
+        left=1 + len(MEASURES),
+        title=f"The measures, studied on {report.studied}",
     )
+
+
+def name_run(report: Report, measures: frozenset[str]) -> str:
+    """How a run differs from the report's recipe."""
+    changed = measures ^ report.measures
+    if not changed:
+        return "the report's recipe"
+    if len(changed) > 1:
+        return "with all three" if measures else "with none of them"
+    (measure,) = changed
+    return f"{'with' if measure in measures else 'without'} {measure}"
 
 
 def describe_measure(record: RunRecord, measure: str, taken: bool) -> str:

@@ -140,14 +140,14 @@ def same_items(one: Evaluation, other: Evaluation) -> bool:
 def standings_table(scored: Scored) -> Table:
     """The standings as a table, a row a run, the best first.
 
-    Heads have a column of their own only if the runs are not named after them.
+    Heads have a column of their own only if the runs' folders are not named after them.
     """
     task = scored.standings[0].record.config.task
     header = ["run", "head", "accuracy, %" if task == "vqa" else "BLEU-4", "95 % interval"]
     header += ["behind the best", "best epoch", "image gain", "parameters"]
     header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
     rows = [table_row(standing) for standing in ranked(scored)]
-    if all(row[0] == row[1] for row in rows):
+    if all(row[0].rpartition("/")[2] == row[1] for row in rows):
         return Table(header[:1] + header[2:], [row[:1] + row[2:] for row in rows], left=1)
     return Table(header, rows, left=2)
 
