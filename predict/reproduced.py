@@ -34,7 +34,7 @@ def beside_table(report: Report, scored: Scored) -> Table:
     notes = [
         f"The report's own figures are of {report.data} and {report.backbone}, training and "
         f"validation apart; ours of {Path(config.data).name}, {config.split}, training alone. "
-        "Other data: they stand beside each other, not against each other."
+        "Figures of different data stand beside each other, not against each other."
     ]
     return Table(header, rows, title="Beside the report", notes=notes)
 
