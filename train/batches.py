@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from .features import Cells, SplitFeatures
 
 T = TypeVar("T")
+EXPECTED = 8  # batches before a batch is read, its rows are asked for
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,13 @@ class ImageMajor:
         """
         rows = self.image_row if image_row is None else image_row
         cuts = self.cuts(order, batch_size)[skip:]
-        makers = (lambda images=images: self.batch(images, rows[images], device) for images in cuts)
-        return read_ahead(makers)
+
+        def make(number: int) -> Batch:
+            if self.features is not None and number + EXPECTED < len(cuts):
+                self.features.expect(rows[cuts[number + EXPECTED]])
+            return self.batch(cuts[number], rows[cuts[number]], device)
+
+        return read_ahead(partial(make, number) for number in range(len(cuts)))
 
 
 def read_ahead(makers: Iterator[Callable[[], T]], depth: int = 2) -> Iterator[T]:

@@ -93,6 +93,13 @@ from .terminal import Terminal
     help="Fused attention kernels, or plain PyTorch.",
 )
 @click.option(
+    "--order",
+    type=click.Choice(["auto", "full", "local"]),
+    default="auto",
+    show_default=True,
+    help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
+)
+@click.option(
     "--device",
     envvar="FROSTGRID_DEVICE",
     default="auto",
@@ -144,6 +151,7 @@ def new_config(head: str, o: dict[str, Any]) -> RunConfig:
         seed=o["seed"],
         amp=o["amp"],
         kernels=o["kernels"],
+        order=o["order"],
         head_settings=recipe.head,
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,

@@ -40,6 +40,7 @@ class RunConfig:
     data_settings: dict[str, Any]
     optimisation: Optimisation
     feature_identity: dict[str, Any] = field(default_factory=dict)
+    order: str = "auto"  # of the images in an epoch: "full", "local", or as their size demands
 
     def with_overrides(self, **changes: Any) -> "RunConfig":
         """The same run with other optimisation settings where a value is given."""

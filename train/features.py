@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..featurize.store import FeatureFile, open_features
-from .gather import gather_rows
+from .gather import forget, gather_rows, read_ahead
+
+MAPPED_BYTES = 2**29  # of a map, that are read before they are given back
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class SplitFeatures:
 
     ``kind`` is the file's dataset that the head reads: ``grid`` or ``pooled``. Rows are numbered
     through all the files. With a CUDA device that has room for them, the rows are moved there once
-    (``place``); otherwise every batch is gathered from the map, which the page cache keeps warm.
+    (``place``); otherwise every batch is gathered from the map, which the page cache keeps warm. Of
+    files larger than memory (``streamed``) rows are asked for before they are read.
     """
 
     def __init__(self, files: list[FeatureFile], kind: str) -> None:
@@ -46,6 +49,8 @@ class SplitFeatures:
         self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in files]
         self.bases = np.cumsum([0] + [file.n_images for file in files])
         self.channels = files[0].channels
+        self.streamed = False
+        self.mapped = 0  # bytes read since the maps were last given back
         self.resident: Tensor | None = None
         self.resident_scale: Tensor | None = None
         self.resident_row: NDArray[np.int64] | None = None
@@ -80,6 +85,14 @@ class SplitFeatures:
             return Cells(values)
         return Cells(values, self._read(scales, rows, device))  # type: ignore[arg-type]
 
+    def expect(self, rows: NDArray[np.int64]) -> None:
+        """Say that these rows will be gathered soon; does nothing unless they are streamed."""
+        if not self.streamed or self.resident is not None:
+            return
+        owner = np.searchsorted(self.bases, rows, side="right") - 1
+        for number, source in enumerate(self.sources):
+            read_ahead(source, rows[owner == number] - self.bases[number])
+
     def _read(
         self, sources: list[NDArray[Any]], rows: NDArray[np.int64], device: torch.device
     ) -> Tensor:
@@ -96,6 +109,11 @@ class SplitFeatures:
                     part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype)
                     gather_rows(source, rows[mine] - self.bases[number], part)
                     out[torch.from_numpy(mine)] = part
+        self.mapped += out.nbytes
+        if self.mapped > MAPPED_BYTES:
+            self.mapped = 0
+            for source in self.sources:
+                forget(source)
         return out.to(device, non_blocking=True) if pin else out
 
     def bytes_of(self, n_rows: int) -> int:

@@ -62,6 +62,17 @@ def read_ahead(source: NDArray[Any], rows: NDArray[np.int64]) -> None:
         file_map.madvise(mmap.MADV_WILLNEED, start, length)
 
 
+def forget(source: NDArray[Any]) -> None:
+    """Give back the memory that the rows of a map take in this process; the page cache keeps them.
+
+    Else a process that has read a file of 100 GB once has 100 GB to its name until the system is
+    short of memory. Does nothing for an array that is no map.
+    """
+    file_map = _map_of(source)
+    if file_map is not None and hasattr(mmap, "MADV_DONTNEED"):
+        file_map.madvise(mmap.MADV_DONTNEED)
+
+
 def page_runs(
     rows: NDArray[np.int64], row_bytes: int, before: int, page_bytes: int = mmap.PAGESIZE
 ) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from .checkpoint import (
     write_tensors,
 )
 from .config import Optimisation, RunConfig
-from .order import shuffled
+from .order import image_order
 from .run_folder import RunFolder
 from .task import Task
 
@@ -115,7 +115,7 @@ class Trainer:
 
     def _train_epoch(self, watcher: Watcher, stop: StopRequest) -> bool:
         p, o, task = self.progress, self.o, self.task
-        order = shuffled(task.train.n_images, self.config.seed, p.epoch)
+        order = image_order(self.config.order, task.train.n_images, self.config.seed, p.epoch)
         cuts = task.train.cuts(order, o.batch_size)
         watcher.start_epoch(p.epoch, len(cuts), p.batches)
         task.head.train()

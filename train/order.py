@@ -3,6 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK = 1024  # images that lie together in a local order
+
+
+def image_order(kind: str, n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of an epoch: ``full``, shuffled as a whole, or ``local``, in blocks."""
+    if kind == "local":
+        return shuffled_blocks(n, seed, epoch, BLOCK)
+    return shuffled(n, seed, epoch)
+
 
 def shuffled(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """A permutation of ``0 .. n-1``, int64, that depends on nothing but its arguments."""

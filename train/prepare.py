@@ -15,10 +15,12 @@ from . import caption_data, vqa_data
 from .caption_task import SAMPLE_IMAGES, CaptionTask
 from .config import RunConfig
 from .features import SplitFeatures, open_split
+from .memory import available_bytes
 from .task import Precision, Task
 from .vqa_task import VqaTask
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
+MEMORY_SHARE = 0.7  # of what is free: features up to so much stay in the page cache
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,33 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
         config = replace(config, feature_identity=train_features.files[0].identity())
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, train_features, val_features)
-    task = prepared.task
-    for part in (task.train, task.val):
-        if part.features is not None:
-            part.features.place(part.image_row, precision.device)
+    task, facts = prepared.task, prepared.facts
+    if train_features is not None:
+        place, streamed = place_features(task)
+        facts.append(("loading", place))
+        if config.order == "auto":
+            config = replace(config, order="local" if streamed else "full")
     fit_features(task)
     n_parameters = sum(p.numel() for p in task.head.parameters())
-    said = (config.head, f"{config.head} ({config.recipe}), {n_parameters:,} parameters")
-    return replace(prepared, facts=[*prepared.facts, ("head", said[1])])
+    facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
+    return replace(prepared, config=config)
+
+
+def place_features(task: Task) -> tuple[str, bool]:
+    """Decide where both splits' features are read from: in words, and whether from the disk."""
+    device = task.precision.device
+    parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
+    total = sum(features.bytes_of(part.n_images) for part, features in parts)
+    size = f"{total / 1e9:.1f} GB of features"
+    if all([features.place(part.image_row, device) for part, features in parts]):
+        return f"{size}, kept on {device}", False
+    free = available_bytes()
+    streamed = total > MEMORY_SHARE * free
+    for _, features in parts:
+        features.streamed = streamed
+    if streamed:
+        return f"{size}, more than {free / 1e9:.1f} GB of memory keep: read ahead from disk", True
+    return f"{size}, from the page cache", False
 
 
 def prepare_vqa(

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from frostgrid.train.order import deranged, shuffled, shuffled_blocks
+from frostgrid.train.order import BLOCK, deranged, image_order, shuffled, shuffled_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,3 +37,8 @@ def test_deranged_moves_everything(n):
     assert sorted(order) == list(range(n))
     if n > 1:
         assert (order != np.arange(n)).all()
+
+
+def test_the_order_that_is_asked_for():
+    assert (image_order("full", 5000, 3, 2) == shuffled(5000, 3, 2)).all()
+    assert (image_order("local", 5000, 3, 2) == shuffled_blocks(5000, 3, 2, BLOCK)).all()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from frostgrid.evaluate.cli import score
-from frostgrid.train import loop
+from frostgrid.train import batches, features, loop, prepare
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
@@ -186,3 +186,40 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert rates[-1] < 1e-3
     flat = Optimisation(lr=1.0, warmup=0.0, schedule="constant")
     assert {learning_rate(i, 100, flat) for i in range(100)} == {1.0}
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(prepare, "available_bytes", lambda: 1000)
+
+
+def test_little_memory_is_noticed_said_and_kept_in_the_config(tiny_set, tmp_path, little_memory):
+    out = tmp_path / "run"
+    asked = []
+    keep = pytest.MonkeyPatch()
+    keep.setattr(features, "read_ahead", lambda source, rows: asked.append(rows))
+    keep.setattr(batches, "EXPECTED", 1)
+    output = run_head("lstm", tiny_set, out, *SMALL)
+    keep.undo()
+    assert "read ahead from disk" in output
+    assert json.loads((out / "config.json").read_text())["order"] == "local"
+    assert asked
+
+
+def test_enough_memory_shuffles_all_and_asks_for_nothing(tiny_set, tmp_path, monkeypatch):
+    def fail(source, rows):
+        raise AssertionError
+
+    monkeypatch.setattr(features, "read_ahead", fail)
+    output = run_head("lstm", tiny_set, tmp_path / "run", *SMALL)
+    assert "from the page cache" in output
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["order"] == "full"
+
+
+def test_how_rows_are_read_changes_nothing_of_what_is_learned(tiny_set, tmp_path, monkeypatch):
+    run_head("lstm", tiny_set, tmp_path / "one", *SMALL, "--order", "full")
+    monkeypatch.setattr(features, "MAPPED_BYTES", 1)  # given back after every batch
+    monkeypatch.setattr(prepare, "available_bytes", lambda: 1000)
+    run_head("lstm", tiny_set, tmp_path / "two", *SMALL, "--order", "full")
+    same_state(tmp_path / "one", tmp_path / "two")
+    assert lines(tmp_path / "one")[-1]["val_loss"] == lines(tmp_path / "two")[-1]["val_loss"]

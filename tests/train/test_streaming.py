@@ -1,0 +1,41 @@
+"""Features that memory cannot keep: the limit, and maps that are given back."""
+
+import numpy as np
+import pytest
+import torch
+from frostgrid.featurize.store import open_features
+from frostgrid.train import features
+from frostgrid.train.features import SplitFeatures
+from frostgrid.train.memory import available_bytes, cgroup_limits
+
+
+def test_rows_are_the_same_after_a_map_was_given_back(tiny_set, monkeypatch):
+    monkeypatch.setattr(features, "MAPPED_BYTES", 1)
+    split = SplitFeatures([open_features(tiny_set[1][0])], "grid")
+    rows = np.arange(3)
+    first, again = (split.gather(rows, torch.device("cpu")).values for _ in range(2))
+    assert torch.equal(first, again)
+    assert np.array_equal(first.numpy(), split.sources[0][:3])
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "value", "expected"),
+    [
+        ("0::/a/b", "a/memory.max", "5000\n", [5000]),
+        ("0::/a/b", "a/b/memory.max", "max\n", []),
+        ("4:memory:/job", "memory/job/memory.limit_in_bytes", "7000", [7000]),
+        ("4:memory:/elsewhere", "memory/memory.limit_in_bytes", "8000", [8000]),
+        ("3:cpu:/job", "cpu/job/memory.limit_in_bytes", "7000", []),
+    ],
+)
+def test_limits_of_control_groups(line, file, value, expected, tmp_path):
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(value)
+    membership = tmp_path / "membership"
+    membership.write_text(line + "\n")
+    assert cgroup_limits(membership, tmp_path) == expected
+
+
+def test_no_control_groups_are_no_limit(tmp_path):
+    assert cgroup_limits(tmp_path / "none") == []
+    assert available_bytes() > 0

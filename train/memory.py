@@ -1,0 +1,40 @@
+"""How much memory there is for files to stay in."""
+
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int:
+    """Memory that is free or could be, within the limits of the control groups we are in."""
+    return min([psutil.virtual_memory().available, *cgroup_limits(Path("/proc/self/cgroup"))])
+
+
+def cgroup_limits(membership: Path, root: Path = _CGROUPS) -> list[int]:
+    """The memory limits in bytes of our control groups and those around them, versions 1 and 2.
+
+    ``membership``: lines of ``id:controllers:path``. The page cache counts against these limits,
+    and containers and batch systems set them.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in lines:
+        _, controllers, inside = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top = root / controllers
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        group = top / inside.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(top):
+                break
+            try:
+                limits.append(int((folder / name).read_text()))
+            except (OSError, ValueError):  # not there, or "max"
+                continue
+    return limits
