@@ -8,8 +8,9 @@ import click
 from ..console import Command
 from ..evaluate.table import WRITERS
 from ..train.run_folder import write_bytes
+from .charts import loss_chart, score_chart, split_panels
 from .photo import refuse_huge_images
-from .plots import loss_chart, score_chart, split_panels, to_png
+from .plots import to_png
 from .records import read_records
 from .report import build_report
 from .standings import score_runs, standings_table

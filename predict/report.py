@@ -8,8 +8,9 @@ from markupsafe import Markup
 from .. import __version__
 from ..evaluate.table import Table
 from .cases import find_cases
+from .charts import loss_chart, number_runs, score_chart, split_panels
 from .page import page_runs, render
-from .plots import loss_chart, number_runs, score_chart, split_panels, to_svg
+from .plots import to_svg
 from .records import RunRecord, settings_that_differ
 from .standings import Scored, Standing, ranked, standings_table
 

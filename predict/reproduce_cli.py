@@ -10,8 +10,9 @@ import click
 from ..console import Command, StopRequest, stop_on_signal
 from ..evaluate.table import as_text
 from ..featurize.cli import BACKBONES
+from .children import Stopped
 from .published import REPORTS, Report
-from .reproduction import Stopped, Wanted, extract_missing, train_missing
+from .reproduction import Wanted, extract_missing, train_missing
 
 SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..evaluate.table import Table
-from .published import ACCUMULATION, DASH, MEASURES, Report
+from .published import ACCUMULATION, DASH, MEASURES, STOPPING, Report
 from .records import RunRecord, read_record
 from .standings import Scored, Standing
 
@@ -120,12 +120,17 @@ def changes_table(report: Report, records: dict[frozenset[str], RunRecord]) -> T
     for name, (taken, left) in pairs.items():
         one, other = records[taken], records[left]
         gain = one.best[one.score_name] - other.best[other.score_name]
+        costs = [
+            change(one, other, lambda record: record.typical("train_seconds")),
+            change(one, other, whole_seconds),
+            change(one, other, lambda record: float(record.peak_memory_bytes or 0)),
+        ]
+        if name == STOPPING:  # the same epochs, only fewer: what differs in one of them is noise
+            costs = [DASH, change(one, other, lambda record: len(record.epochs)), DASH]
         rows.append(
             [
                 name,
-                change(one, other, lambda record: record.typical("train_seconds")),
-                change(one, other, whole_seconds),
-                change(one, other, lambda record: float(record.peak_memory_bytes or 0)),
+                *costs,
                 f"{gain:+z.{DECIMALS[report.task]}f}",
                 report.claims.get("" if name == "all three" else name, DASH),
             ]
@@ -136,8 +141,8 @@ def changes_table(report: Report, records: dict[frozenset[str], RunRecord]) -> T
 MEMORY_NOTE = (
     "Each run is a process of its own. Peak memory is the GPU's; without one it is what the "
     "process held, the parts of the feature file that it read included. Mixed precision is "
-    "bfloat16 where the hardware has it. Early stopping changes no single epoch: what it seems to "
-    "change there is this machine's noise."
+    "bfloat16 where the hardware has it. Early stopping changes no epoch, only how many there "
+    "are: what it saves is counted in epochs."
 )
 
 

@@ -1,9 +1,5 @@
 """Which runs reproduce a report, and training those that are not there yet."""
 
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +10,10 @@ from ..featurize.plan import FOLDER
 from ..featurize.store import open_features
 from ..train.recipes import RECIPES
 from ..train.run_folder import RunFolder
+from .children import Say, run_child
 from .published import ACCUMULATION, AMP, MEASURES, STOPPING, Report
 
 SPLITS = ("train", "val")
-POLL_SECONDS = 0.2  # how soon a signal is passed on
-Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -187,46 +182,3 @@ def check_same(run: Planned, wanted: Wanted) -> None:
 def show(value: object) -> str:
     """A setting as one would type it."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def run_child(arguments: list[str], stop: StopRequest, say: Say) -> None:
-    """Run a ``frostgrid`` command in a process of its own; what it prints is seen.
-
-    When ``stop`` is raised the child is asked to stop, and waited for. Raises ``InputError`` if it
-    could not do its work, and ``Stopped`` if it was asked to leave it.
-    """
-    if stop:
-        raise Stopped
-    say(f"$ frostgrid {' '.join(arguments)}")
-    # In a session of its own Ctrl-C reaches the child once, from here, and not twice.
-    command = [sys.executable, "-m", __package__.partition(".")[0], *arguments]
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        code = wait_for(child, stop)
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
-    if stop:
-        raise Stopped
-    if code:
-        how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
-        raise InputError(
-            f"`frostgrid {arguments[0]}` could not go on ({how}); its own message is above. Type "
-            "the same command again, when that is mended, to go on from here."
-        )
-
-
-def wait_for(child: subprocess.Popen[bytes], stop: StopRequest) -> int:
-    """Wait for the child's exit code, and pass on one wish to stop."""
-    while not stop:
-        try:
-            return child.wait(POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-    child.terminate()
-    return child.wait()
-
-
-class Stopped(Exception):
-    """The user asked to stop; what is done so far is kept."""
