@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..featurize.store import FeatureFile, open_features
 from .gather import forget, gather_rows, read_ahead
 
-MAPPED_BYTES = 2**29  # of a map, that are read before they are given back
+MAPPED_BYTES = 2**27  # of a map, that are read before they are given back
 
 
 @dataclass(frozen=True)
