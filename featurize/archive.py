@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .layout import columns, create_column
+from .layout import columns_of, create_column
 
 BIG = ("grid", "pooled", "scale")
 
@@ -40,7 +40,7 @@ def create_archive(
         names = file.create_dataset("file_name", (n_images,), h5py.string_dtype("utf-8"))
         if n_images:
             names[:] = np.array([name.encode() for name in file_names], dtype=object)
-        for column in columns(int(provenance["channels"]), str(provenance["dtype"])):
+        for column in columns_of(provenance):
             if column.name not in BIG or not n_images:
                 create_column(file, column, n_images)
                 continue

@@ -18,6 +18,12 @@ LAYERS = ("layer4", "layer3")
 STRIDE = {"layer4": 32, "layer3": 16}
 
 
+def native_grid(layer: str, image_size: int) -> tuple[int, int]:
+    """Rows and columns of the map that a layer makes of a square image."""
+    side = -(-image_size // STRIDE[layer])  # every halving rounds up
+    return side, side
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A frozen network that turns images [B, 3, H, W] into a map [B, D, H / stride, W / stride].
@@ -52,9 +58,22 @@ def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
     for stage in kept:
         network.add_module(stage, getattr(resnet, stage))
     network.eval().requires_grad_(False)
+    state = resnet.state_dict()
+    return Backbone(name, layer, network, channels_of(name, layer), origin, hash_state(state))
+
+
+def channels_of(name: str, layer: str) -> int:
+    """D of a backbone's layer."""
     width = {"layer3": 256, "layer4": 512}[layer]
-    channels = width * (1 if name in ("resnet18", "resnet34") else 4)
-    return Backbone(name, layer, network, channels, origin, hash_state(resnet.state_dict()))
+    return width * (1 if name in ("resnet18", "resnet34") else 4)
+
+
+def blank_stage(name: str, layer: str) -> nn.Module:
+    """One stage of a backbone, its weights left as memory was: they are yet to be loaded."""
+    build: Callable[..., nn.Module] = getattr(torchvision.models, name)
+    with torch.device("meta"):
+        stage: nn.Module = getattr(build(weights=None), layer)
+    return stage.to_empty(device="cpu")
 
 
 def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:

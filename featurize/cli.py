@@ -36,7 +36,8 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.h5",
-    help="The feature file.  [default: features/<data>-<split>-<backbone>.h5]",
+    help="The feature file.  [default: features/<data>-<split>-<backbone>.h5; with --grid native "
+    "<backbone>-<layer>-native]",
 )  # fmt: skip
 @click.option(
     "--weights", default="imagenet", envvar="FROSTGRID_WEIGHTS", show_default=True,
@@ -53,6 +54,11 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option(
     "--layer", type=click.Choice(["layer4", "layer3"]), default="layer4", show_default=True,
     help="The last stage kept: layer4 gives 14x14 cells at 448 pixels, layer3 at 224.",
+)  # fmt: skip
+@click.option(
+    "--grid", type=click.Choice(["14", "native"]), default="14", show_default=True,
+    help="Cells a side, averaged to 14; or as many as the layer makes (28 for layer3 at 448 "
+    "pixels), from which `train-head --finetune` goes on.",
 )  # fmt: skip
 @click.option(
     "--crop", type=click.Choice(["squash", "center", "pad"]), default="squash", show_default=True,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .archive import ArchiveWriter, compression, create_archive
-from .layout import DONE, columns
+from .layout import DONE, columns_of
 from .quantize import dequantize, quantize
 from .store import open_features, open_hdf5, read_provenance
 from .write_behind import checksums
@@ -69,7 +69,8 @@ def create_target(
     provenance.pop("parts", None)
     ids = source["image_id"][:]
     names = [name.decode() for name in source["file_name"][:]]
-    check_space(path, needed_bytes(len(names), provenance["channels"], dtype))
+    n_cells = source["grid"].shape[1]
+    check_space(path, needed_bytes(len(names), provenance["channels"], dtype, n_cells))
     if layout == "archive":
         create_archive(path, provenance, ids, names)
         return ArchiveWriter(path)
@@ -79,7 +80,7 @@ def create_target(
 
 def read_rows(file: h5py.File) -> Iterator[tuple[NDArray[np.int64], Columns]]:
     """All columns of some neighbouring rows at a time, but for ``image_id``."""
-    table = columns(int(file.attrs["channels"]), str(file.attrs["dtype"]))
+    table = columns_of(file.attrs)
     names = [column.name for column in table if column.name != "image_id"]
     n_images = file["grid"].shape[0]
     for first in range(0, n_images, ROWS_AT_ONCE):

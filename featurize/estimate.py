@@ -36,5 +36,6 @@ def estimate(job: Job, extractor: Extractor) -> Estimate:
     for place, _ in zip(count(), run_network(extractor.network, decoded), strict=False):
         clock[place] = time.perf_counter()
     rate = len(picked) / max(clock[-1] - clock[0], 1e-9)
-    n_bytes = needed_bytes(n_images, extractor.backbone.channels, extractor.dtype)
+    n_channels, n_cells = extractor.backbone.channels, extractor.n_cells
+    n_bytes = needed_bytes(n_images, n_channels, extractor.dtype, n_cells)
     return Estimate(n_bytes, rate)

@@ -1,5 +1,6 @@
 """Images → backbone → feature file: decode ahead, one network, write behind."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ class Extractor:
     batch_size: int
     workers: int
     skip_errors: bool = False
+
+    @property
+    def n_cells(self) -> int:
+        """S, the cells of an image in the file."""
+        return math.prod(self.network.shape)
 
 
 @dataclass

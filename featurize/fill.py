@@ -59,7 +59,8 @@ def prepare(
         if repair:
             raise InputError(f"{job.out}: no such file, so there is nothing to repair.")
         n_channels = extractor.backbone.channels
-        check_space(job.out, needed_bytes(len(job.images), n_channels, extractor.dtype))
+        n_cells = extractor.n_cells
+        check_space(job.out, needed_bytes(len(job.images), n_channels, extractor.dtype, n_cells))
         create_file(job.out, provenance, job.images.image_ids, job.images.file_names)
     file = open_features(job.out)
     check_same(file, provenance, job.images)

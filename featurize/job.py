@@ -13,7 +13,7 @@ from ..datasets.image_list import ImageList
 from ..errors import InputError
 from .backbone_input import MEAN, STD
 from .extract import Extractor
-from .layout import DONE, FORMAT, GRID, VERSION
+from .layout import DONE, FORMAT, VERSION
 from .store import FeatureFile
 
 # What must be equal for two runs to write into one file; their words for a message.
@@ -22,6 +22,7 @@ DECISIVE = {
     "weights_sha256": "weights",
     "layer": "--layer",
     "image_size": "--image-size",
+    "grid": "--grid",
     "crop": "--crop",
     "preprocessing": "image preparation",
     "dtype": "--dtype",
@@ -65,7 +66,7 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
         "preprocessing": preprocessing.describe(),
         "mean": np.array(MEAN),
         "std": np.array(STD),
-        "grid": np.array(GRID),
+        "grid": list(extractor.network.shape),
         "channels": backbone.channels,
         "dtype": extractor.dtype,
         "compute": extractor.network.describe(),

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from ..errors import InputError
-from .layout import columns
+from .layout import columns_of
 from .store import FeatureFile, open_features
 from .writer import sync_folder
 
@@ -98,7 +98,7 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
                 file.attrs[name] = value
             file.attrs["shard"] = ""
             file.attrs["parts"] = json.dumps(names)
-            for column in columns(first.channels, first.provenance["dtype"]):
+            for column in columns_of(first.provenance):
                 add_virtual(file, column.name, column.row_shape, first, names, counts)
             strings = [name.encode() for part in parts for name in part.file_name]
             dataset = file.create_dataset("file_name", (len(strings),), h5py.string_dtype("utf-8"))

@@ -1,5 +1,6 @@
 """The feature file's layout as one table, and the two ways to reach a column: HDF5 and offset."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,27 @@ class Column:
     dtype: np.dtype[Any]
 
 
-def columns(n_channels: int, dtype: str) -> list[Column]:
-    """The columns that are reached by offset, for D channels and one of ``GRID_DTYPES``.
+def grid_of(provenance: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and columns of a file's grid, from what the file says about itself."""
+    height, width = provenance.get("grid", GRID)
+    return int(height), int(width)
+
+
+def columns_of(provenance: Mapping[str, Any]) -> list[Column]:
+    """The columns of a file, from what it says about itself; see ``columns``."""
+    height, width = grid_of(provenance)
+    return columns(int(provenance["channels"]), str(provenance["dtype"]), height * width)
+
+
+def columns(n_channels: int, dtype: str, n_cells: int = N_CELLS) -> list[Column]:
+    """The columns that are reached by offset, for D channels, S cells and one of ``GRID_DTYPES``.
 
     ``file_name`` is the only column not listed: its strings vary in length, so HDF5 keeps them,
     and they never change once the file is made.
     """
     pooled = "float32" if dtype == "float32" else "float16"
     table = [
-        Column("grid", (N_CELLS, n_channels), GRID_DTYPES[dtype]),
+        Column("grid", (n_cells, n_channels), GRID_DTYPES[dtype]),
         Column("pooled", (n_channels,), GRID_DTYPES[pooled]),
         Column("image_id", (), np.dtype("<i8")),
         Column("status", (), np.dtype("u1")),
@@ -54,7 +67,7 @@ def columns(n_channels: int, dtype: str) -> list[Column]:
     ]
     if dtype == "uint8":
         # A cell's values are its bytes times its scale.
-        table.insert(1, Column("scale", (N_CELLS,), GRID_DTYPES["float16"]))
+        table.insert(1, Column("scale", (n_cells,), GRID_DTYPES["float16"]))
     return table
 
 

@@ -16,18 +16,26 @@ from .layout import GRID
 class GridNetwork(nn.Module):
     """uint8 images [B, H, W, 3] → grid [B, S, D] and pooled [B, D] in ``output`` precision.
 
-    ``grid`` is row-major: the network's own cells when they are 14 × 14, else their adaptive
-    average to 14 × 14. ``pooled`` is the mean of the network's own cells, summed in float32.
+    ``grid`` is row-major: the network's own cells when they are of the ``shape`` asked for, else
+    their adaptive average to it. ``pooled`` is the mean of the network's own cells, summed in
+    float32.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Sequential, precision: torch.dtype, output: torch.dtype) -> None:
+    def __init__(
+        self,
+        network: nn.Sequential,
+        precision: torch.dtype,
+        output: torch.dtype,
+        shape: tuple[int, int] = GRID,
+    ) -> None:
         super().__init__()
         self.network = network.to(precision)
         self.precision = precision
         self.output = output
+        self.shape = shape
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
 
@@ -41,8 +49,8 @@ class GridNetwork(nn.Module):
         pixels = images.permute(0, 3, 1, 2).float()
         cells = self.network(((pixels - self.mean) / self.std).to(self.precision)).float()
         pooled = cells.mean(dim=(2, 3))
-        if cells.shape[2:] != GRID:
-            cells = nn.functional.adaptive_avg_pool2d(cells, GRID)
+        if cells.shape[2:] != self.shape:
+            cells = nn.functional.adaptive_avg_pool2d(cells, self.shape)
         grid = cells.permute(0, 2, 3, 1).flatten(1, 2).to(self.output).contiguous()
         return grid, pooled.to(self.output)
 
@@ -52,10 +60,12 @@ def build_network(
     device: torch.device,
     precision: torch.dtype,
     output: torch.dtype = torch.float32,
+    shape: tuple[int, int] = GRID,
 ) -> GridNetwork:
     """The backbone folded, channels-last, in ``precision`` and on ``device``, ready to run."""
     network = fold_batch_norm(backbone.network)
-    grid_network = GridNetwork(network, precision, output).eval().requires_grad_(False)
+    grid_network = GridNetwork(network, precision, output, shape)
+    grid_network = grid_network.eval().requires_grad_(False)
     return grid_network.to(device).to(memory_format=torch.channels_last)
 
 

@@ -20,6 +20,7 @@ class Options:
         seed: of random weights.
         image_size: side of the square, pixels.
         layer: the last stage kept.
+        grid: ``14``, or ``native`` for as many cells as the layer makes.
         crop: how an image becomes a square.
         draft: decode large JPEGs at a reduced scale.
         dtype: of the grid in the file.
@@ -43,6 +44,7 @@ class Options:
     seed: int
     image_size: int
     layer: str
+    grid: str
     crop: str
     draft: bool
     dtype: str
@@ -59,6 +61,11 @@ class Options:
     overwrite: bool
     defaults: frozenset[str] = frozenset()
 
+    @property
+    def is_native(self) -> bool:
+        """Whether the layer's own cells are kept, however many."""
+        return self.grid == "native"
+
     def wanted(self) -> Wanted:
         """The part that decides which images go into which file."""
         return Wanted(
@@ -66,7 +73,7 @@ class Options:
             data=self.data,
             split=self.split,
             out=self.out,
-            backbone=self.backbone,
+            network=f"{self.backbone}-{self.layer}-native" if self.is_native else self.backbone,
             limit=self.limit,
             shard=self.shard,
         )

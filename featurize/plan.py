@@ -21,7 +21,7 @@ class Wanted:
         data: a data set's name or folder.
         split: one split, or None for all that the set has.
         out: the feature file, or None for the default name in ``FOLDER``.
-        backbone: its name, for the default file name.
+        network: the backbone and what is special about it, for the default file name.
         limit: the first so many images of each list only.
         shard: (i, n): the i-th of n equal parts of each list, from 1; (1, 1) for all.
     """
@@ -30,7 +30,7 @@ class Wanted:
     data: str
     split: str | None
     out: Path | None
-    backbone: str
+    network: str
     limit: int | None = None
     shard: tuple[int, int] = (1, 1)
 
@@ -64,5 +64,5 @@ def make_job(wanted: Wanted, images: ImageList, data: str, split: str) -> Job:
     part = slice(n * (index - 1) // of, n * index // of)
     images = ImageList(images.root, images.file_names[part], images.image_ids[part])
     shard = f"{index}of{of}" if of > 1 else ""
-    stem = "-".join(word for word in (data, split, wanted.backbone, shard) if word)
+    stem = "-".join(word for word in (data, split, wanted.network, shard) if word)
     return Job(images, data, split, wanted.out or FOLDER / f"{stem}.h5", shard)

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from ..console import StopRequest, stop_on_signal
 from ..errors import InputError
-from .backbones import load_backbone
+from .backbones import load_backbone, native_grid
 from .estimate import estimate
 from .extract import Extractor, Watch
 from .fill import count_to_do, fill, locked, prepare
 from .images import Preprocessing
 from .job import Job
-from .layout import FAILED
+from .layout import FAILED, GRID
 from .network import build_network, choose_device, choose_precision
 from .options import Options
 from .plan import plan
@@ -63,10 +63,11 @@ def make_extractor(options: Options, ranks: Ranks) -> Extractor:
     precision = choose_precision(device, options.amp)
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32
+    shape = native_grid(options.layer, options.image_size) if options.is_native else GRID
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Extractor(
         backbone=backbone,
-        network=build_network(backbone, device, precision, output),
+        network=build_network(backbone, device, precision, output, shape),
         preprocessing=Preprocessing(options.image_size, options.crop, options.draft),
         dtype=options.dtype,
         batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
@@ -84,12 +85,13 @@ def headline(options: Options, extractor: Extractor) -> str:
         return " (default)" if name in options.defaults else ""
 
     data = "" if options.image_dir else mark("data")
+    grid = " {}x{}".format(*extractor.network.shape) if options.is_native else ""
     return (
         f"images {where}{data}; backbone {extractor.backbone.name}{mark('backbone')}, "
         f"{options.layer} at {options.image_size} pixels, {options.crop}; weights "
         f"{extractor.backbone.weights}{mark('weights')}\n"
         f"{extractor.network.describe()}{mark('device')}, batches of {extractor.batch_size}, "
-        f"{extractor.workers} decoding threads, {extractor.dtype} cells"
+        f"{extractor.workers} decoding threads, {extractor.dtype} cells{grid}"
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .joined_rows import JoinedRows
-from .layout import FAILED, FORMAT, TO_DO, VERSION, map_column
+from .layout import FAILED, FORMAT, TO_DO, VERSION, grid_of, map_column
 
 IDENTITY = (
     "backbone",
@@ -113,7 +113,13 @@ class FeatureFile:
 
     def identity(self) -> dict[str, Any]:
         """What a trained head depends on: features that differ in one of these do not fit it."""
-        return {name: self.provenance[name] for name in IDENTITY}
+        return identity_of(self.provenance)
+
+
+def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
+    """See ``FeatureFile.identity``; the grid in words, as in ``14x14``."""
+    height, width = grid_of(provenance)
+    return {name: provenance[name] for name in IDENTITY} | {"grid": f"{height}x{width}"}
 
 
 def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[FeatureFile]:
@@ -123,7 +129,7 @@ def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[Fe
     that was made anew in another way.
     """
     parts = [open_features(path.parent / name) for name in json.loads(provenance["parts"])]
-    wanted = {name: provenance[name] for name in IDENTITY}
+    wanted = identity_of(provenance)
     odd = [part.path for part in parts if part.identity() != wanted]
     if odd or sum(part.n_images for part in parts) != n_images:
         raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .layout import Column, column_offset, columns, create_column
+from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column
 from .store import open_hdf5
 
 # HDF5 puts what is larger than a page at the start of one, so that maps and direct reads align.
@@ -22,11 +22,11 @@ PAGE = 4096
 SLACK_BYTES = 16 << 20  # for HDF5's own structure and the file names
 
 
-def needed_bytes(n_images: int, n_channels: int, dtype: str) -> int:
+def needed_bytes(n_images: int, n_channels: int, dtype: str, n_cells: int = N_CELLS) -> int:
     """The size of a feature file, but for its file names and some KB of structure."""
     row = sum(
         int(np.prod(column.row_shape, dtype=np.int64)) * column.dtype.itemsize
-        for column in columns(n_channels, dtype)
+        for column in columns(n_channels, dtype, n_cells)
     )
     return n_images * row
 
@@ -61,7 +61,7 @@ def create_file(
             names = file.create_dataset("file_name", (n_images,), h5py.string_dtype("utf-8"))
             if n_images:
                 names[:] = np.array([name.encode() for name in file_names], dtype=object)
-            for column in columns(int(provenance["channels"]), str(provenance["dtype"])):
+            for column in columns_of(provenance):
                 create_column(file, column, n_images)
             file["image_id"][:] = image_ids
         reserve_blocks(temporary)
@@ -120,7 +120,7 @@ class RowWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_hdf5(path) as file:
-            table = columns(int(file.attrs["channels"]), str(file.attrs["dtype"]))
+            table = columns_of(file.attrs)
             self.n_images: int = file["grid"].shape[0]
             self._columns: dict[str, tuple[Column, int]] = {
                 column.name: (column, column_offset(path, file, column.name)) for column in table

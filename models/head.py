@@ -15,6 +15,7 @@ class Head(nn.Module):
 
     task: ClassVar[str]  # "vqa" or "caption"
     features: ClassVar[str]  # "none", "pooled" or "grid"
+    looks: bool = False  # whether it says where in the grid it looks
 
     def fit_features(self, sample: Tensor) -> None:
         """Take what the head must know of the training features from a sample ``[..., D]``."""
@@ -38,6 +39,12 @@ class VqaHead(Head, ABC):
         ``image_index``: int64 ``[B]``, each question's image among the U;
         ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
         """
+
+    def look(
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Answer scores as from a call, and each look's map ``[B, S]``; none if it has no maps."""
+        return self(features, image_index, question, length), []
 
 
 class Encoded(NamedTuple):

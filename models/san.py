@@ -62,6 +62,7 @@ class SAN(VqaHead):
     """
 
     features = "grid"
+    looks = True
 
     def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
@@ -81,13 +82,13 @@ class SAN(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
-        assert features is not None
         return self.look(features, image_index, question, length)[0]
 
     def look(
-        self, features: Tensor, image_index: Tensor, question: Tensor, length: Tensor
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Answer scores, and each hop's map ``[B, S]``."""
+        assert features is not None
         cells = self.cells(features)
         asked = self.enter(self.question(question, length))
         seen = torch.zeros_like(asked) if self.whole is None else self.whole(cells)[image_index]

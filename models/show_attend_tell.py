@@ -20,6 +20,7 @@ class ShowAttendTell(CaptionHead):
     """
 
     features = "grid"
+    looks = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
         super().__init__()
@@ -42,7 +43,8 @@ class ShowAttendTell(CaptionHead):
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
         cells = self.cells(features)
-        return Encoded(cells, SharedCells(self.attend_cells(cells)), mean_cell(cells))
+        attended = SharedCells(cells) if cells.requires_grad else cells
+        return Encoded(attended, SharedCells(self.attend_cells(cells)), mean_cell(cells))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: eq. "c_0 = f_init,c(mean a)" of section 3.1.2."""

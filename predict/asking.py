@@ -1,7 +1,6 @@
 """A head is asked about one image: its answers or its caption, and where it looked."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from ..datasets.text import UNKNOWN as UNKNOWN_WORD
 from ..datasets.text import Vocabulary, tokenize
 from ..errors import InputError
 from ..models.beam import PAD, START, UNKNOWN, BeamOptions, search
-from ..models.head import CaptionHead
+from ..models.head import CaptionHead, VqaHead
 from ..train.features import Cells
 from ..train.vqa_data import VqaOptions
 from .trained import Trained
@@ -64,7 +63,8 @@ def ask(trained: Trained, cells: Cells | None, question: str, n_answers: int = 5
     index = torch.zeros(1, dtype=torch.long, device=device)
     with torch.inference_mode(), trained.precision.autocast():
         features = None if cells is None else cells.floats()
-        scores, maps = look(trained, features, index, *text)
+        assert isinstance(trained.head, VqaHead)
+        scores, maps = trained.head.look(features, index, *text)
     top = scores[0].float().softmax(0).topk(min(n_answers, len(trained.answers)))
     numbers, probabilities = top.indices.tolist(), top.values.tolist()
     known = set(trained.words) - {UNKNOWN_WORD}
@@ -73,17 +73,6 @@ def ask(trained: Trained, cells: Cells | None, question: str, n_answers: int = 5
         [to_map(where) for where in maps],
         [word for word in dict.fromkeys(tokens) if word not in known],
     )
-
-
-def look(
-    trained: Trained, features: Tensor | None, index: Tensor, question: Tensor, length: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """Answer scores ``[1, A]``, and the maps ``[1, S]`` of a head that says where it looks."""
-    head: Any = trained.head
-    if hasattr(head, "look"):
-        scores, maps = head.look(features, index, question, length)
-        return scores, list(maps)
-    return head(features, index, question, length), []
 
 
 def tell(trained: Trained, cells: Cells, options: BeamOptions = BEAM) -> Told:

@@ -57,7 +57,9 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     if not features and trained.head.features != "none":
         features = trained.config.features
         if data is not None or split not in ("train", trained.config.split):
-            features = find_features(open_dataset(data or trained.config.data).name, [split])
+            native = trained.config.finetune is not None
+            name = open_dataset(data or trained.config.data).name
+            features = find_features(name, [split], native)
         click.echo(f"features   {', '.join(features)}")
     search = BeamOptions(
         beam=options["beam"],

@@ -1,6 +1,5 @@
 """The network that made a run's features, rebuilt to look at one photo as it looked then."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,12 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..featurize.backbones import Backbone, load_backbone
+from ..featurize.backbones import native_grid
 from ..featurize.images import Preprocessing
+from ..featurize.layout import GRID
 from ..featurize.network import build_network, choose_precision
 from ..featurize.quantize import quantize
+from ..featurize.rebuild import rebuild
 from ..featurize.store import open_hdf5
 from ..train.config import RunConfig
 from ..train.features import Cells
@@ -49,7 +50,10 @@ class FrozenNetwork:
         self.backbone = rebuild(identity, weights)
         output = torch.float32 if self.dtype == "float32" else torch.float16
         precision = choose_precision(device, "auto")
-        self.network = build_network(self.backbone, device, precision, output)
+        shape = GRID
+        if identity.get("grid", "14x14") != "14x14":
+            shape = native_grid(self.backbone.layer, self.preprocessing.image_size)
+        self.network = build_network(self.backbone, device, precision, output, shape)
 
     def describe(self) -> str:
         """The network in words."""
@@ -100,37 +104,3 @@ def preprocessing_of(config: RunConfig) -> Preprocessing:
             with open_hdf5(path) as file:
                 return drafted if file.attrs["preprocessing"] == drafted.describe() else plain
     return plain
-
-
-def rebuild(identity: dict[str, Any], weights: str | None) -> Backbone:
-    """The backbone with the weights that made the features, by their hash."""
-    origin, wanted = identity["weights"], identity["weights_sha256"]
-    source = weights or find_weights(origin)
-    backbone = load_backbone(identity["backbone"], identity["layer"], source, seed_of(origin))
-    if backbone.weights_sha256 != wanted:
-        raise InputError(
-            f"--weights {source}: these are other weights (sha256 {backbone.weights_sha256[:12]}…) "
-            f"than those that made the run's features ({origin}, sha256 {wanted[:12]}…); give the "
-            "file of those by --weights."
-        )
-    return backbone
-
-
-def find_weights(origin: str) -> str:
-    """What to load for the ``weights`` that a feature file names."""
-    if origin.startswith("random("):
-        return "random"
-    if re.fullmatch(r"\w+_Weights\.IMAGENET1K_V1", origin):
-        return "imagenet"
-    if Path(origin).is_file():
-        return origin
-    raise InputError(
-        f"The run's features were made with the weights file {origin}, which is not in this "
-        "folder; say where it is by --weights FILE."
-    )
-
-
-def seed_of(origin: str) -> int:
-    """The seed of random weights, 0 for others."""
-    match = re.match(r"random\(seed=(\d+)", origin)
-    return int(match.group(1)) if match else 0

@@ -1,11 +1,12 @@
 """Attention over a grid of cells, laid over the picture that the cells come from."""
 
+import math
+
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..featurize.layout import GRID
 from .asking import CellMap
 
 Plane = NDArray[np.float32]
@@ -26,7 +27,8 @@ def spread(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
     ``crop`` is how the picture became the square that the cells cover: ``squash``, ``center``
     (0 outside of the square) or ``pad``.
     """
-    grid = Image.fromarray(np.asarray(cells, np.float32).reshape(GRID))
+    across = math.isqrt(len(cells))
+    grid = Image.fromarray(np.asarray(cells, np.float32).reshape(across, across))
     width, height = size
     if crop == "center":
         side = min(size)
@@ -35,10 +37,9 @@ def spread(cells: CellMap, size: tuple[int, int], crop: str) -> Plane:
         square = grid.resize((side, side), Image.Resampling.BICUBIC)
         plane[top : top + side, left : left + side] = np.asarray(square)
     elif crop == "pad":
-        rows, columns = GRID
-        x = columns * (1 - width / max(size)) / 2  # what padding takes on either side, in cells
-        y = rows * (1 - height / max(size)) / 2
-        box = (x, y, columns - x, rows - y)
+        x = across * (1 - width / max(size)) / 2  # what padding takes on either side, in cells
+        y = across * (1 - height / max(size)) / 2
+        box = (x, y, across - x, across - y)
         plane = np.asarray(grid.resize(size, Image.Resampling.BICUBIC, box=box))
     else:
         plane = np.asarray(grid.resize(size, Image.Resampling.BICUBIC))

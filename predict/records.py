@@ -146,7 +146,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
     settings: dict[str, Any] = {
         name: getattr(config, name) for name in ("head", "data", "split", "recipe", "seed", "amp")
     }
-    settings["kernels"] = config.kernels
+    settings |= {"kernels": config.kernels, "fine-tuned": config.finetune}
     settings |= asdict(config.optimisation)
     settings |= {f"head: {name}": value for name, value in (head | config.head_settings).items()}
     settings |= {f"data: {name}": value for name, value in config.data_settings.items()}

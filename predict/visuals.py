@@ -70,16 +70,13 @@ class Watched:
         self.crop: str = self.trained.config.feature_identity.get("crop", "squash")
         config = self.trained.config
         self.features: SplitFeatures | None = None
-        if self.looks:
+        if self.trained.head.looks:
             self.features = open_features(config, config.split)
 
     @property
     def looks(self) -> bool:
         """Whether the head has maps."""
-        head = self.trained.head
-        if isinstance(head, CaptionHead):
-            return head.features == "grid"
-        return hasattr(head, "look")
+        return self.trained.head.looks
 
     def answer_maps(self, image_id: int, question: str) -> list[CellMap]:
         """A map a hop, for a question about an image."""

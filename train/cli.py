@@ -14,9 +14,10 @@ from ..errors import InputError
 from ..models.additive_attention import set_kernels
 from ..models.registry import HEADS
 from .config import RunConfig, check_optimisation
+from .encoder import BEFORE
 from .locate import find_features
 from .loop import Trainer
-from .prepare import prepare
+from .prepare import Start, prepare
 from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 from .task import Precision
@@ -51,6 +52,22 @@ from .terminal import Terminal
     "--batch-size", type=int, help="Questions or captions a batch.  [default: the recipe's]"
 )
 @click.option("--lr", type=float, help="Highest learning rate.  [default: the recipe's]")
+@click.option(
+    "--finetune",
+    type=click.Choice(list(BEFORE)),
+    help="Let the network's last block learn too, from features of the layer before "
+    "(`featurize --layer layer3 --grid native`).",
+)
+@click.option(
+    "--encoder-lr",
+    type=float,
+    help="Highest learning rate of that block.  [default: the recipe's, 0.0001]",
+)
+@click.option(
+    "--weights",
+    metavar="imagenet|random|FILE",
+    help="With --finetune: the network's weights, where the features do not say how to get them.",
+)
 @click.option("--accumulate", type=int, help="Batches to one update.  [default: the recipe's]")
 @click.option("--patience", type=int, help="Epochs without gain before it stops; 0: never.")
 @click.option(
@@ -128,17 +145,18 @@ def train_head(head: str | None, resume: Path | None, **options: Any) -> None:
         config = new_config(head, options)
         run = RunFolder(options["out"] or next_free(Path("runs"), head))
     check_optimisation(config.optimisation)
-    train(config, run, device, resume is not None)
+    train(config, run, device, None if resume is not None else Start(options["weights"]))
 
 
 def new_config(head: str, o: dict[str, Any]) -> RunConfig:
     """The config of a new run from the command line's options."""
+    check_finetune(head, o)
     dataset = open_dataset(o["data"])
     folder = Path(o["data"])
     recipe = RECIPES[o["recipe"]][head]
     features = [str(path.resolve()) for path in o["features"]]
     if not features and HEADS[head].features != "none":
-        found = find_features(dataset.name, ["train", "val"])
+        found = find_features(dataset.name, ["train", "val"], native=o["finetune"] is not None)
         click.echo(f"features   {', '.join(found)} (the newest backbone's)")
         features = [str(Path(path).resolve()) for path in found]
     config = RunConfig(
@@ -155,9 +173,21 @@ def new_config(head: str, o: dict[str, Any]) -> RunConfig:
         head_settings=recipe.head,
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,
+        finetune=o["finetune"],
     )
-    names = ("epochs", "batch_size", "lr", "accumulate", "patience", "loss")
+    names = ("epochs", "batch_size", "lr", "encoder_lr", "accumulate", "patience", "loss")
     return config.with_overrides(**{name: o[name] for name in names})
+
+
+def check_finetune(head: str, o: dict[str, Any]) -> None:
+    """Raise a usage error for options of fine-tuning where nothing is fine-tuned."""
+    if o["finetune"] is None:
+        for name in ("encoder_lr", "weights"):
+            if o[name] is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise click.UsageError(f"{option} is of use with --finetune alone; add that too.")
+    elif HEADS[head].features == "none":
+        raise click.UsageError(f"{head} does not look at the image; drop --finetune.")
 
 
 def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:
@@ -171,19 +201,19 @@ def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:
     return {"min_word_count": o["min_word_count"] or 5}
 
 
-def train(config: RunConfig, run: RunFolder, device: torch.device, resume: bool) -> None:
-    """Train a run and tell of it."""
+def train(config: RunConfig, run: RunFolder, device: torch.device, start: Start | None) -> None:
+    """Train a run and tell of it; without a ``start``, go on with it."""
     set_kernels(config.kernels)  # type: ignore[arg-type]
     precision = Precision(device, amp_dtype(device, config.amp))
     half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")
     click.echo(f"data       {config.data}")
     click.echo(f"device     {describe_device(device)}, {half}")
-    prepared = prepare(config, precision)
+    prepared = prepare(config, precision, start)
     for name, fact in prepared.facts:
         click.echo(f"{name:10} {fact}")
     click.echo(f"run        {run.path}")
     trainer = Trainer(prepared.task, prepared.config, run)
-    if resume:
+    if start is None:
         if run.read_vocabulary() != prepared.vocabulary:
             raise InputError(
                 f"{run.path}: the data in {config.data} give other words or answers than when the "

@@ -14,6 +14,7 @@ class Optimisation:
     batch_size: int = 512  # questions, or captions, in one forward pass; whole images at a time
     accumulate: int = 1  # forward passes to one update
     lr: float = 1e-3  # Adam's step at its highest
+    encoder_lr: float = 1e-4  # the same for the encoder, where one learns
     warmup: float = 0.05  # share of all updates in which the step rises from 0
     schedule: str = "cosine"  # to 0 at the last update; or "constant"
     clip: float = 1.0  # largest norm of the gradient; 0 leaves it alone
@@ -41,6 +42,7 @@ class RunConfig:
     optimisation: Optimisation
     feature_identity: dict[str, Any] = field(default_factory=dict)
     order: str = "auto"  # of the images in an epoch: "full", "local", or as their size demands
+    finetune: str | None = None  # the backbone's block that learns with the head: "layer4"
 
     def with_overrides(self, **changes: Any) -> "RunConfig":
         """The same run with other optimisation settings where a value is given."""
@@ -55,3 +57,8 @@ def check_optimisation(o: Optimisation) -> None:
             raise InputError(f"{name} is {getattr(o, name)}; it must be at least 1.")
     if not o.lr > 0:
         raise InputError(f"The learning rate is {o.lr}; it must be above 0, 0.001 for example.")
+    if not o.encoder_lr >= 0:
+        raise InputError(
+            f"The encoder's learning rate is {o.encoder_lr}; it must be at least 0, 0.0001 for "
+            "example."
+        )

@@ -7,17 +7,21 @@ from ..errors import InputError
 FOLDER = Path("features")
 
 
-def find_features(data_name: str, splits: list[str]) -> list[str]:
+def find_features(data_name: str, splits: list[str], native: bool = False) -> list[str]:
     """Where ``featurize`` put the features of these splits: the newest backbone's files.
 
-    Raises ``InputError`` when there are none, or when the newest backbone lacks a split.
+    ``native`` asks for those made with ``--grid native``, from which an encoder goes on. Raises
+    ``InputError`` when there are none, or when the newest backbone lacks a split.
     """
     prefix = f"{data_name}-{splits[0]}-"
-    found = sorted(FOLDER.glob(f"{prefix}*.h5"), key=lambda path: path.stat().st_mtime)
+    files = [path for path in FOLDER.glob(f"{prefix}*.h5") if ("-native" in path.stem) == native]
+    found = sorted(files, key=lambda path: path.stat().st_mtime)
+    more = " --layer layer3 --grid native" if native else ""
     if not found:
         raise InputError(
-            f"{FOLDER / prefix}*.h5: there is no feature file of {data_name!r}; run "
-            f"`featurize --backbone resnet101 --data {data_name}`, or name files by --features."
+            f"{FOLDER / prefix}*{'-native' if native else ''}.h5: there is no feature file of "
+            f"{data_name!r}; run `featurize --backbone resnet101 --data {data_name}{more}`, or "
+            "name files by --features."
         )
     backbone = found[-1].stem[len(prefix) :]
     files = [FOLDER / f"{data_name}-{split}-{backbone}.h5" for split in splits]
@@ -25,6 +29,7 @@ def find_features(data_name: str, splits: list[str]) -> list[str]:
         if not file.exists():
             raise InputError(
                 f"{file}: no such file, though {found[-1]} is there; run `featurize --backbone "
-                f"{backbone} --data {data_name}` again, or name files by --features."
+                f"{backbone.partition('-')[0]} --data {data_name}{more}` again, or name files by "
+                "--features."
             )
     return [str(file) for file in files]

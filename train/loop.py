@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..console import StopRequest
 from ..errors import InputError
+from ..models.encoder import Finetuned
 from .batches import Batch
 from .checkpoint import (
     flatten_optimizer,
@@ -72,6 +73,24 @@ def learning_rate(update: int, total: int, o: Optimisation) -> float:
     return o.lr * 0.5 * (1 + math.cos(math.pi * (update - warmup) / max(1, total - warmup)))
 
 
+def parameter_groups(head: nn.Module, o: Optimisation) -> list[dict[str, Any]]:
+    """What learns, for the optimiser: the head, and apart from it an encoder at its own rate.
+
+    ``share`` is a group's part of the head's learning rate.
+    """
+    if not isinstance(head, Finetuned):
+        return [{"params": learning(head), "lr": o.lr, "share": 1.0}]
+    return [
+        {"params": learning(head.head), "lr": o.lr, "share": 1.0},
+        {"params": learning(head.encoder), "lr": o.encoder_lr, "share": o.encoder_lr / o.lr},
+    ]
+
+
+def learning(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not fixed."""
+    return [p for p in module.parameters() if p.requires_grad]
+
+
 class Trainer:
     """Trains a task's head in a run folder."""
 
@@ -80,9 +99,9 @@ class Trainer:
         self.o = config.optimisation
         self.device = task.precision.device
         self.progress = Progress()
-        self.parameters = [p for p in task.head.parameters() if p.requires_grad]
+        self.parameters = learning(task.head)
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.o.lr, weight_decay=self.o.weight_decay, fused=True
+            parameter_groups(task.head, self.o), weight_decay=self.o.weight_decay, fused=True
         )
         # float16 has no room for small gradients; bfloat16 does.
         self.scaler = torch.amp.GradScaler(
@@ -151,7 +170,7 @@ class Trainer:
     def _update(self) -> None:
         p, o = self.progress, self.o
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(p.updates, self.total_updates, o)
+            group["lr"] = learning_rate(p.updates, self.total_updates, o) * group["share"]
         if o.clip:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.parameters, o.clip)

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
+from ..featurize.backbones import channels_of
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
+from ..models.encoder import Finetuned, put_behind
 from ..models.head import CaptionHead, Head
 from ..models.registry import HEADS
 from . import caption_data, vqa_data
 from .caption_task import SAMPLE_IMAGES, CaptionTask
 from .config import RunConfig
+from .encoder import build_encoder, check_features, describe_encoder, load_pretrained
 from .features import SplitFeatures, open_split
 from .memory import available_bytes
 from .task import Precision, Task
@@ -33,10 +36,21 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-def prepare(config: RunConfig, precision: Precision) -> Prepared:
+@dataclass(frozen=True)
+class Start:
+    """Where a new run's weights come from, beside its seed.
+
+    ``encoder_weights``: the backbone's, if its features do not say how to get them.
+    """
+
+    encoder_weights: str | None = None
+
+
+def prepare(config: RunConfig, precision: Precision, start: Start | None = Start()) -> Prepared:
     """Load data, open features, build the head.
 
-    Raises ``InputError`` for data or features that are missing, empty or do not fit.
+    Without ``start`` all weights are yet to be loaded, from a checkpoint. Raises ``InputError`` for
+    data or features that are missing, empty or do not fit.
     """
     train_features, val_features = open_both(config)
     if train_features is not None:
@@ -49,10 +63,26 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
         facts.append(("loading", place))
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
-    fit_features(task)
-    n_parameters = sum(p.numel() for p in task.head.parameters())
-    facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
+    facts += start_head(task, config, start)
     return replace(prepared, config=config)
+
+
+def start_head(task: Task, config: RunConfig, start: Start | None) -> list[tuple[str, str]]:
+    """Give a new run's head what it begins with; returns what to say of it."""
+    head: Head = task.head
+    facts = []
+    if isinstance(task.head, Finetuned):
+        assert config.finetune is not None
+        head = task.head.head
+        identity, lr = config.feature_identity, config.optimisation.encoder_lr
+        facts.append(("encoder", describe_encoder(task.head, identity, config.finetune, lr)))
+        if start is not None:
+            load_pretrained(task.head, identity, config.finetune, start.encoder_weights)
+    if start is not None:
+        fit_features(task)
+    n_parameters = sum(p.numel() for p in head.parameters())
+    facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
+    return facts
 
 
 def place_features(task: Task) -> tuple[str, bool]:
@@ -141,12 +171,18 @@ def open_features(config: RunConfig, split: str) -> SplitFeatures | None:
     kind = HEADS[config.head].features
     if kind == "none":
         return None
+    if config.finetune is not None:
+        kind = "grid"  # that the encoder goes on from
     features = open_split(config.features, split, kind)
     identity = features.files[0].identity()
-    if config.feature_identity and identity != config.feature_identity:
+    if config.finetune is not None:
+        check_features(str(features.files[0].path), identity, config.finetune)
+    # Runs from before there was another grid do not name theirs.
+    wanted = {"grid": "14x14", **config.feature_identity}
+    if config.feature_identity and identity != wanted:
         what = ", ".join(
             f"{name} {identity.get(name)!r} instead of {value!r}"
-            for name, value in config.feature_identity.items()
+            for name, value in wanted.items()
             if identity.get(name) != value
         )
         raise InputError(
@@ -163,8 +199,13 @@ def build_head(
     channels: int,
     precision: Precision,
 ) -> Head:
-    """An untrained head of a run, its weights drawn from the run's seed."""
+    """An untrained head of a run, its weights drawn from the run's seed.
+
+    ``channels`` are those of the features. An encoder's weights are yet to be loaded.
+    """
     torch.manual_seed(config.seed)
+    if config.finetune is not None:
+        channels = channels_of(config.feature_identity["backbone"], config.finetune)
     settings: VqaHeadConfig | CaptionHeadConfig
     if config.task == "vqa":
         settings = VqaHeadConfig(
@@ -172,7 +213,11 @@ def build_head(
         )
     else:
         settings = CaptionHeadConfig(n_words=len(words), channels=channels, **config.head_settings)
-    return HEADS[config.head](settings).to(precision.device)
+    head = HEADS[config.head](settings)
+    if config.finetune is not None:
+        pooled = head.features == "pooled"
+        head = put_behind(build_encoder(config.feature_identity, config.finetune, pooled), head)
+    return head.to(precision.device)
 
 
 def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: str) -> None:

@@ -285,6 +285,7 @@ def test_features_that_are_no_numbers_are_never_kept(
 ) -> None:
     class Broken(torch.nn.Module):
         mean = torch.zeros(1)
+        shape = (14, 14)
 
         def describe(self) -> str:
             return "float32 on cpu"

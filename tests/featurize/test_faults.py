@@ -54,6 +54,7 @@ def start(photos: Path, weights_file: Path) -> Start:
             seed=0,
             image_size=32,
             layer="layer3",
+            grid="14",
             crop="squash",
             draft=False,
             dtype="float16",

@@ -14,7 +14,7 @@ from frostgrid.cli import main
 from frostgrid.errors import InputError
 from frostgrid.featurize.convert import convert_file
 from frostgrid.featurize.join import join_files
-from frostgrid.featurize.layout import DONE, FAILED, columns
+from frostgrid.featurize.layout import DONE, FAILED, columns_of
 from frostgrid.featurize.quantize import dequantize
 from frostgrid.featurize.store import FeatureFile, open_features
 from frostgrid.featurize.verify import verify
@@ -46,7 +46,7 @@ def make_file(path: Path, ids: range, failed: int | None = None, **changes: Any)
     rows = np.arange(len(ids))
     status = np.full(len(ids), DONE, np.uint8)
     values: dict[str, np.ndarray] = {}
-    for column in columns(8, provenance["dtype"])[:3]:
+    for column in columns_of(provenance)[:3]:
         if column.name != "image_id":
             shape = (len(ids), *column.row_shape)
             values[column.name] = (rng.random(shape) * 50).astype(column.dtype)
@@ -95,6 +95,23 @@ def test_a_joined_file_reads_as_one(tmp_path: Path) -> None:
         assert np.array_equal(file["grid"][:], np.concatenate([part.grid for part in parts]))
         assert file["file_name"].asstr()[4] == "ü 10.png"
     assert pickle.loads(pickle.dumps(joined)).rows(np.array([25])).tolist() == [14]
+
+
+def test_other_grids_are_joined_and_converted(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    parts = [make_file(path, range(5 * i, 5 * i + 3), grid=[2, 3]) for i, path in enumerate(paths)]
+    assert parts[0].grid.shape == (3, 6, 8)
+    assert parts[0].identity()["grid"] == "2x3"
+    joined = join_files(paths, tmp_path / "all.h5")
+    assert np.array_equal(joined.grid[3:], parts[1].grid)
+    small = copy(tmp_path / "all.h5", tmp_path / "small.h5", "uint8")
+    assert small.scale is not None
+    assert small.scale.shape == (6, 6)
+    back = dequantize(small.grid, small.scale)
+    assert np.abs(back[:3] - parts[0].grid.astype(np.float32)).max() < 0.2
+    other = make_file(tmp_path / "c.h5", range(20, 22))
+    with pytest.raises(InputError, match="grid 14x14, not 2x3"):
+        join_files([paths[0], other.path], tmp_path / "no.h5")
 
 
 def test_a_joined_folder_may_move(tmp_path: Path) -> None:

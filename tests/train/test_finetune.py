@@ -1,0 +1,294 @@
+import copy
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from click.testing import CliRunner
+from frostgrid.featurize.backbones import load_backbone, native_grid
+from frostgrid.featurize.cli import featurize
+from frostgrid.featurize.network import build_network
+from frostgrid.featurize.store import open_features
+from frostgrid.models.additive_attention import set_kernels
+from frostgrid.models.config import CaptionHeadConfig, VqaHeadConfig
+from frostgrid.models.encoder import Encoder, GridShapes, put_behind
+from frostgrid.models.registry import HEADS
+from frostgrid.predict.asking import ask, tell
+from frostgrid.predict.cli import predict
+from frostgrid.predict.explain_cli import explain
+from frostgrid.predict.frozen import FrozenNetwork
+from frostgrid.predict.photo import read_photo
+from frostgrid.predict.trained import load_run
+from frostgrid.train import loop
+from frostgrid.train.checkpoint import read_tensors
+from frostgrid.train.cli import train_head
+from frostgrid.train.encoder import build_encoder
+
+CPU = torch.device("cpu")
+SIZE = 64  # pixels: 4x4 cells of layer3, 2x2 of layer4
+SMALL = ("--epochs", "1", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")
+IDENTITY = {"backbone": "resnet18", "image_size": SIZE}
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    """The frozen network whose last block learns."""
+    return load_backbone("resnet18", "layer4", "random", 0)
+
+
+def extract(root, folder, *more):
+    files = []
+    for split in ("train", "val"):
+        files.append(folder / f"{split}.h5")
+        where = ["--data", str(root), "--split", split, "--out", str(files[-1])]
+        how = ["--backbone", "resnet18", "--image-size", str(SIZE), "--device", "cpu"]
+        more = more or ("--weights", "random")
+        featurize.main([*where, *how, "--amp", "off", *more], standalone_mode=False)
+    return files
+
+
+@pytest.fixture(scope="module")
+def native(tiny_set, tmp_path_factory):
+    """The tiny set and its cells of layer3, as many as there are."""
+    more = ("--weights", "random", "--layer", "layer3", "--grid", "native")
+    return tiny_set[0], extract(tiny_set[0], tmp_path_factory.mktemp("native"), *more)
+
+
+def train(head, some_set, out, *more, code=0):
+    root, files = some_set
+    arguments = [head, "--data", root, "--out", out, *(f"--features={file}" for file in files)]
+    result = CliRunner().invoke(train_head, [str(a) for a in (*arguments, *SMALL, *more)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+FINETUNE = ("--finetune", "layer4", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def runs(native, tmp_path_factory):
+    """Fine-tuned runs by head, the encoder's steps so long that it matters."""
+    folder = tmp_path_factory.mktemp("runs")
+    for head in ("san", "mean-embed", "show-attend-tell", "rnn-decoder"):
+        output = train(head, native, folder / head, *FINETUNE, "--encoder-lr", "1e-3")
+        assert "layer4 of resnet18 learns, 8,388,608 parameters, lr 0.001" in output
+        assert "4x4 cells of layer3 in, 2x2 out" in output
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("size", [72, 448])
+def test_an_encoder_makes_of_stored_cells_what_the_whole_network_makes_of_images(size, resnet):
+    images = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
+    whole = build_network(resnet, CPU, torch.float32)
+    start = load_backbone("resnet18", "layer3", "random", 0)
+    shape = native_grid("layer3", size)
+    assert start.network(torch.zeros(1, 3, size, size)).shape[2:] == shape
+    first = build_network(start, CPU, torch.float32, shape=shape)
+    cells, _ = first(images)
+    assert cells.shape == (2, shape[0] * shape[1], 256)
+    expected = whole(images)
+    block = copy.deepcopy(resnet.network.layer4)
+    for pooled in (False, True):
+        encoder = Encoder(block, GridShapes(shape, (14, 14)), pooled).train()
+        with torch.no_grad():
+            found = encoder(cells)
+        torch.testing.assert_close(found, expected[pooled], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["san", "mean-embed", "show-attend-tell", "up-down"])
+def test_the_block_learns_and_its_batch_norms_stay(name, resnet):
+    torch.manual_seed(0)
+    config = (
+        VqaHeadConfig(n_words=9, n_answers=5, channels=512)
+        if HEADS[name].task == "vqa"
+        else CaptionHeadConfig(n_words=9, channels=512)
+    )
+    stage = copy.deepcopy(resnet.network.layer4)
+    head = HEADS[name](config)
+    encoder = Encoder(stage, GridShapes((4, 4), (14, 14)), head.features == "pooled")
+    model = put_behind(encoder, head)
+    before = {key: value.clone() for key, value in model.encoder.state_dict().items()}
+    model.train()
+    cells = torch.rand(3, 16, 256)
+    index = torch.tensor([0, 0, 1, 2])
+    out = model(cells, index, torch.randint(4, 9, (4, 6)), torch.tensor([3, 6, 4, 5]))
+    (out if torch.is_tensor(out) else out.scores).square().sum().backward()
+    for key, value in model.encoder.named_parameters():
+        is_norm = "bn" in key or "downsample.1" in key
+        assert value.requires_grad != is_norm, key
+        assert is_norm or value.grad.abs().sum() > 0, key
+    assert all(torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
+
+
+def test_a_decoder_shares_the_gradient_of_cells_that_have_one():
+    """The sum over the steps is that of plain autograd."""
+    torch.manual_seed(0)
+    head = HEADS["show-attend-tell"](CaptionHeadConfig(n_words=9, channels=16, dropout=0.0))
+    tokens, length = torch.randint(4, 9, (4, 6)), torch.tensor([6, 3, 4, 5])
+    gradients = []
+    for kernels in ("auto", "plain"):
+        cells = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(1))
+        cells.requires_grad_(True)
+        set_kernels(kernels)
+        taught = head(cells, torch.tensor([0, 1, 1, 0]), tokens, length)
+        taught.scores.square().sum().backward()
+        gradients.append(cells.grad)
+    set_kernels("auto")
+    assert gradients[0].abs().sum() > 0
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+
+
+def encoder_of(path):
+    tensors, _ = read_tensors(path / "best.safetensors")
+    return {k[len("encoder.block.") :]: v for k, v in tensors.items() if k.startswith("encoder.")}
+
+
+def test_without_steps_of_the_encoder_a_run_equals_one_on_the_layer_after(
+    native, tiny_set, resnet, tmp_path
+):
+    (tmp_path / "layer4").mkdir()
+    frozen = tiny_set[0], extract(tiny_set[0], tmp_path / "layer4")
+    train("san", frozen, tmp_path / "frozen", "--device", "cpu")
+    train("san", native, tmp_path / "still", *FINETUNE, "--encoder-lr", "0")
+    losses = [
+        [json.loads(line)["val_loss"] for line in (path / "metrics.jsonl").read_text().splitlines()]
+        for path in (tmp_path / "frozen", tmp_path / "still")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    start = resnet.network.layer4.state_dict()
+    assert all(
+        torch.equal(start[key], value) for key, value in encoder_of(tmp_path / "still").items()
+    )
+
+
+@pytest.mark.parametrize("head", ["san", "mean-embed", "show-attend-tell", "rnn-decoder"])
+def test_convolutions_move_and_statistics_stay(head, runs, resnet):
+    start = resnet.network.layer4.state_dict()
+    end = encoder_of(runs[head])
+    assert end.keys() == start.keys()
+    for key, value in end.items():
+        is_norm = "bn" in key or "downsample.1" in key
+        assert torch.equal(value, start[key]) == is_norm, key
+
+
+@pytest.mark.parametrize("head", ["san", "mean-embed"])
+def test_a_photo_is_answered_by_the_block_that_was_trained(head, runs, native):
+    trained = load_run(runs[head], CPU)
+    network = FrozenNetwork(trained.config, None, CPU)
+    predicted = {
+        entry["question_id"]: entry["answer"]
+        for entry in json.loads((runs[head] / "preds.json").read_text())
+    }
+    file = open_features(native[1][1])
+    for question in json.loads((native[0] / "val_questions.json").read_text())["questions"]:
+        image_id = question["image_id"]
+        seen = network.look(read_photo(native[0] / "images" / f"val_{image_id}.png"))
+        stored = file.grid[file.rows(np.array([image_id]))[0]].astype(np.float32)
+        mine = seen.grid.values[0].float().numpy()
+        assert mine.shape == (16, 256)
+        assert np.abs(mine - stored).max() < 0.02 * stored.max()
+        answered = ask(trained, seen.of(trained.head.features), question["question"])
+        assert answered.answers[0][0] == predicted[question["question_id"]]
+        assert [where.shape for where in answered.maps] == [(196,)] * (2 if head == "san" else 0)
+
+
+@pytest.mark.parametrize("head", ["show-attend-tell", "rnn-decoder", "san"])
+def test_predictions_and_pictures_of_a_fine_tuned_run(head, runs, native, tmp_path):
+    trained = load_run(runs[head], CPU)
+    out = tmp_path / "preds.json"
+    arguments = [str(runs[head]), "--out", str(out), "--beam", "1", "--device", "cpu"]
+    result = CliRunner().invoke(predict, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text()) == json.loads((runs[head] / "preds.json").read_text())
+    photo = native[0] / "images" / "val_500.png"
+    picture = tmp_path / "sheet.png"
+    asked = ["--question", "is it red?"] if head == "san" else []
+    arguments = [str(runs[head]), "--image", str(photo), "--out", str(picture), *asked]
+    result = CliRunner().invoke(explain, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert picture.stat().st_size > 1000
+    assert ("maps       none" in result.output) == (head == "rnn-decoder")
+    if head != "san":
+        seen = FrozenNetwork(trained.config, None, CPU).look(read_photo(photo))
+        assert bool(tell(trained, seen.grid).maps) == (head == "show-attend-tell")
+
+
+def final_state(out):
+    tensors, about = read_tensors(Path(out) / "last.safetensors")
+    about["progress"] = {k: v for k, v in about["progress"].items() if "seconds" not in k}
+    return tensors, about
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
+    more = (*FINETUNE, "--encoder-lr", "1e-3")
+    train("san", native, tmp_path / "whole", *more)
+    steps = 0
+    backward = loop.Trainer._backward
+
+    def interrupted(self, batch, in_group):
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return backward(self, batch, in_group)
+
+    monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
+    train("san", native, tmp_path / "stopped", *more, code=1)
+    monkeypatch.undo()
+    # The checkpoint has the block: the network's weights are not needed any more.
+    monkeypatch.setattr("frostgrid.train.prepare.load_pretrained", None)
+    arguments = ["--resume", str(tmp_path / "stopped"), "--device", "cpu"]
+    result = CliRunner().invoke(train_head, arguments)
+    assert result.exit_code == 0, result.output
+    (mine, about), (theirs, other) = (final_state(tmp_path / n) for n in ("whole", "stopped"))
+    assert about == other
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_features_that_a_block_cannot_go_on_from_are_refused(native, tiny_set, tmp_path):
+    output = train("san", tiny_set, tmp_path / "run", *FINETUNE, code=1)
+    assert "holds cells of layer4, but --finetune layer4 goes on from those of layer3" in output
+    assert "`featurize --backbone resnet18 --layer layer3 --grid native" in output
+    more = ("--weights", "random", "--layer", "layer3")
+    averaged = tiny_set[0], extract(tiny_set[0], tmp_path, *more)
+    output = train("san", averaged, tmp_path / "run", *FINETUNE, code=1)
+    assert "its 4x4 cells of layer3 were averaged to 14x14" in output
+    other = tmp_path / "other.pth"
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), other)
+    output = train("san", native, tmp_path / "run", *FINETUNE, "--weights", other, code=1)
+    assert "these are other weights" in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_fine_tuning_need_something_to_fine_tune(native, tmp_path):
+    output = train("question-only", native, tmp_path / "run", *FINETUNE, code=2)
+    assert "question-only does not look at the image" in output
+    for option, value in (("--encoder-lr", "0.1"), ("--weights", "random")):
+        output = train("san", native, tmp_path / "run", option, value, code=2)
+        assert f"{option} is of use with --finetune alone" in output
+    output = train("san", native, tmp_path / "run", *FINETUNE, "--encoder-lr", "-1", code=1)
+    assert "encoder's learning rate is -1.0" in output
+
+
+def test_a_head_can_read_a_native_grid_itself(native, tmp_path):
+    train("san", native, tmp_path / "run", "--device", "cpu")
+    photo = native[0] / "images" / "val_500.png"
+    arguments = [str(tmp_path / "run"), "--image", str(photo), "--question", "is it red?"]
+    result = CliRunner().invoke(explain, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "explain-val_500.png").exists()
+
+
+def test_an_untrained_encoder_takes_no_random_numbers():
+    torch.manual_seed(0)
+    build_encoder(IDENTITY, "layer4", pooled=False)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
