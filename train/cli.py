@@ -1,5 +1,6 @@
 """``train-head``: parse, build one config, train."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
