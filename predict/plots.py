@@ -19,6 +19,7 @@ MARKERS = ("o", "s", "^", "D")  # of the best epoch; the next one once all colou
 INK, QUIET, LINE = "#1b1f24", "#57606a", "#d8dee4"
 SIZE = (4.6, 3.3)  # inches, small: the page enlarges it, letters and all
 DPI = 200
+LONE = 0.2  # epochs: the length of the line that stands for a single epoch
 
 # Stand-ins in a themed SVG, which a page's own colours replace.
 STAND_IN = {"INK": "#010101", "QUIET": "#020202", "LINE": "#030303", "PAPER": "#040404"}
@@ -84,6 +85,7 @@ def draw_chart(chart: Chart, colours: Colours, legend: bool) -> Figure:
     if max(len(curve.epochs) for curve in chart.curves) == 1:
         only = chart.curves[0].epochs[0]
         axes.set_xlim(only - 1, only + 1)
+        axes.set_xticks([only])
     axes.update_datalim([(chart.curves[0].epochs[0], value) for value in chart.also])
     axes.autoscale_view(scalex=False)
     axes.set_ylim(top=max(axes.get_ylim()[1], chart.least_top))
@@ -103,17 +105,17 @@ def draw_curve(axes: Axes, curve: Curve, colours: Colours) -> None:
     """One line, and the mark of its best epoch."""
     colour = colours.runs[curve.number % len(colours.runs)]
     style = (0, (3, 2)) if curve.dashed else "solid"
-    # A lone epoch is no line: it is a mark.
-    lone = len(curve.epochs) == 1
+    epochs: list[float] = [*curve.epochs]
+    values = curve.values
+    if len(epochs) == 1:  # a lone epoch would be no line
+        epochs, values = [epochs[0] - LONE / 2, epochs[0] + LONE / 2], values * 2
     axes.plot(
-        curve.epochs,
-        curve.values,
+        epochs,
+        values,
         color=colour,
         linestyle=style,
         linewidth=1.2 if curve.dashed else 1.9,
         solid_capstyle="round",
-        marker="_" if lone else None,
-        markersize=12,
     )
     if curve.best_epoch is not None:
         best = curve.values[curve.epochs.index(curve.best_epoch)]
