@@ -8,6 +8,7 @@ from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.plan import FOLDER
 from ..featurize.store import open_features
+from ..models.registry import HEADS
 from ..train.recipes import RECIPES
 from ..train.run_folder import RunFolder
 from .children import Say, run_child
@@ -147,10 +148,15 @@ def train_arguments(run: Planned, wanted: Wanted) -> list[str]:
     """The command that trains a run."""
     return [
         *("train-head", run.head, "--data", wanted.data, "--recipe", run.recipe),
-        *(part for file in wanted.features for part in ("--features", str(file))),
+        *(part for file in features_of(run, wanted) for part in ("--features", str(file))),
         *("--epochs", str(wanted_epochs(run, wanted)), "--seed", str(wanted.seed)),
         *("--device", wanted.device, "--out", str(run.path), *run.options),
     ]
+
+
+def features_of(run: Planned, wanted: Wanted) -> tuple[Path, ...]:
+    """The feature files that a run is given; none to a head that reads none."""
+    return () if HEADS[run.head].features == "none" else wanted.features
 
 
 def wanted_epochs(run: Planned, wanted: Wanted) -> int:
@@ -167,7 +173,7 @@ def check_same(run: Planned, wanted: Wanted) -> None:
     data = Path(wanted.data)
     asked = {
         "--data": (config.data, str(data.resolve()) if data.is_dir() else wanted.data),
-        "--features": (config.features, [str(file.resolve()) for file in wanted.features]),
+        "--features": (config.features, [str(file.resolve()) for file in features_of(run, wanted)]),
         "--seed": (config.seed, wanted.seed),
         "--epochs": (config.optimisation.epochs, wanted_epochs(run, wanted)),
     }

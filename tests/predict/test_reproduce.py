@@ -101,8 +101,10 @@ def test_a_report_is_reproduced_and_then_found_finished(arguments, children, tmp
 def test_what_was_stopped_goes_on(arguments, children, tmp_path):
     out = tmp_path / "out"
     heads = ("--heads", "question-only", "--heads", "mean-embed")
+    run("vqa-report", *arguments[:2], *arguments[-4:], *heads[:2], "--out", out)
     run("vqa-report", *arguments, *heads, "--out", out)
     assert len(children) == 4
+    assert ["--features" in child for child in children] == [False, False, True, True]
     children.clear()
     stopped, killed = out / "report" / "mean-embed", out / "default" / "question-only"
     (stopped / "summary.json").unlink()
