@@ -71,16 +71,17 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
+def stop_on_signal(insist: bool = True) -> Iterator[StopRequest]:
     """Turn the first Ctrl-C or SIGTERM into a flag to be looked at between steps of work.
 
-    A second signal interrupts at once, as without this context. Only the main thread of a process
-    can receive signals; elsewhere the flag stays down.
+    A second signal interrupts at once, as without this context; not so without ``insist``, for a
+    process under a launcher that passes on what the terminal has sent already. Only the main thread
+    of a process can receive signals; elsewhere the flag stays down.
     """
     request = StopRequest()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request:
+        if request and insist:
             raise KeyboardInterrupt
         request.signal_name = signal.Signals(number).name
 

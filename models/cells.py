@@ -46,14 +46,21 @@ class Standardize(nn.Module):
         return cells.to(dtype)
 
 
-def batch_norm(norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
-    """Apply a batch norm to ``[U, C]``; a single row, without a spread, uses the running ones."""
-    if norm.training and len(rows) == 1:
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm of ``[U, C]``; a single row, without a spread, uses the running statistics."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Norm ``[U, C]`` float32."""
+        if self.training and len(rows) == 1:
+            return self.by_running(rows)
+        normed: Tensor = super().forward(rows)
+        return normed
+
+    def by_running(self, rows: Tensor) -> Tensor:
+        """Norm by the running statistics, whether training or not, and leave them as they are."""
         return nn.functional.batch_norm(
-            rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
-    normed: Tensor = norm(rows)
-    return normed
 
 
 class SpatialGate(nn.Module):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .cells import Standardize, batch_norm
+from .cells import BatchNorm, Standardize
 from .config import CaptionHeadConfig
 from .dropout import Dropout
 from .head import CaptionHead, Encoded, State, Taught
@@ -20,7 +20,7 @@ class RNNDecoder(CaptionHead):
         self.sampling = c.sampling
         self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.enter = nn.ModuleList(nn.Linear(c.channels, c.hidden) for _ in range(2))
-        self.norm = nn.ModuleList(nn.BatchNorm1d(c.hidden) for _ in range(2))
+        self.norm = nn.ModuleList(BatchNorm(c.hidden) for _ in range(2))
         self.embed = nn.Embedding(c.n_words, c.embedding)
         self.word_dropout = Dropout(c.word_dropout)
         self.lstm = nn.LSTM(c.embedding, c.hidden, batch_first=True)
@@ -35,8 +35,7 @@ class RNNDecoder(CaptionHead):
         """See :class:`CaptionHead`."""
         state = []
         for linear, norm in zip(self.enter, self.norm, strict=True):
-            assert isinstance(norm, nn.BatchNorm1d)
-            part = batch_norm(norm, linear(encoded.mean).float())
+            part = norm(linear(encoded.mean).float())
             state.append(part[image_index])
         return tuple(state)
 

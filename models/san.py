@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .additive_attention import additive_scores, attend, mean_cell
-from .cells import Standardize, batch_norm
+from .cells import BatchNorm, Standardize
 from .config import VqaHeadConfig
 from .dropout import Dropout
 from .fusion import Classifier, Fusion
@@ -43,13 +43,13 @@ class Glance(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = BatchNorm(channels)
         self.dropout = Dropout(0.2)
         self.project = nn.Linear(channels, hidden)
 
     def forward(self, cells: Tensor) -> Tensor:
         """``[U, S, D]`` to ``[U, H]``."""
-        mean = batch_norm(self.norm, mean_cell(cells))
+        mean = self.norm(mean_cell(cells))
         projected: Tensor = self.project(self.dropout(mean))
         return projected
 

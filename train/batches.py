@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,12 +22,43 @@ EXPECTED = 8  # batches before a batch is read, its rows are asked for
 
 
 @dataclass(frozen=True)
+class Share:
+    """Which images of every batch this process takes: one in ``of``, from the ``rank``-th on."""
+
+    rank: int = 0
+    of: int = 1
+
+    def pick(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's images of a batch; all of them if they are too few to go round."""
+        return images[self.rank :: self.of] if len(images) >= self.of else images
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class Part:
+    """How much of the whole batch, over all processes, this one's part of it is.
+
+    ``n_images``, ``n_texts``: of the whole batch; ``texts``, ``words``: what share of its texts,
+    and of its words after each text's first, this process has. The shares of all processes add up
+    to 1, also where each has the whole.
+    """
+
+    n_images: int
+    n_texts: int
+    texts: float = 1.0
+    words: float = 1.0
+
+
+@dataclass(frozen=True)
 class Batch:
     """B texts on U images.
 
     ``item``: int64 ``[B]``, each text's place in the data; ``features``: of the U images, or None;
     ``image_index``: int64 ``[B]``, non-decreasing; ``tokens``: int64 ``[B, T]`` cut to the longest;
-    ``length``: int64 ``[B]``; ``target``: what the task's loss compares with, as the task made it.
+    ``length``: int64 ``[B]``; ``target``: what the task's loss compares with, as the task made it;
+    ``part``: what this is of the batch that all processes train on together.
     """
 
     item: NDArray[np.int64]
@@ -36,6 +67,7 @@ class Batch:
     tokens: Tensor
     length: Tensor
     target: tuple[Tensor, ...]
+    part: Part
 
     def __len__(self) -> int:
         return len(self.item)
@@ -83,7 +115,11 @@ class ImageMajor:
         return -(-self.n_items // batch_size)
 
     def batch(
-        self, images: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device
+        self,
+        images: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        device: torch.device,
+        part: Part | None = None,
     ) -> Batch:
         """Build the batch of these images, with features from these rows of the file."""
         start, counts = self.first[images], np.diff(self.first)[images]
@@ -101,7 +137,24 @@ class ImageMajor:
 
         features = self.features.gather(rows, device) if self.features is not None else None
         target = tuple(move(array) for array in self.target_of(item))
-        return Batch(item, features, move(image_index), move(tokens), move(length), target)
+        part = part or Part(len(images), len(item))
+        return Batch(item, features, move(image_index), move(tokens), move(length), target, part)
+
+    def part(self, images: NDArray[np.int64], mine: NDArray[np.int64], n_processes: int) -> Part:
+        """What the images ``mine`` are of the batch of ``images``."""
+        counts = np.diff(self.first)
+        n_texts = int(counts[images].sum())
+        if len(mine) == len(images):
+            return Part(len(images), n_texts, 1 / n_processes, 1 / n_processes)
+        words = float(self.n_words[mine].sum() / max(1, self.n_words[images].sum()))
+        return Part(len(images), n_texts, float(counts[mine].sum() / n_texts), words)
+
+    @cached_property
+    def n_words(self) -> NDArray[np.int64]:
+        """Words of an image's texts, but for the first of each, int64 ``[N]``."""
+        after_first = np.concatenate([[0], np.cumsum(self.length[self.items].astype(np.int64) - 1)])
+        n_words: NDArray[np.int64] = np.diff(after_first[self.first])
+        return n_words
 
     def batches(
         self,
@@ -110,19 +163,26 @@ class ImageMajor:
         device: torch.device,
         skip: int = 0,
         image_row: NDArray[np.int64] | None = None,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """Batches in this order of images, read ahead by a thread.
 
         ``skip`` leaves out the first batches (of a pass that was interrupted); ``image_row`` reads
-        other rows for the images than their own (to see whether a head looks at all).
+        other rows for the images than their own (to see whether a head looks at all). With a
+        ``share``, the batches are this process's part of those.
         """
         rows = self.image_row if image_row is None else image_row
         cuts = self.cuts(order, batch_size)[skip:]
 
+        mine = [share.pick(images) for images in cuts] if share.of > 1 else cuts
+
         def make(number: int) -> Batch:
-            if self.features is not None and number + EXPECTED < len(cuts):
-                self.features.expect(rows[cuts[number + EXPECTED]])
-            return self.batch(cuts[number], rows[cuts[number]], device)
+            if self.features is not None and number + EXPECTED < len(mine):
+                self.features.expect(rows[mine[number + EXPECTED]])
+            images, part = mine[number], None
+            if share.of > 1:
+                part = self.part(cuts[number], images, share.of)
+            return self.batch(images, rows[images], device, part)
 
         return read_ahead(partial(make, number) for number in range(len(cuts)))
 

@@ -69,9 +69,10 @@ class CaptionTask(Task):
         The penalty is meant over the cells, so that its weight does not depend on their number.
         """
         taught = self.teach(batch)
-        loss = functional.cross_entropy(taught.scores.float(), taught.target)
+        loss = functional.cross_entropy(taught.scores.float(), taught.target) * batch.part.words
         if self.attention_penalty and taught.looked is not None:
-            loss = loss + self.attention_penalty * (1 - taught.looked).square().mean()
+            weight = self.attention_penalty * batch.part.texts
+            loss = loss + weight * (1 - taught.looked).square().mean()
         return loss
 
     def evaluate(self) -> dict[str, float]:

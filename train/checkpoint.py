@@ -76,8 +76,18 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
     return state
 
 
-def restore_random_state(tensors: dict[str, Tensor], device: torch.device) -> None:
-    """Put back what :func:`random_state` took."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+def random_name(name: str, rank: int) -> str:
+    """The name of a process's random state in a checkpoint: rank 0 has the plain one."""
+    return f"{name}.{rank}" if rank else name
+
+
+def restore_random_state(
+    tensors: dict[str, Tensor], device: torch.device, rank: int = 0, seed: int = 0
+) -> None:
+    """Put back what :func:`random_state` took; a rank of which nothing was kept takes the seed."""
+    if random_name("random.cpu", rank) not in tensors:
+        torch.manual_seed(seed)
+        return
+    torch.set_rng_state(tensors[random_name("random.cpu", rank)])
+    if device.type == "cuda" and random_name("random.cuda", rank) in tensors:
+        torch.cuda.set_rng_state(tensors[random_name("random.cuda", rank)], device)

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from ..models.registry import HEADS
 from .config import RunConfig, check_optimisation
 from .encoder import BEFORE
 from .locate import find_features
-from .loop import Trainer
-from .prepare import Start, prepare
+from .loop import Trainer, Unwatched
+from .parallel import Alone, join_ranks
+from .prepare import Prepared, Start, prepare
 from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 from .task import Precision
@@ -133,7 +136,16 @@ def train_head(head: str | None, resume: Path | None, **options: Any) -> None:
     The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
     epoch's validation answers (preds.json) and TensorBoard events.
     """
-    device = pick_device(options["device"])
+    with join_ranks() as ranks:
+        device = ranks.together(lambda: ranks.device(pick_device(options["device"])))
+        plan = ranks.first_does(lambda: plan_run(head, resume, options))
+        run = RunFolder(Path(plan["folder"]))
+        start = None if resume is not None else Start(options["weights"])
+        train(RunConfig.of_fields(plan["config"]), run, device, start, ranks)
+
+
+def plan_run(head: str | None, resume: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    """The config, as plain fields, and the folder of the run that the command line asks for."""
     if resume is not None:
         run = RunFolder(resume)
         config = run.read_config()
@@ -146,7 +158,7 @@ def train_head(head: str | None, resume: Path | None, **options: Any) -> None:
         config = new_config(head, options)
         run = RunFolder(options["out"] or next_free(Path("runs"), head))
     check_optimisation(config.optimisation)
-    train(config, run, device, None if resume is not None else Start(options["weights"]))
+    return {"config": asdict(config), "folder": str(run.path)}
 
 
 def new_config(head: str, o: dict[str, Any]) -> RunConfig:
@@ -202,38 +214,48 @@ def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:
     return {"min_word_count": o["min_word_count"] or 5}
 
 
-def train(config: RunConfig, run: RunFolder, device: torch.device, start: Start | None) -> None:
+def train(
+    config: RunConfig, run: RunFolder, device: torch.device, start: Start | None, ranks: Alone
+) -> None:
     """Train a run and tell of it; without a ``start``, go on with it."""
+    say: Callable[[str], object] = click.echo if ranks.is_first else lambda text: None
     set_kernels(config.kernels)  # type: ignore[arg-type]
     precision = Precision(device, amp_dtype(device, config.amp))
     half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")
-    click.echo(f"data       {config.data}")
-    click.echo(f"device     {describe_device(device)}, {half}")
-    prepared = prepare(config, precision, start)
+    processes = f"{ranks.n} processes, each on " if ranks.n > 1 else ""
+    say(f"data       {config.data}")
+    say(f"device     {processes}{describe_device(device)}, {half}")
+    prepared = ranks.together(lambda: prepare(config, precision, start))
     for name, fact in prepared.facts:
-        click.echo(f"{name:10} {fact}")
-    click.echo(f"run        {run.path}")
-    trainer = Trainer(prepared.task, prepared.config, run)
+        say(f"{name:10} {fact}")
+    say(f"run        {run.path}")
+    trainer = Trainer(prepared.task, prepared.config, run, ranks)
     if start is None:
-        if run.read_vocabulary() != prepared.vocabulary:
-            raise InputError(
-                f"{run.path}: the data in {config.data} give other words or answers than when the "
-                "run began; put the old files back, or train a new run."
-            )
+        ranks.together(lambda: check_vocabulary(run, prepared))
         trainer.resume()
-        run.write_config(prepared.config)
+        ranks.first_does(lambda: run.write_config(prepared.config))
     else:
-        run.create(prepared.config, prepared.vocabulary)
-    terminal = Terminal(run.path, prepared.task)
+        ranks.first_does(lambda: run.create(prepared.config, prepared.vocabulary))
+    terminal = Terminal(run.path, prepared.task) if ranks.is_first else Unwatched()
     try:
-        with stop_on_signal() as stop:
+        with stop_on_signal(insist=ranks.n == 1) as stop:
             finished = trainer.fit(terminal, stop)
     finally:
         terminal.close()
     if not finished:
-        click.echo(f"Stopped; go on with: train-head --resume {run.path}", err=True)
+        if ranks.is_first:
+            click.echo(f"Stopped; go on with: train-head --resume {run.path}", err=True)
         sys.exit(1)
-    report(trainer, run)
+    ranks.first_does(lambda: report(trainer, run))
+
+
+def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:
+    """Raise ``InputError`` if the data have changed since the run began."""
+    if run.read_vocabulary() != prepared.vocabulary:
+        raise InputError(
+            f"{run.path}: the data in {prepared.config.data} give other words or answers than when "
+            "the run began; put the old files back, or train a new run."
+        )
 
 
 def report(trainer: Trainer, run: RunFolder) -> None:

@@ -11,7 +11,7 @@ class Optimisation:
     """How the weights move."""
 
     epochs: int = 12
-    batch_size: int = 512  # questions, or captions, in one forward pass; whole images at a time
+    batch_size: int = 512  # questions, or captions, in one forward pass, of all processes together
     accumulate: int = 1  # forward passes to one update
     lr: float = 1e-3  # Adam's step at its highest
     encoder_lr: float = 1e-4  # the same for the encoder, where one learns
@@ -43,6 +43,12 @@ class RunConfig:
     feature_identity: dict[str, Any] = field(default_factory=dict)
     order: str = "auto"  # of the images in an epoch: "full", "local", or as their size demands
     finetune: str | None = None  # the backbone's block that learns with the head: "layer4"
+
+    @staticmethod
+    def of_fields(fields: dict[str, Any]) -> "RunConfig":
+        """What ``asdict`` took apart."""
+        rest = dict(fields)
+        return RunConfig(optimisation=Optimisation(**rest.pop("optimisation")), **rest)
 
     def with_overrides(self, **changes: Any) -> "RunConfig":
         """The same run with other optimisation settings where a value is given."""

@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,7 @@ from .batches import Batch
 from .checkpoint import (
     flatten_optimizer,
     load_weights,
+    random_name,
     random_state,
     read_tensors,
     restore_optimizer,
@@ -25,6 +27,7 @@ from .checkpoint import (
 )
 from .config import Optimisation, RunConfig
 from .order import image_order
+from .parallel import Alone
 from .run_folder import RunFolder
 from .task import Task
 
@@ -40,6 +43,22 @@ class Watcher(Protocol):
 
     def end_epoch(self, metrics: dict[str, Any]) -> None:
         """An epoch is done and written."""
+
+
+class Unwatched:
+    """Tells nobody: see :class:`Watcher`."""
+
+    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
+        """See :class:`Watcher`."""
+
+    def step(self, loss: float | None) -> None:
+        """See :class:`Watcher`."""
+
+    def end_epoch(self, metrics: dict[str, Any]) -> None:
+        """See :class:`Watcher`."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 @dataclass
@@ -94,8 +113,11 @@ def learning(module: nn.Module) -> list[nn.Parameter]:
 class Trainer:
     """Trains a task's head in a run folder."""
 
-    def __init__(self, task: Task, config: RunConfig, run: RunFolder) -> None:
+    def __init__(
+        self, task: Task, config: RunConfig, run: RunFolder, ranks: Alone | None = None
+    ) -> None:
         self.task, self.config, self.run = task, config, run
+        self.ranks = ranks or Alone()
         self.o = config.optimisation
         self.device = task.precision.device
         self.progress = Progress()
@@ -107,6 +129,9 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=task.precision.amp is torch.float16
         )
+        self.loss = self.ranks.loss_of(task)
+        if not self.ranks.is_first:
+            torch.manual_seed(self._dropout_seed())
         n_batches = task.train.n_batches(self.o.batch_size)
         self.total_updates = self.o.epochs * math.ceil(n_batches / self.o.accumulate)
 
@@ -121,11 +146,11 @@ class Trainer:
                 self.save_last()
                 return False
             metrics = self._evaluate()
-            self.run.append_metrics(metrics)
+            self.ranks.first_does(partial(self.run.append_metrics, metrics))
             p.next_epoch()
             self.save_last()
             watcher.end_epoch(metrics)
-            if stop:
+            if self.ranks.any(bool(stop)):
                 return False
         return True
 
@@ -139,22 +164,23 @@ class Trainer:
         watcher.start_epoch(p.epoch, len(cuts), p.batches)
         task.head.train()
         before, started = p.train_seconds, time.perf_counter()
-        loss_sum = torch.tensor(p.loss_sum, device=self.device, dtype=torch.float64)
-        batches = task.train.batches(order, o.batch_size, self.device, skip=p.batches)
+        before_sum = p.loss_sum if self.ranks.is_first else 0.0
+        loss_sum = torch.tensor(before_sum, device=self.device, dtype=torch.float64)
+        share = self.ranks.share
+        batches = task.train.batches(order, o.batch_size, self.device, p.batches, share=share)
         waited = Waited(batches)
         for batch in waited:
             group = p.batches // o.accumulate * o.accumulate
             in_group = min(o.accumulate, len(cuts) - group)
             loss_sum += self._backward(batch, in_group)
-            p.batches, p.items = p.batches + 1, p.items + len(batch)
+            p.batches, p.items = p.batches + 1, p.items + batch.part.n_texts
             update = p.batches - group == in_group
             if update:
                 self._update()
             show = p.batches % 20 == 0 or p.batches == len(cuts)
             watcher.step(self._running_loss(loss_sum) if show else None)
-            if stop and update:
+            if update and self.ranks.any(bool(stop)):
                 break
-        p.loss_sum = float(loss_sum)
         self._running_loss(loss_sum)
         p.train_seconds = before + time.perf_counter() - started
         p.wait_seconds += waited.seconds
@@ -162,10 +188,12 @@ class Trainer:
 
     def _backward(self, batch: Batch, in_group: int) -> Tensor:
         """Add the batch's gradients; returns its summed loss, still on the device."""
+        last = self.progress.batches % self.o.accumulate + 1 == in_group
         with self.task.precision.autocast():
-            loss = self.task.loss(batch)
-        torch.autograd.backward(self.scaler.scale(loss / in_group))
-        return loss.detach().double() * len(batch)
+            loss = self.loss(batch, last)
+        # Gradients of several processes are averaged, but their losses are parts of one.
+        torch.autograd.backward(self.scaler.scale(loss / (in_group / self.ranks.n)))
+        return loss.detach().double() * batch.part.n_texts
 
     def _update(self) -> None:
         p, o = self.progress, self.o
@@ -181,11 +209,15 @@ class Trainer:
 
     def _running_loss(self, loss_sum: Tensor) -> float:
         p = self.progress
-        loss = float(loss_sum) / max(1, p.items)
+        p.loss_sum = float(self.ranks.sum(loss_sum))
+        loss = p.loss_sum / max(1, p.items)
         if not math.isfinite(loss):
-            raise InputError(
-                f"The training loss is {loss} in epoch {p.epoch}, batch {p.batches}: the training "
-                f"diverged; train again with a smaller --lr than {self.o.lr} (or --amp off)."
+            raise self.ranks.agreed(
+                InputError(
+                    f"The training loss is {loss} in epoch {p.epoch}, batch {p.batches}: the "
+                    f"training diverged; train again with a smaller --lr than {self.o.lr} (or "
+                    "--amp off)."
+                )
             )
         return loss
 
@@ -194,7 +226,7 @@ class Trainer:
         started = time.perf_counter()
         task.head.eval()
         with torch.inference_mode():
-            scores = task.evaluate()
+            scores = self.ranks.first_does(task.evaluate)
         metrics: dict[str, Any] = {
             "epoch": p.epoch,
             "train_loss": p.loss_sum / max(1, p.items),
@@ -208,7 +240,7 @@ class Trainer:
         }
         if scores[task.score_name] > p.best_score:
             p.best_epoch, p.best_score = p.epoch, scores[task.score_name]
-            self._save_best()
+            self.ranks.first_does(self._save_best)
         return metrics
 
     def _save_best(self) -> None:
@@ -219,20 +251,33 @@ class Trainer:
     def save_last(self) -> None:
         """Write all that resuming needs."""
         tensors = {f"head.{k}": v for k, v in self.task.head.state_dict().items()}
-        tensors |= flatten_optimizer(self.optimizer) | random_state(self.device)
+        tensors |= flatten_optimizer(self.optimizer)
+        for name, state in random_state(self.device).items():
+            every = self.ranks.gather(state)
+            tensors |= {random_name(name, rank): part for rank, part in enumerate(every)}
         about = {"progress": asdict(self.progress), "scaler": self.scaler.state_dict()}
-        write_tensors(self.run.last, tensors, about)
+        self.ranks.first_does(lambda: write_tensors(self.run.last, tensors, about))
 
     def resume(self) -> None:
-        """Go back to the state of :meth:`save_last`; the same machine goes on to the same bits."""
+        """Go back to the state of :meth:`save_last`; the same machine goes on to the same bits.
+
+        That takes as many processes as before, each of which draws its own dropout.
+        """
+        self.ranks.together(self._read_last)
+        self.ranks.first_does(lambda: self.run.keep_epochs(self.progress.epoch - 1))
+
+    def _read_last(self) -> None:
         tensors, about = read_tensors(self.run.last)
         weights = {k[len("head.") :]: v for k, v in tensors.items() if k.startswith("head.")}
         load_weights(self.task.head, weights, self.run.last)
         restore_optimizer(self.optimizer, tensors)
-        restore_random_state(tensors, self.device)
         self.scaler.load_state_dict(about["scaler"])
         self.progress = Progress(**about["progress"])
-        self.run.keep_epochs(self.progress.epoch - 1)
+        restore_random_state(tensors, self.device, self.ranks.share.rank, self._dropout_seed())
+
+    def _dropout_seed(self) -> int:
+        """Where a process begins to draw that has no state to go on from: each somewhere else."""
+        return hash((self.config.seed, self.progress.updates, self.ranks.share.rank)) % 2**63
 
 
 class Waited:

@@ -10,7 +10,7 @@ from torch import nn
 
 from .. import __version__
 from ..errors import InputError
-from .config import Optimisation, RunConfig
+from .config import RunConfig
 
 
 class RunFolder:
@@ -46,8 +46,7 @@ class RunFolder:
         fields = read_json(self.config, "train a head first, or name the folder of a run")
         try:
             fields.pop("frostgrid")
-            optimisation = Optimisation(**fields.pop("optimisation"))
-            return RunConfig(optimisation=optimisation, **fields)
+            return RunConfig.of_fields(fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{self.config}: not the config of a run of this version ({error})."

@@ -41,7 +41,10 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """The batch's mean loss, a float32 scalar with gradients."""
+        """The batch's mean loss, a float32 scalar with gradients.
+
+        Of a part of a batch, what it adds to the mean of the whole (see :class:`.batches.Part`).
+        """
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

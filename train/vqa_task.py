@@ -72,7 +72,7 @@ class VqaTask(Task):
 
     def loss(self, batch: Batch) -> Tensor:
         """See :class:`Task`."""
-        return self._loss(answer_scores(self.head, batch), batch)
+        return self._loss(answer_scores(self.head, batch), batch) * batch.part.texts
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if self.loss_kind == "commonest":
