@@ -27,7 +27,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
 def sum_over_processes(part: Tensor) -> Tensor:
     """The sum over all processes, each of which must call this, forward and backward."""
-    total: Tensor = _SumOverProcesses.apply(part)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOverProcesses.apply(part)
     return total
 
 
