@@ -229,13 +229,16 @@ def train(
     for name, fact in prepared.facts:
         say(f"{name:10} {fact}")
     say(f"run        {run.path}")
-    trainer = Trainer(prepared.task, prepared.config, run, ranks)
+    # What rank 0 found, how far memory goes for one thing, holds for all.
+    config = RunConfig.of_fields(ranks.first_does(lambda: asdict(prepared.config)))
+    ranks.check_same(prepared.task.train.checksum)
+    trainer = Trainer(prepared.task, config, run, ranks)
     if start is None:
         ranks.together(lambda: check_vocabulary(run, prepared))
         trainer.resume()
-        ranks.first_does(lambda: run.write_config(prepared.config))
+        ranks.first_does(lambda: run.write_config(config))
     else:
-        ranks.first_does(lambda: run.create(prepared.config, prepared.vocabulary))
+        ranks.first_does(lambda: run.create(config, prepared.vocabulary))
     terminal = Terminal(run.path, prepared.task) if ranks.is_first else Unwatched()
     try:
         with stop_on_signal(insist=ranks.n == 1) as stop:

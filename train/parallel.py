@@ -74,6 +74,9 @@ class Alone:
         """A tensor of every process, on the CPU, all of one shape and dtype."""
         return [part]
 
+    def check_same(self, checksum: Callable[[], int]) -> None:
+        """Raise ``InputError`` if the processes would not train on the same data."""
+
     def agreed(self, error: InputError) -> BaseException:
         """What each process is to raise when the same error ends all of them."""
         return error
@@ -167,6 +170,18 @@ class Ranks(Alone):
         parts = [torch.empty_like(part) for _ in range(self.n)]
         dist.all_gather(parts, part)
         return parts
+
+    def check_same(self, checksum: Callable[[], int]) -> None:
+        """See :class:`Alone`."""
+        found = [int(part) for part in self.gather(torch.tensor(checksum()))]
+        others = [rank for rank, value in enumerate(found) if value != found[0]]
+        if others:
+            raise self.agreed(
+                InputError(
+                    f"Process {others[0]} found other training texts or images than process 0; "
+                    "give every machine the same data and feature files."
+                )
+            )
 
     def agreed(self, error: InputError) -> BaseException:
         """See :class:`Alone`: rank 0 speaks for all."""
