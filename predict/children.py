@@ -37,10 +37,12 @@ def run_child(arguments: list[str], stop: StopRequest, say: Say) -> None:
     if stop:
         raise Stopped
     if code:
-        how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
+        why = "its own message is above"
+        if code < 0:
+            why = f"it was ended by {signal.Signals(-code).name}, for want of memory perhaps"
         raise InputError(
-            f"`frostgrid {arguments[0]}` could not go on ({how}); its own message is above. Type "
-            "the same command again, when that is mended, to go on from here."
+            f"`frostgrid {arguments[0]}` could not go on: {why}. Type the same command again, "
+            "when that is mended, to go on from here."
         )
 
 

@@ -12,7 +12,7 @@ from ..evaluate.table import as_text
 from ..featurize.cli import BACKBONES
 from .children import Stopped
 from .published import REPORTS, Report
-from .reproduction import Wanted, extract_missing, train_missing
+from .reproduction import Wanted, check_references, extract_missing, train_missing
 
 SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 
@@ -68,6 +68,7 @@ def reproduce(report: str, heads: tuple[str, ...], out: Path | None, **options: 
     chosen = REPORTS[report]
     heads = choose_heads(chosen, heads)
     out = out or Path("reports") / report
+    check_references(chosen, options["data"])
     try:
         with stop_on_signal() as stop:
             features = options["features"] or find_or_extract(chosen, heads, options, stop)

@@ -97,6 +97,20 @@ def plan_runs(wanted: Wanted) -> list[Planned]:
     return runs
 
 
+def check_references(report: Report, data: str) -> None:
+    """Raise ``InputError`` for data without the report's questions or captions, before any work."""
+    dataset = open_dataset(data)
+    for split in SPLITS:
+        if report.task == "caption":
+            if not dataset.has_captions(split):
+                dataset.captions_path(split)  # says which files it looked for
+            continue
+        if not dataset.has_vqa(split):
+            dataset.questions_path(split)
+        if not dataset.has_annotations(split):
+            dataset.annotations_path(split)
+
+
 def default_features(data: str, backbone: str) -> dict[str, Path]:
     """Split -> where ``featurize`` puts its features."""
     name = open_dataset(data).name

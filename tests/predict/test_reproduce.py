@@ -151,9 +151,17 @@ def test_an_unknown_head_is_refused():
     assert "mean-embed" in run("vqa-report", "--heads", "up-down", code=2)
 
 
+def test_data_without_questions_are_refused_before_any_work(tiny_set, children, tmp_path):
+    shutil.copytree(tiny_set[0], tmp_path / "set")
+    (tmp_path / "set" / "val_annotations.json").unlink()
+    said = run("vqa-report", "--data", tmp_path / "set", code=1)
+    assert "val_annotations.json" in said
+    assert not children
+
+
 def test_a_child_that_fails_or_is_not_wanted():
     said = []
-    with pytest.raises(InputError, match="exit code 2"):
+    with pytest.raises(InputError, match="its own message"):
         run_child(["no-such-command"], StopRequest(), said.append)
     assert said == ["$ frostgrid no-such-command"]
     stop = StopRequest()
