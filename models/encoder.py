@@ -23,12 +23,17 @@ class Encoder(nn.Module):
     That is the block's own cells, averaged to the grid ``shapes.seen`` if they are of another one,
     ``[U, S, D]``; or with ``pooled`` their mean, ``[U, D]``: the same as a feature file holds.
 
+    With ``flip`` every other image, at random, is mirrored left to right while training.
+
     The batch norms stay as they came, statistics, scale and offset, as He et al. (2016, appendix A)
     fine-tune theirs: a batch has few images, and their statistics would be noise.
     """
 
-    def __init__(self, block: nn.Module, shapes: GridShapes, pooled: bool) -> None:
+    def __init__(
+        self, block: nn.Module, shapes: GridShapes, pooled: bool, flip: bool = False
+    ) -> None:
         super().__init__()
+        self.flip = flip
         self.block = block.requires_grad_(True)
         self.shapes, self.pooled = shapes, pooled
         for norm in self.norms():
@@ -53,6 +58,9 @@ class Encoder(nn.Module):
         dtype = torch.get_autocast_dtype(device) if autocast else torch.float32
         # [U, h·w, D'] seen as [U, D', h, w] is already channels-last.
         rows = cells.to(dtype).view(len(cells), *self.shapes.stored, -1)
+        if self.flip and self.training:
+            chosen = torch.rand(len(rows), device=rows.device) < 0.5
+            rows = torch.where(chosen[:, None, None, None], rows.flip(2), rows)
         maps: Tensor = self.block(rows.permute(0, 3, 1, 2))
         if self.pooled:
             return maps.float().mean((2, 3))

@@ -68,6 +68,12 @@ from .terminal import Terminal
     help="Highest learning rate of that block.  [default: the recipe's, 0.0001]",
 )
 @click.option(
+    "--flip",
+    is_flag=True,
+    default=None,
+    help="With --finetune: mirror half of the cells' grids, at random, while training.",
+)
+@click.option(
     "--weights",
     metavar="imagenet|random|FILE",
     help="With --finetune: the network's weights, where the features do not say how to get them.",
@@ -188,14 +194,14 @@ def new_config(head: str, o: dict[str, Any]) -> RunConfig:
         optimisation=recipe.optimisation,
         finetune=o["finetune"],
     )
-    names = ("epochs", "batch_size", "lr", "encoder_lr", "accumulate", "patience", "loss")
+    names = ("epochs", "batch_size", "lr", "encoder_lr", "flip", "accumulate", "patience", "loss")
     return config.with_overrides(**{name: o[name] for name in names})
 
 
 def check_finetune(head: str, o: dict[str, Any]) -> None:
     """Raise a usage error for options of fine-tuning where nothing is fine-tuned."""
     if o["finetune"] is None:
-        for name in ("encoder_lr", "weights"):
+        for name in ("encoder_lr", "flip", "weights"):
             if o[name] is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{option} is of use with --finetune alone; add that too.")

@@ -15,6 +15,7 @@ class Optimisation:
     accumulate: int = 1  # forward passes to one update
     lr: float = 1e-3  # Adam's step at its highest
     encoder_lr: float = 1e-4  # the same for the encoder, where one learns
+    flip: bool = False  # whether half of the images, at random, are mirrored before the encoder
     warmup: float = 0.05  # share of all updates in which the step rises from 0
     schedule: str = "cosine"  # to 0 at the last update; or "constant"
     clip: float = 1.0  # largest norm of the gradient; 0 leaves it alone

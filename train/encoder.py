@@ -28,11 +28,11 @@ def check_features(path: str, identity: dict[str, Any], block: str) -> None:
         )
 
 
-def build_encoder(identity: dict[str, Any], block: str, pooled: bool) -> Encoder:
+def build_encoder(identity: dict[str, Any], block: str, pooled: bool, flip: bool) -> Encoder:
     """The encoder, its weights yet to be loaded."""
     stored = native_grid(BEFORE[block], identity["image_size"])
     stage = blank_stage(identity["backbone"], block)
-    return Encoder(stage, GridShapes(stored, GRID), pooled)
+    return Encoder(stage, GridShapes(stored, GRID), pooled, flip)
 
 
 def load_pretrained(

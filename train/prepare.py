@@ -215,8 +215,9 @@ def build_head(
         settings = CaptionHeadConfig(n_words=len(words), channels=channels, **config.head_settings)
     head = HEADS[config.head](settings)
     if config.finetune is not None:
-        pooled = head.features == "pooled"
-        head = put_behind(build_encoder(config.feature_identity, config.finetune, pooled), head)
+        pooled, flip = head.features == "pooled", config.optimisation.flip
+        encoder = build_encoder(config.feature_identity, config.finetune, pooled, flip)
+        head = put_behind(encoder, head)
     return head.to(precision.device)
 
 

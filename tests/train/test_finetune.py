@@ -126,6 +126,18 @@ def test_the_block_learns_and_its_batch_norms_stay(name, resnet):
     assert all(torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
 
 
+def test_half_of_the_grids_are_mirrored_while_training_alone():
+    encoder = Encoder(torch.nn.Identity(), GridShapes((2, 3), (2, 3)), pooled=False, flip=True)
+    cells = torch.arange(400 * 6 * 2.0).reshape(400, 6, 2)
+    mirrored = cells[:, [2, 1, 0, 5, 4, 3]]
+    torch.manual_seed(0)
+    found = encoder(cells)
+    is_mirrored = (found == mirrored).all((1, 2))
+    assert 150 < is_mirrored.sum() < 250
+    assert torch.equal(torch.where(is_mirrored[:, None, None], mirrored, cells), found)
+    assert torch.equal(encoder.eval()(cells), cells)
+
+
 def test_a_decoder_shares_the_gradient_of_cells_that_have_one():
     """The sum over the steps is that of plain autograd."""
     torch.manual_seed(0)
@@ -226,7 +238,7 @@ def final_state(out):
 
 
 def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
-    more = (*FINETUNE, "--encoder-lr", "1e-3")
+    more = (*FINETUNE, "--encoder-lr", "1e-3", "--flip")
     train("san", native, tmp_path / "whole", *more)
     steps = 0
     backward = loop.Trainer._backward
@@ -270,9 +282,9 @@ def test_features_that_a_block_cannot_go_on_from_are_refused(native, tiny_set, t
 def test_options_of_fine_tuning_need_something_to_fine_tune(native, tmp_path):
     output = train("question-only", native, tmp_path / "run", *FINETUNE, code=2)
     assert "question-only does not look at the image" in output
-    for option, value in (("--encoder-lr", "0.1"), ("--weights", "random")):
-        output = train("san", native, tmp_path / "run", option, value, code=2)
-        assert f"{option} is of use with --finetune alone" in output
+    for option in (("--encoder-lr", "0.1"), ("--weights", "random"), ("--flip",)):
+        output = train("san", native, tmp_path / "run", *option, code=2)
+        assert f"{option[0]} is of use with --finetune alone" in output
     output = train("san", native, tmp_path / "run", *FINETUNE, "--encoder-lr", "-1", code=1)
     assert "encoder's learning rate is -1.0" in output
 
@@ -288,7 +300,7 @@ def test_a_head_can_read_a_native_grid_itself(native, tmp_path):
 
 def test_an_untrained_encoder_takes_no_random_numbers():
     torch.manual_seed(0)
-    build_encoder(IDENTITY, "layer4", pooled=False)
+    build_encoder(IDENTITY, "layer4", pooled=False, flip=True)
     drawn = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(drawn, torch.rand(1))
