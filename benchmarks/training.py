@@ -188,9 +188,9 @@ def peers_of(
 
     array = InRam(torch.from_numpy(np.array(task.train.features.sources[0])), Texts(*texts))  # type: ignore[union-attr]
     in_ram = both("(c) in RAM", lambda: from_ram(array, o.batch_size))
-    half = in_ram.name.endswith("bfloat16")
+    best = in_ram.name.endswith("bfloat16")
 
-    def tutorial(stored: str, workers: int) -> Contender:
+    def tutorial(stored: str, workers: int, half: bool = best) -> Contender:
         name = f"(b) tutorial style, {stored} rows, {workers} workers, {DTYPE_NAME[half]}"
         rows, new = FromHdf5(path, stored, *texts), PLAIN[head](copy.deepcopy(task.head))
         pool = Pool() if stored != kind else None
@@ -203,6 +203,8 @@ def peers_of(
         for stored in dict.fromkeys(("grid", kind))
     ]
     found.append(in_ram)
+    if best:  # and as the tutorials have it
+        found.append(tutorial("grid", 0, half=False))
     if with_images:
         images = FromImages(make_jpegs(32), 448, *texts)
         batches = lambda: iter(loader(images, REPORT_BATCH, 0))  # noqa: E731

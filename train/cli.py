@@ -224,6 +224,8 @@ def train(
     config: RunConfig, run: RunFolder, device: torch.device, start: Start | None, ranks: Alone
 ) -> None:
     """Train a run and tell of it; without a ``start``, go on with it."""
+    # Batches have many shapes, and oneDNN keeps 1,024 compiled products: half a gigabyte.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     say: Callable[[str], object] = click.echo if ranks.is_first else lambda text: None
     set_kernels(config.kernels)  # type: ignore[arg-type]
     precision = Precision(device, amp_dtype(device, config.amp))
