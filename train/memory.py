@@ -9,7 +9,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 def available_bytes() -> int:
     """Memory that is free or could be, within the limits of the control groups we are in."""
-    return min([psutil.virtual_memory().available, *cgroup_limits(Path("/proc/self/cgroup"))])
+    return min([int(psutil.virtual_memory().available), *cgroup_limits(Path("/proc/self/cgroup"))])
 
 
 def cgroup_limits(membership: Path, root: Path = _CGROUPS) -> list[int]:
