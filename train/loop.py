@@ -1,7 +1,6 @@
 """The training loop: batches to updates, an evaluation every epoch, states that resume exactly."""
 
 import math
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from .checkpoint import (
     write_tensors,
 )
 from .config import Optimisation, RunConfig
+from .memory import peak_memory_bytes
 from .order import image_order
 from .parallel import Alone
 from .run_folder import RunFolder
@@ -294,10 +294,3 @@ class Waited:
             if item is None:
                 return
             yield item
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory taken so far: on the GPU if there is one, else resident in the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

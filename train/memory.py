@@ -1,8 +1,10 @@
-"""How much memory there is for files to stay in."""
+"""How much memory there is for files to stay in, and how much a process has taken."""
 
+import resource
 from pathlib import Path
 
 import psutil
+import torch
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -38,3 +40,10 @@ def cgroup_limits(membership: Path, root: Path = _CGROUPS) -> list[int]:
             except (OSError, ValueError):  # not there, or "max"
                 continue
     return limits
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory taken so far: on the GPU if there is one, else resident in the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
