@@ -13,6 +13,7 @@ SHORT: dict[str, list[str]] = {
     "score_vqa": ["--questions", "50000", "--images", "10000", "--rounds", "3"],
     "score_captions": ["--images", "5000", "--rounds", "2"],
     "extraction": [],
+    "beam": ["--rounds", "2"],
     "training": ["--rounds", "3", "--fraction", "0.005"],
     "vqa2_scale": ["--fraction", "0.02"],
 }

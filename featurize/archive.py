@@ -21,7 +21,7 @@ def compression() -> Mapping[str, Any]:
         import hdf5plugin
     except ImportError as error:
         raise InputError(
-            "The archive layout needs the package hdf5plugin; run pip install hdf5plugin (or frostgrid[archive])."
+            "The archive layout needs the package hdf5plugin; run pip install hdf5plugin."
         ) from error
     filters: Mapping[str, Any] = hdf5plugin.Blosc2(
         cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.BITSHUFFLE
