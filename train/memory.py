@@ -1,12 +1,14 @@
 """How much memory there is for files to stay in, and how much a process has taken."""
 
 import resource
+import sys
 from pathlib import Path
 
 import psutil
 import torch
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_STATUS = Path("/proc/self/status")
 
 
 def available_bytes() -> int:
@@ -46,4 +48,10 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory taken so far: on the GPU if there is one, else resident in the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Linux's ru_maxrss begins at what the process that started this one held.
+    try:
+        lines = _STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -1,5 +1,8 @@
 """Features that memory cannot keep: the limit, and maps that are given back."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -39,3 +42,16 @@ def test_limits_of_control_groups(line, file, value, expected, tmp_path):
 def test_no_control_groups_are_no_limit(tmp_path):
     assert cgroup_limits(tmp_path / "none") == []
     assert available_bytes() > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux alone tells")
+def test_the_peak_is_not_that_of_the_process_that_started_this_one():
+    held = np.ones(2**28)  # 2 GB here, and nothing of it there
+    script = (
+        "import torch; from frostgrid.train.memory import peak_memory_bytes as peak;"
+        "print(peak(torch.device('cpu')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert 0 < int(done.stdout) < held.nbytes
