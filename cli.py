@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 from . import __version__
+from .process import set_environment
 
 # name -> (module, attribute, one line of help); `score` must never wait for torch to be imported.
 COMMANDS = {
@@ -59,6 +60,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
+        set_environment()
         command = getattr(import_module(f".{module}", __package__), attribute)
         assert isinstance(command, click.Command)
         return command
@@ -73,3 +75,11 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="frostgrid")
 def main() -> None:
     """Train visual-question-answering and captioning heads in minutes, not hours."""
+
+
+def train_head() -> None:
+    """The ``train-head`` console script."""
+    set_environment()
+    from .train.cli import train_head
+
+    train_head()

@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from ..console import Command
+from ..process import set_environment
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -125,5 +126,6 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
 
 
 def main() -> None:
-    """Run the command."""
+    """The ``featurize`` console script."""
+    set_environment()
     featurize()

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..console import StopRequest, stop_on_signal
 from ..errors import InputError
+from ..process import keep_freed_memory
 from .backbones import load_backbone, native_grid
 from .estimate import estimate
 from .extract import Extractor, Watch
@@ -49,6 +50,7 @@ def run(options: Options, say: Say) -> None:
         jobs = plan(options.wanted())
         extractor = make_extractor(options, ranks)
         speak(headline(options, extractor))
+        keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:
                 if options.dry_run:

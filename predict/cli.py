@@ -9,6 +9,7 @@ from ..console import Command
 from ..datasets.catalog import open_dataset
 from ..devices import pick_device
 from ..models.beam import BeamOptions
+from ..process import keep_freed_memory
 from ..train.locate import find_features
 from .split import predict_split
 from .trained import load_run
@@ -68,5 +69,6 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
         no_repeated_trigrams=options["no_repeated_trigrams"],
     )
     out = options["out"] or run / f"preds-{split}.json"
+    keep_freed_memory()
     written = predict_split(trained, data or trained.config.data, split, features, out, search)
     click.echo(f"wrote      {written.n:,} {written.what} to {written.path}")

@@ -1,6 +1,5 @@
 """``train-head``: parse, build one config, train."""
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from ..devices import amp_dtype, describe_device, pick_device
 from ..errors import InputError
 from ..models.additive_attention import set_kernels
 from ..models.registry import HEADS
+from ..process import keep_freed_memory
 from .config import RunConfig, check_optimisation
 from .encoder import BEFORE
 from .locate import find_features
@@ -224,8 +224,6 @@ def train(
     config: RunConfig, run: RunFolder, device: torch.device, start: Start | None, ranks: Alone
 ) -> None:
     """Train a run and tell of it; without a ``start``, go on with it."""
-    # Batches have many shapes, and oneDNN keeps 1,024 compiled products: half a gigabyte.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     say: Callable[[str], object] = click.echo if ranks.is_first else lambda text: None
     set_kernels(config.kernels)  # type: ignore[arg-type]
     precision = Precision(device, amp_dtype(device, config.amp))
@@ -248,6 +246,7 @@ def train(
     else:
         ranks.first_does(lambda: run.create(config, prepared.vocabulary))
     terminal = Terminal(run.path, prepared.task) if ranks.is_first else Unwatched()
+    keep_freed_memory()
     try:
         with stop_on_signal(insist=ranks.n == 1) as stop:
             finished = trainer.fit(terminal, stop)
@@ -283,8 +282,3 @@ def report(trainer: Trainer, run: RunFolder) -> None:
     click.echo(f"images     {without} with the validation images exchanged for one another")
     click.echo(f"wrote      {run.best}, {run.predictions}")
     click.echo(f"score it   score {run.predictions}")
-
-
-def main() -> None:
-    """The ``train-head`` console script."""
-    train_head()
