@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ..evaluate.captions import score_captions
 from ..models.beam import BeamOptions, search
@@ -17,6 +16,7 @@ from ..models.head import CaptionHead, Taught
 from .batches import Batch, ImageMajor, read_ahead
 from .caption_data import CaptionData
 from .features import SplitFeatures
+from .losses import word_cross_entropy
 from .order import deranged
 from .run_folder import write_bytes
 from .task import Precision, Task
@@ -69,7 +69,7 @@ class CaptionTask(Task):
         The penalty is meant over the cells, so that its weight does not depend on their number.
         """
         taught = self.teach(batch)
-        loss = functional.cross_entropy(taught.scores.float(), taught.target) * batch.part.words
+        loss = word_cross_entropy(taught.scores, taught.target) * batch.part.words
         if self.attention_penalty and taught.looked is not None:
             weight = self.attention_penalty * batch.part.texts
             loss = loss + weight * (1 - taught.looked).square().mean()
@@ -88,10 +88,10 @@ class CaptionTask(Task):
         for batch in self.val.batches(order, EVAL_BATCH, device):
             with self.precision.autocast():
                 taught = self.teach(batch)
-            scores = taught.scores.float()
-            loss = functional.cross_entropy(scores, taught.target, reduction="sum")
+            scores, target = taught.scores, taught.target
+            loss = word_cross_entropy(scores, target) * len(scores)
             top = scores.topk(min(5, scores.shape[1]), 1).indices
-            hits = (top == taught.target[:, None]).sum()
+            hits = (top == target[:, None]).sum()
             total += torch.stack([loss, hits, torch.full_like(loss, len(scores))])
         loss_sum, n_hits, n_words = total.tolist()
         loss = loss_sum / max(1, n_words)

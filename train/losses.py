@@ -1,8 +1,8 @@
-"""What a VQA head is trained to minimise."""
+"""What heads are trained to minimise."""
 
-import torch
 from torch import Tensor
-from torch.nn import functional
+
+from .cross_entropy import class_cross_entropy, sparse_cross_entropy
 
 
 def soft_cross_entropy(scores: Tensor, row: Tensor, answer: Tensor, weight: Tensor) -> Tensor:
@@ -12,14 +12,14 @@ def soft_cross_entropy(scores: Tensor, row: Tensor, answer: Tensor, weight: Tens
     5). They come as a sparse list, so no ``[B, A]`` target is built: ``scores`` ``[B, A]``; ``row``
     and ``answer`` int64 ``[n]``; ``weight`` float32 ``[n]``. Returns a float32 scalar.
     """
-    scores = scores.float()
-    log_sum = torch.logsumexp(scores, 1)
-    loss = weight * (log_sum[row] - scores[row, answer])
-    return loss.sum() / len(scores)
+    return sparse_cross_entropy(scores, row, answer, weight) / len(scores)
 
 
 def commonest_cross_entropy(scores: Tensor, answer: Tensor) -> Tensor:
     """Cross-entropy on the commonest answer, int64 ``[B]``; −1, not in the list, does not count."""
-    return functional.cross_entropy(scores.float(), answer, ignore_index=-1, reduction="sum") / len(
-        scores
-    )
+    return class_cross_entropy(scores, answer) / len(scores)
+
+
+def word_cross_entropy(scores: Tensor, word: Tensor) -> Tensor:
+    """Cross-entropy of the next words, int64 ``[P]``, by their scores ``[P, V]``, meant."""
+    return class_cross_entropy(scores, word) / len(scores)
