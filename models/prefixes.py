@@ -61,7 +61,7 @@ def find_prefixes(question: Tensor, length: Tensor) -> Prefixes:
 
 
 def read_prefixes(lstm: nn.LSTM, vectors: Tensor, prefixes: Prefixes) -> Tensor:
-    """The states after all beginnings, ``[P, H]`` float32, from last words' vectors ``[P, E]``.
+    """The states after all beginnings, ``[P, H]``, from last words' vectors ``[P, E]``.
 
     ``lstm`` has one layer and one direction; only its parameters are used.
     """

@@ -71,7 +71,7 @@ class UpDown(CaptionHead):
             additive_scores(encoded.projected, query, self.weight, image_index).float().softmax(1)
         )
         seen = attend(encoded.cells, where, image_index)  # [B, H]
-        told = torch.cat([seen.float(), looking, telling], 1)
+        told = torch.cat([seen.to(looking.dtype), looking, telling], 1)
         telling, telling_cell = lstm_step(self.tell_gates(told), telling_cell)
         return telling, (looking, looking_cell, telling, telling_cell), where
 
