@@ -32,7 +32,7 @@ _forked = False
 
 
 def _forget_threads() -> None:
-    """In a forked child: its parent's threads do not exist there, and OpenMP would wait for them."""
+    """In a forked child its parent's threads do not exist, but OpenMP would wait for them."""
     global _lock, _pool, _pool_size, _forked
     _lock, _pool, _pool_size, _forked = threading.Lock(), None, 0, True
 
