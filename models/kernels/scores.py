@@ -1,10 +1,12 @@
 """Numba kernels of additive attention's scores, forward and backward.
 
-With ``e = exp(2·projected)·exp(2·query)``, ``tanh(projected + query) = 1 - 2 / (1 + e)``: each
-image and each query is exponentiated once, and a pair of them costs a product and a division. In
-float32 this is within 2e-7 of the true value, and 1.6 times faster than a rational approximation.
-Rows with numbers that are too large for it (or not finite), and all of float64, go through
-``math.tanh``.
+With ``e = exp(2·projected)·exp(2·query)`` and ``r = 1 / (1 + e)``, ``tanh(projected + query)`` is
+``1 - 2r``: each image and each query is exponentiated once, and a pair of them costs a product and
+a division. In float32 this is within 2e-7 of the true value, and 1.6 times faster than a rational
+approximation. Rows with numbers that are too large for it (or not finite), and all of float64, go
+through ``math.tanh``.
+
+Four cells at a time share what is read of a query and what is added to its sums.
 """
 
 import math
@@ -13,34 +15,35 @@ import numpy as np
 
 from .compile import Array, decode, encode, exact_kernel, kernel
 
+_CELLS = 4
 # exp(2·43)² overflows to infinity, which gives tanh = 1; exp(-2·43) is still a normal number.
-_LARGEST = np.float32(43)
+_LARGEST_BITS = np.float32(43).view(np.int32)
+_MAGNITUDE, _BIAS, _EXPONENT = np.int32(0x7FFFFFFF), np.int32(127), np.int32(23)
 _LOG2_E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _C2, _C3 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1)
 _C4, _C5 = np.float32(4.1665795894e-2), np.float32(8.3334519073e-3)
 _C6, _C7 = np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
-_ONE, _TWO, _FOUR, _HALF = np.float32(1), np.float32(2), np.float32(4), np.float32(0.5)
+_ONE, _TWO, _FOUR = np.float32(1), np.float32(2), np.float32(4)
+_HALF, _QUARTER = np.float32(0.5), np.float32(0.25)
 
 
 @exact_kernel
-def exp_twice(row: Array, out: Array, bits: Array) -> bool:
+def exp_twice(row: Array, out: Array) -> bool:
     """``exp(2·row)`` (K,) float32, by Cephes' polynomial; False where a number is too large."""
-    n_outside = 0
+    largest = np.int32(0)
     for k in range(row.size):
-        x = row[k]
-        # Written so that NaN counts as outside.
-        n_outside += not abs(x) <= _LARGEST
+        x = np.float32(decode(row[k]))
+        # As integers, magnitudes are in the same order, and NaN is larger than infinity.
+        magnitude = np.int32(np.float32(x).view(np.int32) & _MAGNITUDE)
+        largest = max(largest, magnitude)
         y = x + x
         n = np.floor(y * _LOG2_E + _HALF)
         f = (y - n * _LN2_HIGH) - n * _LN2_LOW
         p = ((((_C7 * f + _C6) * f + _C5) * f + _C4) * f + _C3) * f + _C2
-        out[k] = p * f * f + f + _ONE
-        bits[k] = (np.int32(n) + np.int32(127)) << np.int32(23)  # 2^n
-    power = bits.view(np.float32)
-    for k in range(row.size):
-        out[k] *= power[k]
-    return n_outside == 0
+        power = np.int32((np.int32(n) + _BIAS) << _EXPONENT).view(np.float32)  # 2^n
+        out[k] = (p * f * f + f + _ONE) * power
+    return largest <= _LARGEST_BITS
 
 
 @kernel
@@ -50,6 +53,43 @@ def largest_group(start: Array, first: int, last: int) -> int:
     for u in range(first, last):
         largest = max(largest, start[u + 1] - start[u])
     return largest
+
+
+@kernel
+def aligned_rows(n_rows: int, like: Array) -> Array:
+    """Zeros (n_rows, K or a little more), each row from the beginning of a cache line.
+
+    What lies across two lines is read twice.
+    """
+    line = 64 // like.itemsize
+    width = (-(-like.size // line) | 1) * line
+    memory = np.zeros(n_rows * width + line, like.dtype)
+    first = (-memory.ctypes.data % 64) // like.itemsize
+    return memory[first : first + n_rows * width].reshape(n_rows, width)
+
+
+@kernel
+def exp_cells(cells: Array, s: int, out: Array) -> bool:
+    """``exp_twice`` of the cells ``s .. s + 3`` of (S, K), the last one repeated at the end."""
+    fast = True
+    for i in range(_CELLS):
+        # No short cut: every row is written.
+        fast &= exp_twice(cells[min(s + i, len(cells) - 1)], out[i])
+    return fast
+
+
+@kernel
+def fast_scores(exp_cell: Array, exp_query: Array, weight: Array, out: Array) -> None:
+    """Scores of four cells for one query: (4, K), (K,), (K,) to (4,)."""
+    e0, e1, e2, e3 = exp_cell[0], exp_cell[1], exp_cell[2], exp_cell[3]
+    t0 = t1 = t2 = t3 = np.float32(0)
+    for k in range(weight.size):
+        # tanh / 2 = 1/2 - r
+        t0 += weight[k] * (_HALF - _ONE / (_ONE + e0[k] * exp_query[k]))
+        t1 += weight[k] * (_HALF - _ONE / (_ONE + e1[k] * exp_query[k]))
+        t2 += weight[k] * (_HALF - _ONE / (_ONE + e2[k] * exp_query[k]))
+        t3 += weight[k] * (_HALF - _ONE / (_ONE + e3[k] * exp_query[k]))
+    out[0], out[1], out[2], out[3] = _TWO * t0, _TWO * t1, _TWO * t2, _TWO * t3
 
 
 @kernel
@@ -67,32 +107,88 @@ def score_images(
     """Scores of the images ``first .. last - 1``."""
     n_cells, width = projected.shape[1:]
     n_most = largest_group(start, first, last)
-    exp_query = np.empty((n_most, width), np.float32)
+    like = np.empty(width, np.float32)
+    exp_query, exp_cell = aligned_rows(n_most, like), aligned_rows(_CELLS, like)
     fast_query = np.zeros(n_most, np.bool_)
-    cell, exp_cell = np.empty(width, query.dtype), np.empty(width, np.float32)
-    bits = np.empty(width, np.int32)
+    four = np.empty(_CELLS, np.float32)
     zero = np.zeros(1, query.dtype)[0]
     for u in range(first, last):
         group = order[start[u] : start[u + 1]]
         for j in range(group.size):
-            fast_query[j] = not exact and exp_twice(query[group[j]], exp_query[j], bits)
-        for s in range(n_cells if group.size else 0):
-            stored = projected[u, s]
-            for k in range(width):
-                cell[k] = decode(stored[k])
-            fast_cell = not exact and exp_twice(cell, exp_cell, bits)
+            fast_query[j] = not exact and exp_twice(query[group[j]], exp_query[j])
+        for s in range(0, n_cells if group.size else 0, _CELLS):
+            fast_cells = not exact and exp_cells(projected[u], s, exp_cell)
             for j in range(group.size):
-                total = zero
-                if fast_cell and fast_query[j]:
-                    factor = exp_query[j]
+                out = scores[group[j], s : s + _CELLS]
+                if fast_cells and fast_query[j]:
+                    fast_scores(exp_cell, exp_query[j], weight, four)
+                    out[:] = four[: out.size]
+                    continue
+                row = query[group[j]]
+                for i in range(out.size):
+                    cell, total = projected[u, s + i], zero
                     for k in range(width):
-                        tanh = _ONE - _TWO / (_ONE + exp_cell[k] * factor[k])
-                        total += weight[k] * tanh
-                else:
-                    row = query[group[j]]
-                    for k in range(width):
-                        total += weight[k] * math.tanh(cell[k] + row[k])
-                scores[group[j], s] = total
+                        total += weight[k] * math.tanh(decode(cell[k]) + row[k])
+                    out[i] = total
+
+
+@kernel
+def fast_gradients(
+    exp_cell: Array,  # (4, K or more)
+    exp_query: Array,  # (K,)
+    grad: Array,  # (4,)
+    sum_cell: Array,  # (4, K): added to
+    sum_query: Array,  # (K,): added to
+    share: Array,  # (K,): added to
+    width: int,  # K
+) -> None:
+    """Add what four cells and one query give: quarters of the slopes, and halves of the shares."""
+    e0, e1, e2, e3 = exp_cell[0], exp_cell[1], exp_cell[2], exp_cell[3]
+    c0, c1, c2, c3 = sum_cell[0], sum_cell[1], sum_cell[2], sum_cell[3]
+    g0, g1, g2, g3 = grad[0], grad[1], grad[2], grad[3]
+    half = _HALF * ((g0 + g1) + (g2 + g3))
+    for k in range(width):
+        # tanh / 2 = 1/2 - r and (1 - tanh²) / 4 = r - r²
+        q = exp_query[k]
+        r0, r1 = _ONE / (_ONE + e0[k] * q), _ONE / (_ONE + e1[k] * q)
+        r2, r3 = _ONE / (_ONE + e2[k] * q), _ONE / (_ONE + e3[k] * q)
+        a0, a1, a2, a3 = g0 * r0, g1 * r1, g2 * r2, g3 * r3
+        share[k] += half - ((a0 + a1) + (a2 + a3))
+        a0, a1, a2, a3 = a0 - a0 * r0, a1 - a1 * r1, a2 - a2 * r2, a3 - a3 * r3
+        c0[k] += a0
+        c1[k] += a1
+        c2[k] += a2
+        c3[k] += a3
+        sum_query[k] += (a0 + a1) + (a2 + a3)
+
+
+@kernel
+def exact_gradients(
+    cell: Array,  # (K,), stored type
+    query: Array,  # (K,)
+    grad: float,
+    sum_cell: Array,
+    sum_query: Array,
+    share: Array,
+) -> None:
+    """``fast_gradients`` of one cell, for any numbers."""
+    for k in range(query.size):
+        tanh = math.tanh(decode(cell[k]) + query[k])
+        slope = _QUARTER * (grad - grad * tanh * tanh)
+        sum_cell[k] += slope
+        sum_query[k] += slope
+        share[k] += _HALF * grad * tanh
+
+
+@kernel
+def put_gradient(weight: Array, sum_cell: Array, accumulate: bool, out: Array) -> None:
+    """Write one cell's gradient (K,), or add it."""
+    if accumulate:
+        for k in range(weight.size):
+            out[k] = encode(decode(out[k]) + _FOUR * weight[k] * sum_cell[k], out[k])
+    else:
+        for k in range(weight.size):
+            out[k] = encode(_FOUR * weight[k] * sum_cell[k], out[k])
 
 
 @kernel
@@ -114,54 +210,38 @@ def score_gradients(
     """Gradients of the scores of the images ``first .. last - 1``."""
     n_cells, width = projected.shape[1:]
     n_most = largest_group(start, first, last)
-    exp_query = np.empty((n_most, width), np.float32)
+    like = np.empty(width, np.float32)
+    exp_query, exp_cell = aligned_rows(n_most, like), aligned_rows(_CELLS, like)
     fast_query = np.zeros(n_most, np.bool_)
-    cell, exp_cell = np.empty(width, query.dtype), np.empty(width, np.float32)
-    bits = np.empty(width, np.int32)
-    sum_cell = np.empty(width, query.dtype)
-    sum_query = np.empty((n_most, width), query.dtype)
+    sum_query, sum_cell = aligned_rows(n_most, weight), aligned_rows(_CELLS, weight)
+    share = aligned_rows(1, weight)[0]
+    four = np.zeros(_CELLS, query.dtype)
     for u in range(first, last):
         group = order[start[u] : start[u + 1]]
-        share = grad_weight[u]
         share[:] = 0
         sum_query[: group.size] = 0
         for j in range(group.size):
-            fast_query[j] = not exact and exp_twice(query[group[j]], exp_query[j], bits)
-        for s in range(n_cells):
-            stored = projected[u, s]
-            for k in range(width):
-                cell[k] = decode(stored[k])
-            fast_cell = not exact and exp_twice(cell, exp_cell, bits)
+            fast_query[j] = not exact and exp_twice(query[group[j]], exp_query[j])
+        for s in range(0, n_cells, _CELLS):
+            n_here = min(_CELLS, n_cells - s)
+            fast_cells = not exact and group.size > 0 and exp_cells(projected[u], s, exp_cell)
             sum_cell[:] = 0
             for j in range(group.size):
-                grad = grad_scores[group[j], s]
-                slope_sum = sum_query[j]
-                if fast_cell and fast_query[j]:
-                    factor = exp_query[j]
-                    for k in range(width):
-                        # tanh = 1 - 2r and 1 - tanh² = 4r(1 - r)
-                        r = _ONE / (_ONE + exp_cell[k] * factor[k])
-                        grad_r = grad * r
-                        slope = _FOUR * (grad_r - grad_r * r)
-                        sum_cell[k] += slope
-                        slope_sum[k] += slope
-                        share[k] += grad - _TWO * grad_r
-                else:
-                    row = query[group[j]]
-                    for k in range(width):
-                        tanh = math.tanh(cell[k] + row[k])
-                        slope = grad - grad * tanh * tanh
-                        sum_cell[k] += slope
-                        slope_sum[k] += slope
-                        share[k] += grad * tanh
-            if grad_projected.size:
-                out = grad_projected[u, s]
-                if accumulate:
-                    for k in range(width):
-                        out[k] = encode(decode(out[k]) + weight[k] * sum_cell[k], out[k])
-                else:
-                    for k in range(width):
-                        out[k] = encode(weight[k] * sum_cell[k], out[k])
+                four[:n_here] = grad_scores[group[j], s : s + n_here]
+                if fast_cells and fast_query[j]:
+                    four[n_here:] = 0
+                    fast_gradients(
+                        exp_cell, exp_query[j], four, sum_cell, sum_query[j], share, width
+                    )
+                    continue
+                row = query[group[j]]
+                for i in range(n_here):
+                    cell = projected[u, s + i]
+                    exact_gradients(cell, row, four[i], sum_cell[i], sum_query[j], share)
+            for i in range(n_here if grad_projected.size else 0):
+                put_gradient(weight, sum_cell[i], accumulate, grad_projected[u, s + i])
+        for k in range(width):
+            grad_weight[u, k] = _TWO * share[k]
         for j in range(group.size):
             for k in range(width):
-                grad_query[group[j], k] = weight[k] * sum_query[j, k]
+                grad_query[group[j], k] = _FOUR * weight[k] * sum_query[j, k]
