@@ -43,7 +43,7 @@ def exp_twice(row: Array, out: Array) -> bool:
         p = ((((_C7 * f + _C6) * f + _C5) * f + _C4) * f + _C3) * f + _C2
         power = np.int32((np.int32(n) + _BIAS) << _EXPONENT).view(np.float32)  # 2^n
         out[k] = (p * f * f + f + _ONE) * power
-    return largest <= _LARGEST_BITS
+    return bool(largest <= _LARGEST_BITS)
 
 
 @kernel
