@@ -29,11 +29,11 @@ _HALF, _QUARTER = np.float32(0.5), np.float32(0.25)
 
 
 @exact_kernel
-def exp_twice(row: Array, out: Array) -> bool:
-    """``exp(2·row)`` (K,) float32, by Cephes' polynomial; False where a number is too large."""
+def exp_twice(rows: Array, r: int, out: Array, j: int) -> bool:
+    """``exp(2·rows[r])`` to ``out[j]``, by Cephes' polynomial; False if one is too large."""
     largest = np.int32(0)
-    for k in range(row.size):
-        x = np.float32(decode(row[k]))
+    for k in range(rows.shape[1]):
+        x = np.float32(decode(rows[r, k]))
         # As integers, magnitudes are in the same order, and NaN is larger than infinity.
         magnitude = np.int32(np.float32(x).view(np.int32) & _MAGNITUDE)
         largest = max(largest, magnitude)
@@ -42,7 +42,7 @@ def exp_twice(row: Array, out: Array) -> bool:
         f = (y - n * _LN2_HIGH) - n * _LN2_LOW
         p = ((((_C7 * f + _C6) * f + _C5) * f + _C4) * f + _C3) * f + _C2
         power = np.int32((np.int32(n) + _BIAS) << _EXPONENT).view(np.float32)  # 2^n
-        out[k] = (p * f * f + f + _ONE) * power
+        out[j, k] = (p * f * f + f + _ONE) * power
     return bool(largest <= _LARGEST_BITS)
 
 
@@ -68,28 +68,46 @@ def aligned_rows(n_rows: int, like: Array) -> Array:
     return memory[first : first + n_rows * width].reshape(n_rows, width)
 
 
+# Below, rows are named by their numbers: making a view of each would take a tenth of the time.
+
+
 @kernel
 def exp_cells(cells: Array, s: int, out: Array) -> bool:
     """``exp_twice`` of the cells ``s .. s + 3`` of (S, K), the last one repeated at the end."""
     fast = True
     for i in range(_CELLS):
         # No short cut: every row is written.
-        fast &= exp_twice(cells[min(s + i, len(cells) - 1)], out[i])
+        fast &= exp_twice(cells, min(s + i, len(cells) - 1), out, i)
     return fast
 
 
 @kernel
-def fast_scores(exp_cell: Array, exp_query: Array, weight: Array, out: Array) -> None:
-    """Scores of four cells for one query: (4, K), (K,), (K,) to (4,)."""
-    e0, e1, e2, e3 = exp_cell[0], exp_cell[1], exp_cell[2], exp_cell[3]
+def fast_scores(
+    exp_cell: Array,  # (4, K)
+    exp_query: Array,  # (queries, K)
+    j: int,
+    weight: Array,  # (K,)
+    scores: Array,  # (B, S): out
+    b: int,
+    s: int,
+) -> None:
+    """Scores of the query ``b``, which is ``j`` of its image, for the cells ``s .. s + 3``."""
     t0 = t1 = t2 = t3 = np.float32(0)
     for k in range(weight.size):
         # tanh / 2 = 1/2 - r
-        t0 += weight[k] * (_HALF - _ONE / (_ONE + e0[k] * exp_query[k]))
-        t1 += weight[k] * (_HALF - _ONE / (_ONE + e1[k] * exp_query[k]))
-        t2 += weight[k] * (_HALF - _ONE / (_ONE + e2[k] * exp_query[k]))
-        t3 += weight[k] * (_HALF - _ONE / (_ONE + e3[k] * exp_query[k]))
-    out[0], out[1], out[2], out[3] = _TWO * t0, _TWO * t1, _TWO * t2, _TWO * t3
+        q, w = exp_query[j, k], weight[k]
+        t0 += w * (_HALF - _ONE / (_ONE + exp_cell[0, k] * q))
+        t1 += w * (_HALF - _ONE / (_ONE + exp_cell[1, k] * q))
+        t2 += w * (_HALF - _ONE / (_ONE + exp_cell[2, k] * q))
+        t3 += w * (_HALF - _ONE / (_ONE + exp_cell[3, k] * q))
+    n_here = scores.shape[1] - s
+    scores[b, s] = _TWO * t0
+    if n_here > 1:
+        scores[b, s + 1] = _TWO * t1
+    if n_here > 2:
+        scores[b, s + 2] = _TWO * t2
+    if n_here > 3:
+        scores[b, s + 3] = _TWO * t3
 
 
 @kernel
@@ -110,85 +128,96 @@ def score_images(
     like = np.empty(width, np.float32)
     exp_query, exp_cell = aligned_rows(n_most, like), aligned_rows(_CELLS, like)
     fast_query = np.zeros(n_most, np.bool_)
-    four = np.empty(_CELLS, np.float32)
     zero = np.zeros(1, query.dtype)[0]
     for u in range(first, last):
+        cells = projected[u]
         group = order[start[u] : start[u + 1]]
         for j in range(group.size):
-            fast_query[j] = not exact and exp_twice(query[group[j]], exp_query[j])
+            fast_query[j] = not exact and exp_twice(query, group[j], exp_query, j)
         for s in range(0, n_cells if group.size else 0, _CELLS):
-            fast_cells = not exact and exp_cells(projected[u], s, exp_cell)
+            fast_cells = not exact and exp_cells(cells, s, exp_cell)
             for j in range(group.size):
-                out = scores[group[j], s : s + _CELLS]
+                b = group[j]
                 if fast_cells and fast_query[j]:
-                    fast_scores(exp_cell, exp_query[j], weight, four)
-                    out[:] = four[: out.size]
+                    fast_scores(exp_cell, exp_query, j, weight, scores, b, s)
                     continue
-                row = query[group[j]]
-                for i in range(out.size):
-                    cell, total = projected[u, s + i], zero
+                for i in range(s, min(s + _CELLS, n_cells)):
+                    total = zero
                     for k in range(width):
-                        total += weight[k] * math.tanh(decode(cell[k]) + row[k])
-                    out[i] = total
+                        total += weight[k] * math.tanh(decode(cells[i, k]) + query[b, k])
+                    scores[b, i] = total
 
 
 @kernel
 def fast_gradients(
-    exp_cell: Array,  # (4, K or more)
-    exp_query: Array,  # (K,)
-    grad: Array,  # (4,)
+    exp_cell: Array,  # (4, K)
+    exp_query: Array,  # (queries, K)
+    j: int,
+    grad_scores: Array,  # (B, S)
+    b: int,
+    s: int,
     sum_cell: Array,  # (4, K): added to
-    sum_query: Array,  # (K,): added to
-    share: Array,  # (K,): added to
+    sum_query: Array,  # (queries, K): added to
+    share: Array,  # (1, K): added to
     width: int,  # K
 ) -> None:
     """Add what four cells and one query give: quarters of the slopes, and halves of the shares."""
-    e0, e1, e2, e3 = exp_cell[0], exp_cell[1], exp_cell[2], exp_cell[3]
-    c0, c1, c2, c3 = sum_cell[0], sum_cell[1], sum_cell[2], sum_cell[3]
-    g0, g1, g2, g3 = grad[0], grad[1], grad[2], grad[3]
+    n_here = grad_scores.shape[1] - s
+    g0 = grad_scores[b, s]
+    g1 = grad_scores[b, s + 1] if n_here > 1 else np.float32(0)
+    g2 = grad_scores[b, s + 2] if n_here > 2 else np.float32(0)
+    g3 = grad_scores[b, s + 3] if n_here > 3 else np.float32(0)
     half = _HALF * ((g0 + g1) + (g2 + g3))
     for k in range(width):
         # tanh / 2 = 1/2 - r and (1 - tanh²) / 4 = r - r²
-        q = exp_query[k]
-        r0, r1 = _ONE / (_ONE + e0[k] * q), _ONE / (_ONE + e1[k] * q)
-        r2, r3 = _ONE / (_ONE + e2[k] * q), _ONE / (_ONE + e3[k] * q)
+        q = exp_query[j, k]
+        r0, r1 = _ONE / (_ONE + exp_cell[0, k] * q), _ONE / (_ONE + exp_cell[1, k] * q)
+        r2, r3 = _ONE / (_ONE + exp_cell[2, k] * q), _ONE / (_ONE + exp_cell[3, k] * q)
         a0, a1, a2, a3 = g0 * r0, g1 * r1, g2 * r2, g3 * r3
-        share[k] += half - ((a0 + a1) + (a2 + a3))
+        share[0, k] += half - ((a0 + a1) + (a2 + a3))
         a0, a1, a2, a3 = a0 - a0 * r0, a1 - a1 * r1, a2 - a2 * r2, a3 - a3 * r3
-        c0[k] += a0
-        c1[k] += a1
-        c2[k] += a2
-        c3[k] += a3
-        sum_query[k] += (a0 + a1) + (a2 + a3)
+        sum_cell[0, k] += a0
+        sum_cell[1, k] += a1
+        sum_cell[2, k] += a2
+        sum_cell[3, k] += a3
+        sum_query[j, k] += (a0 + a1) + (a2 + a3)
 
 
 @kernel
 def exact_gradients(
-    cell: Array,  # (K,), stored type
-    query: Array,  # (K,)
-    grad: float,
+    cells: Array,  # (S, K), stored type
+    query: Array,  # (B, K)
+    j: int,
+    grad_scores: Array,  # (B, S)
+    b: int,
+    s: int,
     sum_cell: Array,
     sum_query: Array,
     share: Array,
 ) -> None:
-    """``fast_gradients`` of one cell, for any numbers."""
-    for k in range(query.size):
-        tanh = math.tanh(decode(cell[k]) + query[k])
-        slope = _QUARTER * (grad - grad * tanh * tanh)
-        sum_cell[k] += slope
-        sum_query[k] += slope
-        share[k] += _HALF * grad * tanh
+    """``fast_gradients`` for any numbers."""
+    for i in range(min(_CELLS, len(cells) - s)):
+        grad = grad_scores[b, s + i]
+        for k in range(query.shape[1]):
+            tanh = math.tanh(decode(cells[s + i, k]) + query[b, k])
+            slope = _QUARTER * (grad - grad * tanh * tanh)
+            sum_cell[i, k] += slope
+            sum_query[j, k] += slope
+            share[0, k] += _HALF * grad * tanh
 
 
 @kernel
-def put_gradient(weight: Array, sum_cell: Array, accumulate: bool, out: Array) -> None:
-    """Write one cell's gradient (K,), or add it."""
-    if accumulate:
-        for k in range(weight.size):
-            out[k] = encode(decode(out[k]) + _FOUR * weight[k] * sum_cell[k], out[k])
-    else:
-        for k in range(weight.size):
-            out[k] = encode(_FOUR * weight[k] * sum_cell[k], out[k])
+def put_gradient(weight: Array, sum_cell: Array, accumulate: bool, out: Array, s: int) -> None:
+    """Write the gradients of the cells ``s .. s + 3`` to (S, K), or add them."""
+    for i in range(min(_CELLS, len(out) - s)):
+        if accumulate:
+            for k in range(weight.size):
+                before = out[s + i, k]
+                sum_here = decode(before) + _FOUR * weight[k] * sum_cell[i, k]
+                out[s + i, k] = encode(sum_here, before)
+        else:
+            for k in range(weight.size):
+                out[s + i, k] = encode(_FOUR * weight[k] * sum_cell[i, k], out[s + i, k])
 
 
 @kernel
@@ -214,34 +243,30 @@ def score_gradients(
     exp_query, exp_cell = aligned_rows(n_most, like), aligned_rows(_CELLS, like)
     fast_query = np.zeros(n_most, np.bool_)
     sum_query, sum_cell = aligned_rows(n_most, weight), aligned_rows(_CELLS, weight)
-    share = aligned_rows(1, weight)[0]
-    four = np.zeros(_CELLS, query.dtype)
+    share = aligned_rows(1, weight)
     for u in range(first, last):
+        cells = projected[u]
         group = order[start[u] : start[u + 1]]
         share[:] = 0
         sum_query[: group.size] = 0
         for j in range(group.size):
-            fast_query[j] = not exact and exp_twice(query[group[j]], exp_query[j])
+            fast_query[j] = not exact and exp_twice(query, group[j], exp_query, j)
         for s in range(0, n_cells, _CELLS):
-            n_here = min(_CELLS, n_cells - s)
-            fast_cells = not exact and group.size > 0 and exp_cells(projected[u], s, exp_cell)
-            sum_cell[:] = 0
+            fast_cells = not exact and group.size > 0 and exp_cells(cells, s, exp_cell)
+            for i in range(_CELLS):
+                for k in range(width):
+                    sum_cell[i, k] = 0
             for j in range(group.size):
-                four[:n_here] = grad_scores[group[j], s : s + n_here]
+                place = (j, grad_scores, group[j], s, sum_cell, sum_query, share)
                 if fast_cells and fast_query[j]:
-                    four[n_here:] = 0
-                    fast_gradients(
-                        exp_cell, exp_query[j], four, sum_cell, sum_query[j], share, width
-                    )
-                    continue
-                row = query[group[j]]
-                for i in range(n_here):
-                    cell = projected[u, s + i]
-                    exact_gradients(cell, row, four[i], sum_cell[i], sum_query[j], share)
-            for i in range(n_here if grad_projected.size else 0):
-                put_gradient(weight, sum_cell[i], accumulate, grad_projected[u, s + i])
+                    fast_gradients(exp_cell, exp_query, *place, width)
+                else:
+                    exact_gradients(cells, query, *place)
+            if grad_projected.size:
+                put_gradient(weight, sum_cell, accumulate, grad_projected[u], s)
         for k in range(width):
-            grad_weight[u, k] = _TWO * share[k]
+            grad_weight[u, k] = _TWO * share[0, k]
         for j in range(group.size):
+            b = group[j]
             for k in range(width):
-                grad_query[group[j], k] = _FOUR * weight[k] * sum_query[j, k]
+                grad_query[b, k] = _FOUR * weight[k] * sum_query[j, k]
