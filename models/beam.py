@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from .head import CaptionHead, Encoded, State
+from .likeliest import log_sums, top
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3  # the first words of every caption vocabulary
+FIRST_SAID = END  # the words before it are never said
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Beams:
     """The hypotheses of N images, k of each; what has ended stays, and competes with the rest.
 
     ``words``: int64 ``[N, k, t]``, ``<start>`` first; ``log_p``: float32 ``[N, k]``, summed;
-    ``n_words``: float32 ``[N, k]``, ``<end>`` counted; ``ended``: bool ``[N, k]``.
+    ``n_words``: float32 ``[N, k]``, ``<end>`` counted; ``ended``: bool ``[N, k]``; ``parent``:
+    int64 ``[N, k]``, the row of the head's state from which it goes on, unless it has ended.
     """
 
     words: Tensor
     log_p: Tensor
     n_words: Tensor
     ended: Tensor
+    parent: Tensor
 
     def normalized(self, power: float) -> Tensor:
         """What hypotheses are compared by, ``[N, k]``."""
@@ -45,10 +49,12 @@ def start_beams(n: int, device: torch.device) -> Beams:
         log_p=torch.zeros(n, 1, device=device),
         n_words=torch.zeros(n, 1, device=device),
         ended=torch.zeros(n, 1, dtype=torch.bool, device=device),
+        parent=torch.arange(n, device=device)[:, None],
     )
 
 
-@torch.inference_mode()
+@torch.inference_mode(False)  # autocast casts the weights once only outside of it
+@torch.no_grad()
 def search(head: CaptionHead, features: Tensor, options: BeamOptions) -> list[list[int]]:
     """The best caption of each image: word ids without ``<start>`` and ``<end>``.
 
@@ -73,28 +79,33 @@ def advance(
     head: CaptionHead, encoded: Encoded, beams: Beams, state: State, options: BeamOptions
 ) -> tuple[Beams, State]:
     """One word more for every hypothesis that has not ended; the k best of each image stay."""
-    width = beams.words.shape[1]
     alive = (~beams.ended).flatten().nonzero().squeeze(1)  # rows of [N * width]
-    word = head.read(beams.words[:, :, -1].flatten()[alive])
-    output, moved, _ = head.step(encoded, alive // width, word, tuple(s[alive] for s in state))
-    log_p = head.scores(output).float()
-    log_p[:, [PAD, UNKNOWN, START]] = -torch.inf
-    log_p = log_p.log_softmax(1)
+    image = alive // beams.words.shape[1]
+    # Hypotheses that continue the same one have its state: what depends on it is computed once.
+    parent, child = distinct(beams.parent.flatten()[alive])
+    parent_image = torch.empty_like(parent).scatter_(0, child, image)
+    prepared = head.prepare(encoded, parent_image, tuple(part[parent] for part in state))
+    said, place = distinct(beams.words[:, :, -1].flatten()[alive])
+    output, state, _ = head.finish(
+        encoded, image, tuple(part[child] for part in prepared), head.read(said)[place]
+    )
+    scores = head.scores(output)
+    log_sum = log_sums(scores, FIRST_SAID)
     if options.no_repeated_trigrams:
-        forbid_trigrams(log_p, beams.words.flatten(0, 1)[alive])
-    best, word = log_p.topk(min(options.beam, log_p.shape[1]), 1)  # [alive, k]
-    return select(beams, state, alive, best, word, moved, options)
+        forbid_trigrams(scores, beams.words.flatten(0, 1)[alive])
+    best, word = top(scores, options.beam, FIRST_SAID)  # [alive, k]
+    return select(beams, alive, best - log_sum[:, None], word, options), state
 
 
-def select(
-    beams: Beams,
-    state: State,
-    alive: Tensor,
-    log_p: Tensor,
-    word: Tensor,
-    moved: State,
-    options: BeamOptions,
-) -> tuple[Beams, State]:
+def distinct(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct ones of ``[R]`` numbers, in order, and the place of each number among them."""
+    found: tuple[Tensor, Tensor] = numbers.unique(  # type: ignore[no-untyped-call, unused-ignore]
+        return_inverse=True
+    )
+    return found
+
+
+def select(beams: Beams, alive: Tensor, log_p: Tensor, word: Tensor, options: BeamOptions) -> Beams:
     """Of all continuations ``[alive, k]`` and all that has ended, keep the k best of each image."""
     n, width, _ = beams.words.shape
     k = log_p.shape[1]
@@ -109,30 +120,26 @@ def select(
     compared = total / n_words.clamp_min(1)[:, None] ** options.length_power
     chosen = compared.view(n, -1).topk(min(options.beam, width * k), 1).indices  # [N, k]
     images = torch.arange(n, device=log_p.device)[:, None]
-    parent = (images * width + chosen // k).flatten()
+    before = images * width + chosen // k  # rows of [N * width]
     said = words.view(n, -1).gather(1, chosen)
     log_p = total.view(n, -1).gather(1, chosen)
-    ended = beams.ended.flatten()[parent].view_as(said) | (said == END) | log_p.isneginf()
-    history = beams.words.flatten(0, 1)[parent].view(*said.shape, -1)
-    # Not in place: a head's first state may be one tensor several times.
-    state = tuple(
-        whole.index_copy(0, alive, part.to(whole.dtype))
-        for whole, part in zip(state, moved, strict=True)
-    )
-    kept = Beams(
-        words=torch.cat([history, said[:, :, None]], 2),
+    ended = beams.ended.flatten()[before] | (said == END) | log_p.isneginf()
+    state_row = torch.zeros_like(flat_n, dtype=torch.long)
+    state_row[alive] = torch.arange(len(alive), device=alive.device)
+    return Beams(
+        words=torch.cat([beams.words.flatten(0, 1)[before], said[:, :, None]], 2),
         log_p=log_p,
-        n_words=n_words[parent].view_as(said),
+        n_words=n_words[before],
         ended=ended,
+        parent=state_row[before],
     )
-    return kept, tuple(part[parent] for part in state)
 
 
-def forbid_trigrams(log_p: Tensor, words: Tensor) -> None:
-    """Rule out, in ``log_p`` ``[R, V]``, what would repeat a trigram of ``words`` ``[R, t]``."""
+def forbid_trigrams(scores: Tensor, words: Tensor) -> None:
+    """Rule out, in ``scores`` ``[R, V]``, what would repeat a trigram of ``words`` ``[R, t]``."""
     if words.shape[1] < 4:  # <start> and three words
         return
     said = words[:, 1:]
     same = (said[:, :-2] == said[:, -2:-1]) & (said[:, 1:-1] == said[:, -1:])  # [R, t-3]
     row, place = same.nonzero(as_tuple=True)
-    log_p[row, said[row, place + 2]] = -torch.inf
+    scores[row, said[row, place + 2]] = -torch.inf

@@ -133,11 +133,15 @@ class FinetunedCaption(Finetuned, CaptionHead):
         """See :class:`CaptionHead`."""
         return self.head.read(words)
 
-    def step(
-        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """See :class:`CaptionHead`."""
+        return self.head.prepare(encoded, image_index, state)
+
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
     ) -> tuple[Tensor, State, Tensor | None]:
         """See :class:`CaptionHead`."""
-        return self.head.step(encoded, image_index, word, state)
+        return self.head.finish(encoded, image_index, prepared, word)
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

@@ -60,7 +60,7 @@ class Encoded(NamedTuple):
     mean: Tensor
 
 
-State = tuple[Tensor, ...]  # of B captions, each [B, H]
+State = tuple[Tensor, ...]  # of B captions, each [B, ...]
 
 
 class Taught(NamedTuple):
@@ -98,6 +98,18 @@ class CaptionHead(Head, ABC):
         """What words, int64 of any shape, give to a step: ``[..., G]``."""
 
     @abstractmethod
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """All of a step that does not depend on its word, as tensors of B rows.
+
+        In a beam search the hypotheses that continue the same one share it.
+        """
+
+    @abstractmethod
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """The rest of a step: ``word`` ``[B, G]`` from :meth:`read`; returns as :meth:`step`."""
+
     def step(
         self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
     ) -> tuple[Tensor, State, Tensor | None]:
@@ -105,6 +117,8 @@ class CaptionHead(Head, ABC):
 
         Returns the output ``[B, H]``, the next state and the attention ``[B, S]`` or None.
         """
+        prepared = self.prepare(encoded, image_index, state)
+        return self.finish(encoded, image_index, prepared, word)
 
     @abstractmethod
     def scores(self, output: Tensor) -> Tensor:

@@ -44,11 +44,15 @@ class RNNDecoder(CaptionHead):
         vectors: Tensor = self.word_dropout(self.embed(words))
         return vectors
 
-    def step(
-        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """See :class:`CaptionHead`: nothing."""
+        return state
+
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
     ) -> tuple[Tensor, State, None]:
         """See :class:`CaptionHead`."""
-        hidden, cell = (part[None].to(word.dtype) for part in state)
+        hidden, cell = (part[None].to(word.dtype) for part in prepared)
         output, (hidden, cell) = self.lstm(word[:, None], (hidden, cell))
         return output[:, 0], (hidden[0], cell[0]), None
 

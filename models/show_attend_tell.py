@@ -56,10 +56,8 @@ class ShowAttendTell(CaptionHead):
         gates: Tensor = self.word_gates(self.word_dropout(self.embed(words)))
         return gates
 
-    def step(
-        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
-    ) -> tuple[Tensor, State, Tensor]:
-        """See :class:`CaptionHead`."""
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """See :class:`CaptionHead`: the state alone says where to look (eq. 4-6, 4.2.1)."""
         hidden, cell = state
         assert encoded.cells is not None
         assert encoded.projected is not None
@@ -69,8 +67,14 @@ class ShowAttendTell(CaptionHead):
         )
         seen = attend(encoded.cells, where, image_index)  # [B, D]
         seen = torch.sigmoid(self.beta(hidden)) * seen
-        gates = word + self.seen_gates(seen) + self.state_gates(hidden)
-        hidden, cell = lstm_step(gates, cell)
+        return self.seen_gates(seen) + self.state_gates(hidden), cell, where
+
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
+    ) -> tuple[Tensor, State, Tensor]:
+        """See :class:`CaptionHead`: eq. 1 to 3."""
+        gates, cell, where = prepared
+        hidden, cell = lstm_step(gates + word, cell)
         return hidden, (hidden, cell), where
 
     def scores(self, output: Tensor) -> Tensor:

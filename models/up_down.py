@@ -56,16 +56,20 @@ class UpDown(CaptionHead):
         gates: Tensor = self.word_gates(self.word_dropout(self.embed(words)))
         return gates
 
-    def step(
-        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """See :class:`CaptionHead`: the first gates without the word."""
+        looking, looking_cell, telling, telling_cell = state
+        gates = self.look_gates(torch.cat([telling, looking], 1)) + encoded.mean[image_index]
+        return gates, looking_cell, telling, telling_cell
+
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
     ) -> tuple[Tensor, State, Tensor]:
         """See :class:`CaptionHead`: eq. 2 to 6 of the paper."""
-        looking, looking_cell, telling, telling_cell = state
+        gates, looking_cell, telling, telling_cell = prepared
         assert encoded.cells is not None
         assert encoded.projected is not None
-        gates = word + encoded.mean[image_index]
-        gates = gates + self.look_gates(torch.cat([telling, looking], 1))
-        looking, looking_cell = lstm_step(gates, looking_cell)
+        looking, looking_cell = lstm_step(gates + word, looking_cell)
         query = self.attend_state(looking)
         where = (
             additive_scores(encoded.projected, query, self.weight, image_index).float().softmax(1)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from frostgrid.models.beam import BeamOptions, forbid_trigrams, search
 from frostgrid.models.config import CaptionHeadConfig
+from frostgrid.models.kernels import choice
 from frostgrid.models.registry import HEADS
 from reference.beam import search_one
 
@@ -27,7 +28,9 @@ def features_of(name, seed=0):
 @pytest.mark.parametrize("beam", [1, 2, 5])
 @pytest.mark.parametrize("power", [0.0, 1.0])
 @pytest.mark.parametrize("trigrams", [False, True])
-def test_many_images_at_once_equal_one_by_one(name, beam, power, trigrams):
+@pytest.mark.parametrize("few_steps", [0, choice._FEW_STEPS])
+def test_many_images_at_once_equal_one_by_one(name, beam, power, trigrams, few_steps, monkeypatch):
+    monkeypatch.setattr(choice, "_FEW_STEPS", few_steps)
     for seed in range(3):
         head, features = build(name, seed), features_of(name, seed)
         options = BeamOptions(beam, 9, power, trigrams)
