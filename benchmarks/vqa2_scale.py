@@ -19,6 +19,7 @@ import torch
 from frostgrid.console import stop_on_signal
 from frostgrid.devices import amp_dtype, describe_device, pick_device
 from frostgrid.models.registry import HEADS
+from frostgrid.process import keep_freed_memory
 from frostgrid.train.config import RunConfig
 from frostgrid.train.features import SplitFeatures
 from frostgrid.train.loop import Trainer
@@ -115,6 +116,7 @@ def train_epochs(task: Task, config: RunConfig, folder: Path) -> list[dict[str, 
     """Train with the real loop; the metrics of every epoch."""
     run = RunFolder(folder)
     run.create(config, {})
+    keep_freed_memory()
     watcher = Silent()
     with stop_on_signal() as stop:
         if not Trainer(task, config, run).fit(watcher, stop):
