@@ -69,7 +69,7 @@ def read_prefixes(lstm: nn.LSTM, vectors: Tensor, prefixes: Prefixes) -> Tensor:
     sizes = [level.n for level in prefixes.levels]
     given = linear(vectors, from_word, bias_word + bias_state)
     states: list[Tensor] = []
-    cell = vectors.new_zeros(1, lstm.hidden_size, dtype=torch.float32)
+    cell = vectors.new_zeros(sizes[0] if sizes else 0, lstm.hidden_size, dtype=torch.float32)
     for gates, level in zip(torch.split(given, sizes), prefixes.levels, strict=True):
         if states:
             before = states[-1].index_select(0, level.used)

@@ -16,8 +16,14 @@ def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     Schmidhuber, 1997, with the forget gate of Gers et al., 2000). The hidden state is of the gates'
     dtype; the cell, which adds up over the steps, stays in float32.
 
-    On the CPU all of it is one sweep, forward and backward, within 1e-6 of the plain form.
+    On the CPU all of it is one sweep, forward and backward, within 1e-6 of the plain form. Raises
+    ``ValueError`` for shapes that do not fit.
     """
+    if cell.ndim != 2 or gates.shape != (len(cell), 4 * cell.shape[1]):
+        raise ValueError(
+            f"Shapes do not fit: gates {tuple(gates.shape)} and cell {tuple(cell.shape)}; expected "
+            "(B, 4H) and (B, H)."
+        )
     ours = gates.device.type == "cpu" and gates.dtype in _FUSED_DTYPES
     if ours and cell.dtype == torch.float32 and fused(gates.numel()):
         from .kernels.lstm import lstm_step as fused_step

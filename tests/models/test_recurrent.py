@@ -56,3 +56,9 @@ def test_extreme_gates(value):
 def test_no_rows():
     hidden, cell = lstm_step(torch.zeros(0, 8), torch.zeros(0, 2))
     assert hidden.shape == cell.shape == (0, 2)
+
+
+@pytest.mark.parametrize("cell", [(1, 2), (3, 3), (3, 2, 1), (6,)])
+def test_shapes_that_do_not_fit(cell):
+    with pytest.raises(ValueError, match="Shapes do not fit: gates"):
+        lstm_step(torch.zeros(3, 8), torch.zeros(cell))
