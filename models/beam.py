@@ -1,15 +1,17 @@
 """Beam search over many images at once; greedy decoding is a beam of one."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .head import CaptionHead, Encoded, State
-from .likeliest import log_sums, top
+from .likeliest import likeliest
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3  # the first words of every caption vocabulary
 FIRST_SAID = END  # the words before it are never said
+_FEW_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,19 @@ def advance(
     output, state, _ = head.finish(
         encoded, image, tuple(part[child] for part in prepared), head.read(said)[place]
     )
-    scores = head.scores(output)
-    log_sum = log_sums(scores, FIRST_SAID)
-    if options.no_repeated_trigrams:
-        forbid_trigrams(scores, beams.words.flatten(0, 1)[alive])
-    best, word = top(scores, options.beam, FIRST_SAID)  # [alive, k]
-    return select(beams, alive, best - log_sum[:, None], word, options), state
+    history = beams.words.flatten(0, 1)[alive]
+    forbid = partial(forbid_trigrams, words=history) if options.no_repeated_trigrams else None
+    log_p, word = likeliest(head.scores(output), options.beam, FIRST_SAID, forbid)  # [alive, k]
+    return select(beams, alive, log_p, word, options), state
 
 
 def distinct(numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct ones of ``[R]`` numbers, in order, and the place of each number among them."""
+    """The distinct ones of ``[R]`` numbers, in order, and the place of each number among them.
+
+    A few may come twice: matrix products take no less time for fewer rows than that.
+    """
+    if len(numbers) <= _FEW_ROWS:
+        return numbers, torch.arange(len(numbers), device=numbers.device)
     found: tuple[Tensor, Tensor] = numbers.unique(  # type: ignore[no-untyped-call, unused-ignore]
         return_inverse=True
     )

@@ -10,52 +10,50 @@ from .kernels.choice import fused
 _FUSED_DTYPES = (torch.float32, torch.bfloat16)
 
 
-def log_sums(scores: Tensor, start: int = 0) -> Tensor:
-    """``log Σ_{v ≥ start} exp(scores[:, v])``, ``[R, V]`` to float32 ``[R]``, without gradients."""
-    if not _fuses(scores):
-        return scores[:, start:].float().logsumexp(1)
-    from .kernels import cpu, likeliest
+def likeliest(
+    scores: Tensor, k: int, start: int = 0, forbid: Callable[[Tensor], None] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The log-probabilities of the k likeliest classes, float32 ``[R, k]``, and their numbers.
 
-    out = torch.empty(len(scores))
-    stored, found = cpu._array(scores.contiguous()), cpu._array(out)
-
-    def task(first: int, last: int) -> None:
-        likeliest.row_log_sums(stored, start, first, last, found)
-
-    _run(task, scores)
-    return out
-
-
-def top(scores: Tensor, k: int, start: int = 0) -> tuple[Tensor, Tensor]:
-    """The k largest of ``scores[:, start:]``, float32 ``[R, k]``, and their columns in ``scores``.
-
-    Fewer where there are not as many columns. On the CPU the first of equal ones comes first, and
-    what is -inf may have column 0.
+    ``scores``: ``[R, V]``, which may be overwritten; classes before ``start`` do not exist.
+    ``forbid`` sets scores to -inf that are not to be found although they have a probability.
+    Fewer than k where there are not as many. What comes with -inf has any number. On the CPU, of
+    equal scores the first is found first. Without gradients.
     """
     k = min(k, scores.shape[1] - start)
-    if not _fuses(scores):
-        best, place = scores[:, start:].topk(k, 1)
-        return best.float(), place + start
-    from .kernels import cpu, likeliest
-
-    best, place = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.long)
-    stored, values, places = (cpu._array(x) for x in (scores.contiguous(), best, place))
-
-    def task(first: int, last: int) -> None:
-        likeliest.row_tops(stored, start, first, last, values, places)
-
-    _run(task, scores)
+    if scores.device.type == "cpu" and scores.dtype in _FUSED_DTYPES and fused(scores.numel()):
+        return _fused(scores, k, start, forbid)
+    scores = scores.float()
+    scores[:, :start] = -torch.inf
+    log_p = scores.log_softmax(1)
+    if forbid is not None:
+        forbid(log_p)
+    best, place = log_p.topk(k, 1)
     return best, place
 
 
-def _fuses(scores: Tensor) -> bool:
-    stored = scores.device.type == "cpu" and scores.dtype in _FUSED_DTYPES
-    return stored and fused(scores.numel())
-
-
-def _run(task: Callable[[int, int], None], scores: Tensor) -> None:
+def _fused(
+    scores: Tensor, k: int, start: int, forbid: Callable[[Tensor], None] | None
+) -> tuple[Tensor, Tensor]:
     from .kernels import cpu
+    from .kernels.likeliest import row_log_sums, row_tops
     from .kernels.threads import even_pieces, run_pieces
 
+    scores = scores.contiguous()
+    log_sum = torch.empty(len(scores))
+    best, place = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.long)
+    stored, sums, values, places = map(cpu._array, (scores, log_sum, best, place))
     n_threads = torch.get_num_threads() if scores.numel() > cpu._SERIAL_STEPS else 1
-    run_pieces(task, even_pieces(len(scores), n_threads), n_threads)
+    pieces = even_pieces(len(scores), n_threads)
+
+    def add_up(first: int, last: int) -> None:
+        row_log_sums(stored, start, first, last, sums)
+
+    def find(first: int, last: int) -> None:
+        row_tops(stored, start, sums, first, last, values, places)
+
+    run_pieces(add_up, pieces, n_threads)
+    if forbid is not None:
+        forbid(scores)
+    run_pieces(find, pieces, n_threads)
+    return best, place

@@ -19,12 +19,13 @@ def row_log_sums(scores: Array, start: int, first: int, last: int, out: Array) -
 def row_tops(
     scores: Array,  # (R, V), stored type
     start: int,
+    log_sum: Array,  # (R,) float32: taken from what is found
     first: int,
     last: int,
     best: Array,  # (R, k) float32: out
     place: Array,  # (R, k) int64: out
 ) -> None:
-    """The largest scores from number ``start`` on, in order; of equal ones the first.
+    """The largest scores from number ``start`` on, in order, less ``log_sum``; of equals the first.
 
     Where there are fewer than k above -inf, -inf with number 0.
     """
@@ -46,3 +47,4 @@ def row_tops(
                     for m in range(n_best - 1, i, -1):
                         values[m], places[m] = values[m - 1], places[m - 1]
                     values[i], places[i] = x, b + j
+        values -= log_sum[r]
