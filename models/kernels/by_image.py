@@ -23,11 +23,9 @@ class ByImage(NamedTuple):
         """
         n_images = len(self.start) - 1
         n_pieces = min(n_images, PIECES_A_THREAD * n_threads if n_threads > 1 else 1)
-        # An image costs something even when nobody asks about it.
-        cost = self.start[1:] + np.arange(1, n_images + 1)
-        aims = np.linspace(0, cost[-1], n_pieces + 1)[1:-1] if n_images else np.zeros(0)
-        bounds = sorted({0, *np.searchsorted(cost, aims).tolist(), n_images})
-        return list(pairwise(bounds))
+        bounds = np.empty(n_pieces + 1, np.int64)
+        n_bounds = _divide(self.start, bounds)
+        return list(pairwise(bounds[:n_bounds].tolist()))
 
 
 def group_by_image(image_index: Array, n_images: int) -> ByImage:
@@ -43,6 +41,21 @@ def group_by_image(image_index: Array, n_images: int) -> ByImage:
             f"image_index[{wrong}] is {image_index[wrong]}: expected 0 to {n_images - 1}."
         )
     return ByImage(order, start)
+
+
+@kernel
+def _divide(start: Array, bounds: Array) -> int:
+    """Write the bounds of up to ``bounds.size - 1`` runs of images; returns how many."""
+    n_images, n_pieces = start.size - 1, bounds.size - 1
+    bounds[0], n_bounds, reached = 0, 1, 0
+    # An image costs something even when nobody asks about it.
+    whole = start[n_images] + n_images
+    for u in range(n_images):
+        done = (start[u + 1] + u + 1) * n_pieces // whole
+        if done > reached:
+            bounds[n_bounds], reached = u + 1, done
+            n_bounds += 1
+    return n_bounds
 
 
 @kernel

@@ -125,7 +125,15 @@ def value_gradients(
                         total[k] = decode(out[k])
                 else:
                     total[:width] = 0
-                for j in range(group.size):
+                n_fours = group.size // 4 * 4
+                for j in range(0, n_fours, 4):
+                    b0, b1, b2, b3 = group[j], group[j + 1], group[j + 2], group[j + 3]
+                    a0, a1, a2, a3 = alpha[b0, s], alpha[b1, s], alpha[b2, s], alpha[b3, s]
+                    g0, g1 = grad_out[b0, d : d + width], grad_out[b1, d : d + width]
+                    g2, g3 = grad_out[b2, d : d + width], grad_out[b3, d : d + width]
+                    for k in range(width):
+                        total[k] += (a0 * g0[k] + a1 * g1[k]) + (a2 * g2[k] + a3 * g3[k])
+                for j in range(n_fours, group.size):
                     a = alpha[group[j], s]
                     grad = grad_out[group[j], d : d + width]
                     for k in range(width):
