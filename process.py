@@ -8,8 +8,8 @@ import sys
 # could have; but where they sleep at once, every small operation waits until they wake.
 _SPINS = 2_000
 
-# Batches have many shapes, and oneDNN keeps 1,024 compiled products: half a gigabyte.
-_ONEDNN_PRODUCTS = 64
+# Batches have many shapes; oneDNN keeps 1,024 compiled products, up to half a megabyte each.
+_ONEDNN_PRODUCTS = 512
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 

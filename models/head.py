@@ -75,6 +75,11 @@ class Taught(NamedTuple):
     looked: Tensor | None
 
 
+# Captions that have ended are kept to fill up so many rows: oneDNN takes a millisecond to compile a
+# product of a size that it has not seen, longer than the product takes.
+_ROWS = 16
+
+
 class CaptionHead(Head, ABC):
     """Images to captions, one word a step.
 
@@ -132,32 +137,34 @@ class CaptionHead(Head, ABC):
         ``length`` counts both. A caption takes part in as many steps as it has words, so that no
         pad is read and none is scored.
         """
+        # From the longest caption to the shortest, those that go on are the first ones.
+        order = torch.argsort(length, descending=True, stable=True)
+        image_index, tokens = image_index[order], tokens[order]
+        n_steps = tokens.shape[1] - 1
+        going = (length[:, None] - 1 > torch.arange(n_steps, device=length.device)).sum(0).tolist()
+        going = [n for n in going if n]
+        kept = [min(len(length), -(-n // _ROWS) * _ROWS) for n in going]
         encoded = self.encode(features)
-        steps = length - 1
-        given = self.read(tokens[:, :-1]).unbind(1)  # T-1 times [B, G]
+        words = torch.cat([tokens[:n, t] for t, n in enumerate(kept)])
+        given = torch.split(self.read(words), kept)  # a [B', G] for every step
         state = self.initial(encoded, image_index)
-        rows = torch.arange(len(length), device=length.device)
         outputs: list[Tensor] = []
         looks: list[Tensor] = []
-        all_rows: list[Tensor] = []
-        targets: list[Tensor] = []
-        for t in range(int(steps.max())):
-            alive = steps[rows] > t
-            rows, state = rows[alive], tuple(part[alive] for part in state)
-            word = given[t][rows]
-            if t and self.training and self.sampling:
-                word = self._mix(word, outputs[-1][alive])
-            output, state, look = self.step(encoded, image_index[rows], word, state)
-            outputs.append(output)
+        output: Tensor | None = None
+        for n, rows, word in zip(going, kept, given, strict=True):
+            if output is not None and self.training and self.sampling:
+                word = self._mix(word, output[:rows])
+            state = tuple(part[:rows] for part in state)
+            output, state, look = self.step(encoded, image_index[:rows], word, state)
+            outputs.append(output[:n])
             if look is not None:
-                looks.append(look)
-            all_rows.append(rows)
-            targets.append(tokens[rows, t + 1])
+                looks.append(look[:n])
         looked = None
         if looks:
             looked = looks[0].new_zeros(len(length), looks[0].shape[1])
-            looked = looked.index_add(0, torch.cat(all_rows), torch.cat(looks))
-        return Taught(self.scores(torch.cat(outputs)), torch.cat(targets), looked)
+            looked = looked.index_add(0, torch.cat([order[:n] for n in going]), torch.cat(looks))
+        target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
+        return Taught(self.scores(torch.cat(outputs)), target, looked)
 
     def _mix(self, word: Tensor, output: Tensor) -> Tensor:
         """Exchange some of the words ``[B, G]`` for ones drawn from the last step's scores."""

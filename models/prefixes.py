@@ -14,12 +14,17 @@ from torch.nn.functional import linear
 
 from .recurrent import lstm_step
 
+# oneDNN takes a millisecond to compile a product of a size that it has not seen, longer than many a
+# level takes: levels come in few sizes.
+_ROWS = 16
+
 
 class Level(NamedTuple):
     """The distinct beginnings of one length.
 
-    ``n``: how many; ``used``: int64, the beginnings of the level before that go on, among its own;
-    ``parent``: int64 ``[n]``, what each goes on from, among ``used``.
+    ``n``: how many; ``used``: int64, the beginnings of the level before that go on, among its own,
+    and some more to fill up a number of rows; ``parent``: int64 ``[n]``, what each goes on from,
+    among ``used``.
     """
 
     n: int
@@ -52,6 +57,7 @@ def find_prefixes(question: Tensor, length: Tensor) -> Prefixes:
         rows = np.flatnonzero(lengths > t)
         begun, at[rows] = np.unique(at[rows] * n_words + words[rows, t], return_inverse=True)
         used, parent = np.unique(begun // n_words, return_inverse=True)
+        used = np.pad(used, (0, -len(used) % _ROWS))
         levels.append(Level(len(begun), torch.from_numpy(used), torch.from_numpy(parent)))
         last_words.append(begun % n_words)
         place[rows, t] = at[rows] + n_all

@@ -2,19 +2,14 @@ import threading
 from itertools import pairwise
 
 import pytest
-from frostgrid.models.kernels import threads
 from frostgrid.models.kernels.threads import even_pieces, run_pieces
 
 PIECES = list(pairwise(range(30)))
 
 
-@pytest.fixture(params=["main thread", "another thread", "no OpenMP", "forked"])
-def call(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    """Calls a function where the threads are of each kind."""
-    if request.param == "no OpenMP":
-        monkeypatch.setattr(threads, "_team", lambda: None)
-    if request.param == "forked":
-        monkeypatch.setattr(threads, "_forked", True)
+@pytest.fixture(params=["main thread", "another thread"])
+def call(request: pytest.FixtureRequest):
+    """Calls a function on one thread or another."""
     if request.param != "another thread":
         return lambda function: function()
 
