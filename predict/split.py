@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from ..datasets.catalog import open_dataset
 from ..models.beam import BeamOptions
 from ..models.head import CaptionHead
@@ -47,8 +45,7 @@ def predict_answers(
     """Answer every question of the split."""
     questions = vqa_data.load_split(open_dataset(data), split, trained.words, trained.answers)
     texts = ImageMajor(questions.image_id, questions.tokens, questions.length, features)
-    with torch.inference_mode():
-        predicted, _ = answer_questions(trained.head, texts, trained.precision)
+    predicted, _ = answer_questions(trained.head, texts, trained.precision)
     write_answers(out, questions.question_id, predicted, trained.answers)
     return Predicted(out, len(predicted), "answers")
 

@@ -85,14 +85,14 @@ class CaptionTask(Task):
         device = self.precision.device
         total = torch.zeros(3, dtype=torch.float64, device=device)
         order = np.arange(self.val.n_images)
-        for batch in self.val.batches(order, EVAL_BATCH, device):
-            with self.precision.autocast():
+        with self.precision.evaluation():
+            for batch in self.val.batches(order, EVAL_BATCH, device):
                 taught = self.teach(batch)
-            scores, target = taught.scores, taught.target
-            loss = word_cross_entropy(scores, target) * len(scores)
-            top = scores.topk(min(5, scores.shape[1]), 1).indices
-            hits = (top == target[:, None]).sum()
-            total += torch.stack([loss, hits, torch.full_like(loss, len(scores))])
+                scores, target = taught.scores, taught.target
+                loss = word_cross_entropy(scores, target) * len(scores)
+                top = scores.topk(min(5, scores.shape[1]), 1).indices
+                hits = (top == target[:, None]).sum()
+                total += torch.stack([loss, hits, torch.full_like(loss, len(scores))])
         loss_sum, n_hits, n_words = total.tolist()
         loss = loss_sum / max(1, n_words)
         return {
@@ -135,12 +135,9 @@ def describe(
     """A caption for each of these rows of the features."""
     parts = np.split(rows, np.arange(EVAL_IMAGES, len(rows), EVAL_IMAGES)) if len(rows) else []
     makers = (lambda part=part: features.gather(part, precision.device) for part in parts)
-    captions = []
-    for cells in read_ahead(makers):
-        with torch.inference_mode(), precision.autocast():
-            found = search(head, cells.floats(), options)
-        captions += [" ".join(words[word] for word in caption) for caption in found]
-    return captions
+    with precision.evaluation():
+        found = [search(head, cells.floats(), options) for cells in read_ahead(makers)]
+    return [" ".join(words[word] for word in caption) for part in found for caption in part]
 
 
 def write_captions(path: Path, image_ids: NDArray[np.int64], captions: list[str]) -> None:

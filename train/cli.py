@@ -274,8 +274,7 @@ def report(trainer: Trainer, run: RunFolder) -> None:
 
     task, p = trainer.task, trainer.progress
     load_weights(task.head, read_tensors(run.best)[0], run.best)
-    with torch.inference_mode():
-        shuffled = task.shuffled_score()
+    shuffled = task.shuffled_score()
     run.write_summary(p.best_epoch, p.best_score, shuffled, task.head)
     best, without = (task.score_format.format(score) for score in (p.best_score, shuffled))
     click.echo(f"best       {best} in epoch {p.best_epoch}")

@@ -233,8 +233,7 @@ class Trainer:
         p, task = self.progress, self.task
         started = time.perf_counter()
         task.head.eval()
-        with torch.inference_mode():
-            scores = self.ranks.first_does(task.evaluate)
+        scores = self.ranks.first_does(task.evaluate)
         metrics: dict[str, Any] = {
             "epoch": p.epoch,
             "train_loss": p.loss_sum / max(1, p.items),

@@ -1,7 +1,8 @@
 """What the training loop needs to know of a task, and no more."""
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +26,16 @@ class Precision:
         if self.amp is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.amp)
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """The context of many forward passes without gradients.
+
+        Autocast casts the weights once for all of them, which it does outside of inference mode
+        alone.
+        """
+        with torch.inference_mode(False), torch.no_grad(), self.autocast():
+            yield
 
 
 class Task(ABC):

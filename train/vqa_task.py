@@ -99,9 +99,8 @@ class VqaTask(Task):
         """See :class:`Task`; a head that never looks scores the same."""
         if self.val.features is None:
             return self.evaluate()["val_accuracy"]
-        with torch.inference_mode():
-            self.head.eval()
-            self.predict(self.val.image_row[deranged(self.val.n_images, 0)])
+        self.head.eval()
+        self.predict(self.val.image_row[deranged(self.val.n_images, 0)])
         return self.accuracy()
 
     def write_predictions(self, path: Path) -> None:
@@ -125,19 +124,19 @@ def answer_questions(
 ) -> tuple[NDArray[np.int64], float]:
     """The best answer's number for every question, int64 ``[Q]``, and the mean loss if asked.
 
-    Runs under the caller's ``torch.inference_mode``. ``image_row`` as in :class:`ImageMajor`.
+    ``image_row`` as in :class:`ImageMajor`.
     """
     device = precision.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     predicted = np.zeros(questions.n_items, np.int64)
     parts: list[tuple[NDArray[np.int64], Tensor]] = []
     order = np.arange(questions.n_images)
-    for batch in questions.batches(order, EVAL_BATCH, device, image_row=image_row):
-        with precision.autocast():
+    with precision.evaluation():
+        for batch in questions.batches(order, EVAL_BATCH, device, image_row=image_row):
             scores = answer_scores(head, batch)
             if loss_of is not None:
                 loss += loss_of(scores, batch).double() * len(batch)
-        parts.append((batch.item, scores.argmax(1)))
+            parts.append((batch.item, scores.argmax(1)))
     for item, answer in parts:  # after the pass: no step waits for the one before it
         predicted[item] = answer.cpu().numpy()
     return predicted, float(loss) / max(1, questions.n_items)
