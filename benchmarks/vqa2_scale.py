@@ -112,12 +112,14 @@ def make_task(config: RunConfig, folder: Path, size: Size, precision: Precision)
     return task
 
 
-def train_epochs(task: Task, config: RunConfig, folder: Path) -> list[dict[str, Any]]:
+def train_epochs(
+    task: Task, config: RunConfig, folder: Path, watcher: Silent | None = None
+) -> list[dict[str, Any]]:
     """Train with the real loop; the metrics of every epoch."""
     run = RunFolder(folder)
     run.create(config, {})
     keep_freed_memory()
-    watcher = Silent()
+    watcher = watcher or Silent()
     with stop_on_signal() as stop:
         if not Trainer(task, config, run).fit(watcher, stop):
             raise click.ClickException("Stopped.")

@@ -1,9 +1,19 @@
 """What a head does with a frozen network's cells before anything is learned."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from .standardize import standardize
+
+MOMENTUM = 0.1  # the share of a batch in running statistics, as in batch norm
+STILL = 1e-3  # the share of the running variance in what a batch is standardised by
+
+
+def of_one_process(part: Tensor) -> Tensor:
+    """The sum of a tensor over the only process there is."""
+    return part
 
 
 class Standardize(nn.Module):
@@ -15,6 +25,12 @@ class Standardize(nn.Module):
     Ask, Attend, and Answer" does (Kazemi and Elqursh, 2017); on a grid that lifts empty cells to
     the height of those that hold something.
 
+    Behind an encoder that learns it ``follows``: while training, the statistics are the batch's,
+    and their running means after, as batch norm's. An encoder's step moves all images alike much
+    further than it moves them apart (random ResNet-18, pooled: 1.8 deviations in 8 updates at
+    1e-4), so that by the first mean all of them would soon be one vector. ``total`` adds up a
+    tensor over all processes that share a batch.
+
     ``[..., D]`` to ``[..., D]`` float32 (bfloat16 or float16 under autocast).
     """
 
@@ -24,6 +40,8 @@ class Standardize(nn.Module):
     def __init__(self, channels: int, enabled: bool = True, unit: bool = False) -> None:
         super().__init__()
         self.enabled, self.unit = enabled, unit
+        self.follows = False
+        self.total: Callable[[Tensor], Tensor] = of_one_process
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("inverse_deviation", torch.ones(channels))
 
@@ -41,9 +59,36 @@ class Standardize(nn.Module):
         device = cells.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else torch.float32
-        if self.enabled:
-            return standardize(cells, self.mean, self.inverse_deviation, dtype, unit=self.unit)
-        return cells.to(dtype)
+        if not self.enabled:
+            return cells.to(dtype)
+        statistics = self.mean, self.inverse_deviation
+        if self.follows and self.training:
+            statistics = self._of_batch(cells)
+        return standardize(cells, *statistics, dtype, unit=self.unit)
+
+    def _of_batch(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch's mean and inverse deviation ``[D]``; of a single image, the running ones."""
+        # Taken from the running mean, near which the batch is, the squares lose no digits.
+        before = self.mean.clone()
+        away = cells.float().flatten(0, -2) - before
+        counts = away.new_tensor([len(cells), len(away)])
+        found = self.total(torch.cat([away.sum(0), away.square().sum(0), counts]))
+        (n_images, n), channels = found[-2:], len(before)
+        mean, square = (found[:-2] / n).split(channels)
+        running = torch.where(self.inverse_deviation > 0, self.inverse_deviation**-2, 0.0)
+        variance = torch.where(n_images > 1, (square - mean**2).clamp_min(0), running)
+        mean = before + torch.where(n_images > 1, mean, 0.0)
+        with torch.no_grad():
+            self.mean.lerp_(mean, MOMENTUM)
+            self.inverse_deviation.copy_(inverse_root(running.lerp(variance, MOMENTUM)))
+        # A channel that happens to stand still in this batch is not blown up.
+        return mean, inverse_root(variance.lerp(running, STILL))
+
+
+def inverse_root(variance: Tensor) -> Tensor:
+    """One over the deviation; 0 for a channel that never moves."""
+    alive = variance > 0
+    return torch.where(alive, variance.clamp_min(1e-30).rsqrt(), 0.0)
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .cells import Standardize
 from .head import CaptionHead, Encoded, Head, State, Taught, VqaHead
 
 FIT_IMAGES = 8  # whose cells are encoded at once when a head takes their statistics
@@ -155,8 +156,11 @@ class FinetunedCaption(Finetuned, CaptionHead):
         return taught
 
 
-def put_behind(encoder: Encoder, head: Head) -> Finetuned:
-    """The head behind the encoder."""
+def put_behind(encoder: Encoder, head: Head, moves: bool = True) -> Finetuned:
+    """The head behind the encoder; if that ``moves``, the head's statistics go with it."""
+    for module in head.modules():
+        if isinstance(module, Standardize):
+            module.follows = moves
     if isinstance(head, CaptionHead):
         return FinetunedCaption(encoder, head)
     assert isinstance(head, VqaHead)

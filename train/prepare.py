@@ -217,7 +217,7 @@ def build_head(
     if config.finetune is not None:
         pooled, flip = head.features == "pooled", config.optimisation.flip
         encoder = build_encoder(config.feature_identity, config.finetune, pooled, flip)
-        head = put_behind(encoder, head)
+        head = put_behind(encoder, head, moves=config.optimisation.encoder_lr > 0)
     return head.to(precision.device)
 
 

@@ -5,7 +5,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from ..models.cells import BatchNorm
+from ..models.cells import BatchNorm, Standardize
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -63,9 +63,14 @@ class SyncedBatchNorm(BatchNorm):
 
 
 def sync_norms(head: nn.Module) -> list[SyncedBatchNorm]:
-    """Exchange every batch norm of a head for a synced one with the same parameters and buffers."""
+    """Exchange every batch norm of a head for a synced one with the same parameters and buffers.
+
+    What standardises by the batch's mean is told to take that of all processes.
+    """
     synced = []
     for parent in list(head.modules()):
+        if isinstance(parent, Standardize):
+            parent.total = sum_over_processes
         for name, child in list(parent.named_children()):
             if isinstance(child, BatchNorm):
                 norm = SyncedBatchNorm(child.num_features, child.eps, child.momentum)

@@ -126,6 +126,43 @@ def test_the_block_learns_and_its_batch_norms_stay(name, resnet):
     assert all(torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
 
 
+class Drift(torch.nn.Module):
+    """A block that can only move all images alike: what a step of the encoder does most."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, maps):
+        return maps + self.shift
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_head_tells_images_apart_wherever_the_encoder_has_moved_them(moves):
+    """By the first mean all images would be one vector: mean-embed lost the image in 8 steps."""
+    torch.manual_seed(0)
+    config = VqaHeadConfig(n_words=9, n_answers=5, channels=16, dropout=0.0)
+    encoder = Encoder(Drift(16), GridShapes((4, 4), (4, 4)), pooled=True)
+    model = put_behind(encoder, HEADS["mean-embed"](config), moves)
+    cells = torch.rand(6, 16, 16)
+    model.fit_features(cells)
+    asked = torch.arange(6), torch.full((6, 3), 4), torch.full((6,), 3)
+
+    @torch.no_grad()
+    def spread():
+        return model(cells, *asked).std(0).mean().item()
+
+    before = spread()
+    with torch.no_grad():
+        encoder.block.shift += 30
+    model.train()
+    assert (spread() > 0.9 * before) == moves
+    for _ in range(150):
+        model(cells, *asked)
+    model.eval()
+    assert (spread() > 0.9 * before) == moves
+
+
 def test_half_of_the_grids_are_mirrored_while_training_alone():
     encoder = Encoder(torch.nn.Identity(), GridShapes((2, 3), (2, 3)), pooled=False, flip=True)
     cells = torch.arange(400 * 6 * 2.0).reshape(400, 6, 2)
