@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .standardize import standardize
 
+DEAD = 1e-6  # the deviation of a channel that never moves, at most
 MOMENTUM = 0.1  # the share of a batch in running statistics, as in batch norm
 STILL = 1e-3  # the share of the running variance in what a batch is standardised by
 
@@ -49,10 +50,7 @@ class Standardize(nn.Module):
         """Take the statistics of a sample of vectors, ``[..., D]``."""
         flat = sample.reshape(-1, sample.shape[-1]).float()
         self.mean.copy_(flat.mean(0))
-        # A channel that never moves carries nothing: leave it at zero instead of dividing by zero.
-        deviation = flat.std(0, correction=0)
-        alive = deviation > 1e-6
-        self.inverse_deviation.copy_(torch.where(alive, 1 / deviation.clamp_min(1e-6), 0.0))
+        self.inverse_deviation.copy_(inverse_root(flat.var(0, correction=0)))
 
     def forward(self, cells: Tensor) -> Tensor:
         """Standardise ``[..., D]`` of any floating dtype."""
@@ -71,8 +69,9 @@ class Standardize(nn.Module):
         # Taken from the running mean, near which the batch is, the squares lose no digits.
         before = self.mean.clone()
         away = cells.float().flatten(0, -2) - before
-        counts = away.new_tensor([len(cells), len(away)])
-        found = self.total(torch.cat([away.sum(0), away.square().sum(0), counts]))
+        sums = [away.sum(0), away.square().sum(0)]
+        counts = [away.new_full((1,), count) for count in (len(cells), len(away))]
+        found = self.total(torch.cat(sums + counts))
         (n_images, n), channels = found[-2:], len(before)
         mean, square = (found[:-2] / n).split(channels)
         running = torch.where(self.inverse_deviation > 0, self.inverse_deviation**-2, 0.0)
@@ -86,9 +85,12 @@ class Standardize(nn.Module):
 
 
 def inverse_root(variance: Tensor) -> Tensor:
-    """One over the deviation; 0 for a channel that never moves."""
-    alive = variance > 0
-    return torch.where(alive, variance.clamp_min(1e-30).rsqrt(), 0.0)
+    """One over the deviation, of ``[D]``.
+
+    A channel that never moves carries nothing: it is left at zero instead of divided by zero.
+    """
+    alive = variance > DEAD**2
+    return torch.where(alive, variance.clamp_min(DEAD**2).rsqrt(), 0.0)
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -8,6 +8,7 @@ update is that of one process with the whole batch. Rank 0 evaluates, writes and
 import inspect
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -110,6 +111,8 @@ class Ranks(Alone):
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         options: dict[str, Any] = {buffers: False, "gradient_as_bucket_view": True}
         ddp = DistributedDataParallel(module, **options)
+        # Said of an encoder's 1x1 convolutions, whose layout has two names; nothing is lost by it.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
 
         def loss(batch: Batch, last: bool) -> Tensor:
             with nullcontext() if last else ddp.no_sync():

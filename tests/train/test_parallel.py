@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from frostgrid.featurize.cli import featurize
 from frostgrid.models import dropout
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
@@ -63,14 +64,27 @@ def state(out):
     return read_tensors(out / "last.safetensors")[0]
 
 
+def cells_before_layer4(root, folder):
+    files = [folder / f"{split}-layer3.h5" for split in ("train", "val")]
+    for split, file in zip(("train", "val"), files, strict=True):
+        where = ["--data", str(root), "--split", split, "--out", str(file), "--device", "cpu"]
+        how = ["--backbone", "resnet18", "--image-size", "64", "--weights", "random"]
+        layer = ["--layer", "layer3", "--grid", "native", "--amp", "off"]
+        featurize.main([*where, *how, *layer], standalone_mode=False)
+    return root, files
+
+
 def test_two_processes_train_as_one_does_and_resume_to_the_same_bits(
     tiny_set, tmp_path, monkeypatch
 ):
     epochs = ("--epochs", "3")
+    native = cells_before_layer4(tiny_set[0], tmp_path)
+    learning = ("--finetune", "layer4", "--batch-size", "34", *epochs)
+    tuned = [arguments("mean-embed", native, tmp_path / f"tuned-{n}", *learning) for n in (1, 2)]
     pairs = [
         {"arguments": arguments(head, tiny_set, tmp_path / f"{head}-2", *more, *epochs)}
         for head, more in HEADS.items()
-    ]
+    ] + [{"arguments": tuned[1]}]
     small = ("--batch-size", "8", "--accumulate", "2", *epochs)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     resumed = [
@@ -83,11 +97,15 @@ def test_two_processes_train_as_one_does_and_resume_to_the_same_bits(
     monkeypatch.setattr(dropout.Dropout, "forward", lambda self, x: x)
     for head, more in HEADS.items():
         one_process(*arguments(head, tiny_set, tmp_path / f"{head}-1", *more, *epochs))
+    one_process(*tuned[0])
     output = output_of(process)
     assert process.returncode == 0, output
     assert output.count("2 processes, each on cpu") == len(runs)  # one of them speaks
     for head in HEADS:
         check_same(tmp_path / f"{head}-1", tmp_path / f"{head}-2")
+    check_losses(tmp_path / "tuned-1", tmp_path / "tuned-2", 1e-3)
+    statistics = [state(tmp_path / f"tuned-{n}")["head.head.cells.mean"] for n in (1, 2)]
+    torch.testing.assert_close(*statistics, rtol=1e-3, atol=1e-3)
     assert output.count(f"Stopped; go on with: train-head --resume {stopped}") == 1
     ours, theirs = state(stopped), state(whole)
     assert ours.keys() == theirs.keys()
@@ -96,10 +114,14 @@ def test_two_processes_train_as_one_does_and_resume_to_the_same_bits(
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def check_same(one, two):
+def check_losses(one, two, tolerance):
     for mine, theirs in zip(lines(one), lines(two), strict=True):
         for name in ("train_loss", "val_loss"):
-            assert theirs[name] == pytest.approx(mine[name], rel=1e-5), name
+            assert theirs[name] == pytest.approx(mine[name], rel=tolerance), name
+
+
+def check_same(one, two):
+    check_losses(one, two, 1e-5)
     mine, theirs = state(one), state(two)
     for name in mine:
         # A bias before a batch norm has no gradient but noise, which Adam brings to full steps.
