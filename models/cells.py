@@ -29,8 +29,8 @@ class Standardize(nn.Module):
     Behind an encoder that learns it ``follows``: while training, the statistics are the batch's,
     and their running means after, as batch norm's. An encoder's step moves all images alike much
     further than it moves them apart (random ResNet-18, pooled: 1.8 deviations in 8 updates at
-    1e-4), so that by the first mean all of them would soon be one vector. ``total`` adds up a
-    tensor over all processes that share a batch.
+    1e-4), so that by the first mean all of them would soon be one vector. Where processes share a
+    batch, ``total`` adds up a tensor of all, and ``n_rows`` is how many images they have together.
 
     ``[..., D]`` to ``[..., D]`` float32 (bfloat16 or float16 under autocast).
     """
@@ -43,6 +43,7 @@ class Standardize(nn.Module):
         self.enabled, self.unit = enabled, unit
         self.follows = False
         self.total: Callable[[Tensor], Tensor] = of_one_process
+        self.n_rows: int | None = None
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("inverse_deviation", torch.ones(channels))
 
@@ -66,22 +67,22 @@ class Standardize(nn.Module):
 
     def _of_batch(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """The batch's mean and inverse deviation ``[D]``; of a single image, the running ones."""
-        # Taken from the running mean, near which the batch is, the squares lose no digits.
+        # A copy, for the running mean changes before the gradients are computed.
         before = self.mean.clone()
+        if (self.n_rows or len(cells)) == 1:
+            return before, self.inverse_deviation
+        # Taken from the running mean, near which the batch is, the squares lose no digits.
         away = cells.float().flatten(0, -2) - before
-        sums = [away.sum(0), away.square().sum(0)]
-        counts = [away.new_full((1,), count) for count in (len(cells), len(away))]
-        found = self.total(torch.cat(sums + counts))
-        (n_images, n), channels = found[-2:], len(before)
-        mean, square = (found[:-2] / n).split(channels)
+        sums = [away.sum(0), away.square().sum(0), away.new_full((1,), len(away))]
+        found = self.total(torch.cat(sums))
+        mean, square = (found[:-1] / found[-1]).split(len(before))
         running = torch.where(self.inverse_deviation > 0, self.inverse_deviation**-2, 0.0)
-        variance = torch.where(n_images > 1, (square - mean**2).clamp_min(0), running)
-        mean = before + torch.where(n_images > 1, mean, 0.0)
+        variance = (square - mean**2).clamp_min(0)
         with torch.no_grad():
-            self.mean.lerp_(mean, MOMENTUM)
+            self.mean.lerp_(before + mean, MOMENTUM)
             self.inverse_deviation.copy_(inverse_root(running.lerp(variance, MOMENTUM)))
         # A channel that happens to stand still in this batch is not blown up.
-        return mean, inverse_root(variance.lerp(running, STILL))
+        return before + mean, inverse_root(variance.lerp(running, STILL))
 
 
 def inverse_root(variance: Tensor) -> Tensor:

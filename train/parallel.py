@@ -197,13 +197,14 @@ class PartLoss(nn.Module):
     def __init__(self, task: Task, n: int) -> None:
         super().__init__()
         self.head, self.task, self.n = task.head, task, n
-        self.norms: list[SyncedBatchNorm] = sync_norms(task.head)
+        self.norms = sync_norms(task.head)
 
     def forward(self, batch: Batch) -> Tensor:
         """What the batch adds to the whole batch's mean loss."""
         for norm in self.norms:
             norm.n_rows = batch.part.n_images
-            norm.copies = self.n if batch.part.n_images < self.n else 1
+            if isinstance(norm, SyncedBatchNorm):
+                norm.copies = self.n if batch.part.n_images < self.n else 1
         return self.task.loss(batch)
 
 

@@ -62,15 +62,17 @@ class SyncedBatchNorm(BatchNorm):
         self.num_batches_tracked += 1
 
 
-def sync_norms(head: nn.Module) -> list[SyncedBatchNorm]:
+def sync_norms(head: nn.Module) -> list[SyncedBatchNorm | Standardize]:
     """Exchange every batch norm of a head for a synced one with the same parameters and buffers.
 
-    What standardises by the batch's mean is told to take that of all processes.
+    What standardises by the batch is told to take that of all processes. Returns all of both, to be
+    told before each batch how many images it has.
     """
-    synced = []
+    synced: list[SyncedBatchNorm | Standardize] = []
     for parent in list(head.modules()):
         if isinstance(parent, Standardize):
             parent.total = sum_over_processes
+            synced.append(parent)
         for name, child in list(parent.named_children()):
             if isinstance(child, BatchNorm):
                 norm = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
