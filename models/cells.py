@@ -75,7 +75,7 @@ class Standardize(nn.Module):
         away = cells.float().flatten(0, -2) - before
         sums = [away.sum(0), away.square().sum(0), away.new_full((1,), len(away))]
         found = self.total(torch.cat(sums))
-        mean, square = (found[:-1] / found[-1]).split(len(before))
+        mean, square = (found[:-1] / found[-1]).view(2, -1)
         running = torch.where(self.inverse_deviation > 0, self.inverse_deviation**-2, 0.0)
         variance = (square - mean**2).clamp_min(0)
         with torch.no_grad():
