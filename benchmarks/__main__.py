@@ -14,6 +14,7 @@ SHORT: dict[str, list[str]] = {
     "score_captions": ["--images", "5000", "--rounds", "2"],
     "extraction": [],
     "beam": ["--rounds", "2"],
+    "losses": ["--rounds", "10"],
     "training": ["--rounds", "3", "--fraction", "0.005"],
     "vqa2_scale": ["--fraction", "0.02"],
 }

@@ -35,16 +35,13 @@ def likeliest(
 def _fused(
     scores: Tensor, k: int, start: int, forbid: Callable[[Tensor], None] | None
 ) -> tuple[Tensor, Tensor]:
-    from .kernels import cpu
+    from .kernels.cpu import array_of, run_rows
     from .kernels.likeliest import row_log_sums, row_tops
-    from .kernels.threads import even_pieces, run_pieces
 
     scores = scores.contiguous()
     log_sum = torch.empty(len(scores))
     best, place = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.long)
-    stored, sums, values, places = map(cpu._array, (scores, log_sum, best, place))
-    n_threads = torch.get_num_threads() if scores.numel() > cpu._SERIAL_STEPS else 1
-    pieces = even_pieces(len(scores), n_threads)
+    stored, sums, values, places = map(array_of, (scores, log_sum, best, place))
 
     def add_up(first: int, last: int) -> None:
         row_log_sums(stored, start, first, last, sums)
@@ -52,8 +49,8 @@ def _fused(
     def find(first: int, last: int) -> None:
         row_tops(stored, start, sums, first, last, values, places)
 
-    run_pieces(add_up, pieces, n_threads)
+    run_rows(add_up, len(scores), scores.numel())
     if forbid is not None:
         forbid(scores)
-    run_pieces(find, pieces, n_threads)
+    run_rows(find, len(scores), scores.numel())
     return best, place

@@ -1,6 +1,5 @@
 """Cross-entropy with a sparse list of targets, on the CPU without a float copy of the scores."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ..models.kernels import cpu
 from ..models.kernels.choice import fused
 from ..models.kernels.compile import Array
+from ..models.kernels.cpu import array_of, run_rows
 from ..models.kernels.cross_entropy import row_gradients, row_losses
-from ..models.kernels.threads import even_pieces, run_pieces
 
 _FUSED_DTYPES = (torch.float32, torch.bfloat16)
 
@@ -70,12 +68,12 @@ class _CrossEntropy(torch.autograd.Function):
         ctx.targets = start, targets, weights = _by_row(scores.shape, row, target, weight)
         ctx.log_sum = log_sum = np.empty(len(scores))
         losses = np.empty(len(scores))
-        stored = cpu._array(scores)
+        stored = array_of(scores)
 
         def task(first: int, last: int) -> None:
             row_losses(stored, start, targets, weights, first, last, log_sum, losses)
 
-        _run(task, scores)
+        run_rows(task, len(scores), scores.numel())
         return scores.new_tensor(losses.sum(), dtype=torch.float32)
 
     @staticmethod
@@ -84,12 +82,12 @@ class _CrossEntropy(torch.autograd.Function):
         (scores,) = ctx.saved_tensors
         (start, targets, weights), log_sum = ctx.targets, ctx.log_sum
         out = torch.empty_like(scores)
-        stored, result, factor = cpu._array(scores), cpu._array(out), float(grad)
+        stored, result, factor = array_of(scores), array_of(out), float(grad)
 
         def task(first: int, last: int) -> None:
             row_gradients(stored, start, targets, weights, log_sum, factor, first, last, result)
 
-        _run(task, scores)
+        run_rows(task, len(scores), scores.numel())
         return out, None, None, None
 
 
@@ -108,8 +106,3 @@ def _by_row(
     np.cumsum(np.bincount(rows, minlength=shape[0]), out=start[1:])
     order = np.argsort(rows, kind="stable")
     return start, targets[order], weights[order]
-
-
-def _run(task: Callable[[int, int], None], scores: Tensor) -> None:
-    n_threads = torch.get_num_threads() if scores.numel() > cpu._SERIAL_STEPS else 1
-    run_pieces(task, even_pieces(len(scores), n_threads), n_threads)

@@ -18,12 +18,12 @@ _SERIAL_STEPS = 1 << 19
 
 def group(image_index: Tensor, n_images: int) -> ByImage:
     """Queries by image; raises ``IndexError`` for an image that is not there."""
-    return group_by_image(_array(image_index.contiguous()), n_images)
+    return group_by_image(array_of(image_index.contiguous()), n_images)
 
 
 def score(projected: Tensor, query: Tensor, weight: Tensor, by_image: ByImage, out: Tensor) -> None:
     """Write the scores to ``out`` (B, S)."""
-    cells, queries, weights, result = map(_array, (projected, query, weight, out))
+    cells, queries, weights, result = map(array_of, (projected, query, weight, out))
     exact = query.dtype == torch.float64
 
     def task(first: int, last: int) -> None:
@@ -46,7 +46,7 @@ def score_gradients(
     shares = query.new_empty(len(projected), query.shape[1])
     cells_out = query.new_empty((0, 0, 0)) if grad_projected is None else grad_projected
     cells, queries, weights, grad, to_cells, to_query, to_weight = map(
-        _array, (projected, query, weight, grad_scores, cells_out, grad_query, shares)
+        array_of, (projected, query, weight, grad_scores, cells_out, grad_query, shares)
     )
     order, start = by_image
     exact = query.dtype == torch.float64
@@ -63,7 +63,7 @@ def score_gradients(
 
 def add_up(values: Tensor, alpha: Tensor, by_image: ByImage, out: Tensor) -> None:
     """Write the weighted sums to ``out`` (B, D)."""
-    cells, weights, result = map(_array, (values, alpha, out))
+    cells, weights, result = map(array_of, (values, alpha, out))
 
     def task(first: int, last: int) -> None:
         sums.sum_images(cells, weights, *by_image, first, last, result)
@@ -81,9 +81,9 @@ def sum_gradients(
     accumulate: bool,
 ) -> None:
     """Write the gradients that are wanted; that of the cells is added where ``accumulate``."""
-    cells, weights, grad = map(_array, (values, alpha, grad_out))
-    to_alpha = None if grad_alpha is None else _array(grad_alpha)
-    to_cells = None if grad_values is None else _array(grad_values)
+    cells, weights, grad = map(array_of, (values, alpha, grad_out))
+    to_alpha = None if grad_alpha is None else array_of(grad_alpha)
+    to_cells = None if grad_values is None else array_of(grad_values)
     order, start = by_image
 
     def task(first: int, last: int) -> None:
@@ -107,10 +107,11 @@ def standardize(
     """See ``models.standardize``."""
     out = torch.empty(cells.shape, dtype=dtype)
     width = cells.shape[-1]
-    stored, result = (_array(x.contiguous().view(-1, width)) for x in (cells, out))
+    stored, result = (array_of(x.contiguous().view(-1, width)) for x in (cells, out))
     factor = mean.new_empty(0) if scale is None else scale
     factors, means, deviations = (
-        _array(x.contiguous().flatten()) for x in (factor, mean.float(), inverse_deviation.float())
+        array_of(x.contiguous().flatten())
+        for x in (factor, mean.float(), inverse_deviation.float())
     )
 
     def task(first: int, last: int) -> None:
@@ -118,12 +119,11 @@ def standardize(
             stored, factors, means, deviations, unit, epsilon, first, last, result
         )
 
-    n_threads = torch.get_num_threads() if out.numel() > _SERIAL_STEPS else 1
-    run_pieces(task, even_pieces(len(stored), n_threads), n_threads)
+    run_rows(task, len(stored), out.numel())
     return out
 
 
-def _array(tensor: Tensor) -> Array:
+def array_of(tensor: Tensor) -> Array:
     """A contiguous tensor's memory; half-precision numbers as their bits (see ``decode``)."""
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
@@ -131,6 +131,12 @@ def _array(tensor: Tensor) -> Array:
     if tensor.dtype == torch.float16:
         return tensor.view(torch.int16).numpy()
     return tensor.numpy()
+
+
+def run_rows(task: Callable[[int, int], None], n_rows: int, n_steps: int) -> None:
+    """``task(first, last)`` for all rows, on several threads if so many elementary steps pay."""
+    n_threads = torch.get_num_threads() if n_steps > _SERIAL_STEPS else 1
+    run_pieces(task, even_pieces(n_rows, n_threads), n_threads)
 
 
 def _run(task: Callable[[int, int], None], by_image: ByImage, n_steps: int) -> None:
