@@ -25,6 +25,7 @@ from frostgrid.featurize.job import Job
 from frostgrid.featurize.network import build_network, choose_device, choose_precision
 from frostgrid.featurize.random_weights import dead_leaves
 from frostgrid.featurize.writer import RowWriter
+from frostgrid.process import keep_freed_memory
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -132,6 +133,7 @@ def main(
 ) -> None:
     """Print a table of seconds for a pass over the images."""
     device = choose_device(device_name)
+    keep_freed_memory()  # as featurize does; the other two profit as well
     loaded = load_backbone(backbone, "layer4", "random", 0)
     precision = choose_precision(device, "auto")
     extractor = Extractor(
