@@ -24,10 +24,11 @@ class _Step(torch.autograd.Function):
         gates, cell = gates.contiguous(), cell.contiguous()
         opened, after = torch.empty(gates.shape), torch.empty_like(cell)
         hidden = torch.empty_like(cell, dtype=gates.dtype)
-        arrays = [array_of(x) for x in (gates, cell, opened, after, hidden)]
+        given = array_of(gates), array_of(cell)
+        out = array_of(opened), array_of(after), array_of(hidden)
 
         def task(first: int, last: int) -> None:
-            step_rows(*arrays[:2], first, last, *arrays[2:])
+            step_rows(*given, first, last, *out)
 
         run_rows(task, len(gates), gates.numel())
         ctx.save_for_backward(opened, cell, after)
@@ -39,11 +40,12 @@ class _Step(torch.autograd.Function):
         opened, cell, after = ctx.saved_tensors
         grad_gates = torch.empty_like(opened, dtype=grad_hidden.dtype)
         grad_cell = torch.empty_like(cell)
-        given = (opened, cell, after, grad_hidden.contiguous(), grad_after.contiguous())
-        arrays = [array_of(x) for x in (*given, grad_gates, grad_cell)]
+        step = array_of(opened), array_of(cell), array_of(after)
+        grads = array_of(grad_hidden.contiguous()), array_of(grad_after.contiguous())
+        out = array_of(grad_gates), array_of(grad_cell)
 
         def task(first: int, last: int) -> None:
-            step_gradients(*arrays[:5], first, last, *arrays[5:])
+            step_gradients(*step, *grads, first, last, *out)
 
         run_rows(task, len(opened), opened.numel())
         return grad_gates, grad_cell
