@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGE := $(wildcard *.py */*.py setup.cfg pyproject.toml)
+PACKAGE := $(filter-out benchmarks/% tests/%, $(wildcard *.py */*.py */*/*.py */*.npz */templates/*)) \
+	setup.cfg pyproject.toml
 
 .PHONY: demo test check bench clean
 
