@@ -5,6 +5,7 @@ Every image of a batch is read, moved and projected once, however many questions
 
 import queue
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -232,3 +233,19 @@ def read_ahead(makers: Iterator[Callable[[], T]], depth: int = 2) -> Iterator[T]
     finally:
         stop.set()
         thread.join()
+
+
+class Waited:
+    """An iterator that counts the seconds spent waiting for its source."""
+
+    def __init__(self, source: Iterator[Batch]) -> None:
+        self.source, self.seconds = source, 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            started = time.perf_counter()
+            item = next(self.source, None)
+            self.seconds += time.perf_counter() - started
+            if item is None:
+                return
+            yield item

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from ..console import StopRequest
 from ..errors import InputError
 from ..models.encoder import Finetuned
-from .batches import Batch
+from .batches import Batch, Waited
 from .checkpoint import (
     flatten_optimizer,
     load_weights,
@@ -285,19 +284,3 @@ class Trainer:
     def _dropout_seed(self) -> int:
         """Where a process begins to draw that has no state to go on from: each somewhere else."""
         return hash((self.config.seed, self.progress.updates, self.ranks.share.rank)) % 2**63
-
-
-class Waited:
-    """An iterator that counts the seconds spent waiting for its source."""
-
-    def __init__(self, source: Iterator[Batch]) -> None:
-        self.source, self.seconds = source, 0.0
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            started = time.perf_counter()
-            item = next(self.source, None)
-            self.seconds += time.perf_counter() - started
-            if item is None:
-                return
-            yield item
