@@ -1,12 +1,14 @@
 """What tests of several folders share: a tiny data set with its features."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from frostgrid.featurize.cli import featurize
+from frostgrid.models.kernels import choice, cpu
 from hypothesis import settings
 from PIL import Image
 
@@ -16,6 +18,27 @@ settings.load_profile("frostgrid")
 
 # The tensors of tests are small: a second thread would only wait, long on a busy machine.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def smallest_to_kernels() -> Iterator[None]:
+    """Send to the kernels what would be too small to be worth it."""
+    before = choice._FEW_STEPS
+    choice._FEW_STEPS = 0
+    yield
+    choice._FEW_STEPS = before
+
+
+@pytest.fixture(scope="module")
+def on_two_threads() -> Iterator[None]:
+    """Two threads, however small the problem."""
+    before = torch.get_num_threads(), cpu._SERIAL_STEPS
+    torch.set_num_threads(2)
+    cpu._SERIAL_STEPS = 0
+    yield
+    torch.set_num_threads(before[0])
+    cpu._SERIAL_STEPS = before[1]
+
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 

@@ -83,13 +83,7 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
     assert difference <= tolerance * max(scale, 0.1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def even_the_smallest_problem() -> Iterator[None]:
-    """Send to the kernels what would be too small to be worth it."""
-    before = choice._FEW_STEPS
-    choice._FEW_STEPS = 0
-    yield
-    choice._FEW_STEPS = before
+pytestmark = pytest.mark.usefixtures("smallest_to_kernels")
 
 
 @pytest.fixture

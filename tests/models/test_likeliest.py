@@ -1,8 +1,5 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
-from frostgrid.models.kernels import choice
 from frostgrid.models.kernels.choice import kernels
 from frostgrid.models.likeliest import likeliest
 from hypothesis import given, settings
@@ -12,13 +9,7 @@ from torch import Tensor
 INF, NAN = float("inf"), float("nan")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def always_kernels() -> Iterator[None]:
-    """Send even the smallest problem to the kernels."""
-    before = choice._FEW_STEPS
-    choice._FEW_STEPS = 0
-    yield
-    choice._FEW_STEPS = before
+pytestmark = pytest.mark.usefixtures("smallest_to_kernels")
 
 
 def plainly(scores: Tensor, k: int, start: int, forbidden: Tensor) -> tuple[Tensor, Tensor]:

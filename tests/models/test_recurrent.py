@@ -31,7 +31,8 @@ def test_one_sweep_equals_plain_operations(dtype, width):
     assert [x.dtype for x in fused] == [dtype, torch.float32, dtype, torch.float32]
 
 
-def test_several_threads_give_the_same_bits(monkeypatch):
+def test_several_threads_give_the_same_bits(on_two_threads, monkeypatch):
+    assert torch.get_num_threads() == 2
     torch.manual_seed(0)
     gates, cell = torch.randn(600, 2048), torch.randn(600, 512)
     grads = torch.randn(600, 512), torch.randn(600, 512)

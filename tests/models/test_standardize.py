@@ -1,24 +1,12 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
-from frostgrid.models.kernels import choice, cpu
 from frostgrid.models.kernels.choice import kernels
 from frostgrid.models.standardize import standardize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-
-@pytest.fixture(autouse=True, scope="module")
-def kernels_and_threads() -> Iterator[None]:
-    """Send even the smallest problem to the kernels, on two threads."""
-    before = choice._FEW_STEPS, cpu._SERIAL_STEPS, torch.get_num_threads()
-    choice._FEW_STEPS = cpu._SERIAL_STEPS = 0
-    torch.set_num_threads(2)
-    yield
-    choice._FEW_STEPS, cpu._SERIAL_STEPS = before[:2]
-    torch.set_num_threads(before[2])
+pytestmark = pytest.mark.usefixtures("smallest_to_kernels", "on_two_threads")
 
 
 def stored(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> Tensor:

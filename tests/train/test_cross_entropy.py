@@ -1,8 +1,5 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
-from frostgrid.models.kernels import choice, cpu
 from frostgrid.models.kernels.choice import kernels
 from frostgrid.train import cross_entropy
 from frostgrid.train.cross_entropy import class_cross_entropy, sparse_cross_entropy
@@ -16,15 +13,7 @@ Target = tuple[Tensor, Tensor, Tensor]
 STORED = st.sampled_from([torch.float32, torch.bfloat16])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def kernels_and_threads() -> Iterator[None]:
-    """Send even the smallest problem to the kernels, on two threads."""
-    before = choice._FEW_STEPS, cpu._SERIAL_STEPS, torch.get_num_threads()
-    choice._FEW_STEPS = cpu._SERIAL_STEPS = 0
-    torch.set_num_threads(2)
-    yield
-    choice._FEW_STEPS, cpu._SERIAL_STEPS = before[:2]
-    torch.set_num_threads(before[2])
+pytestmark = pytest.mark.usefixtures("smallest_to_kernels", "on_two_threads")
 
 
 def make(
