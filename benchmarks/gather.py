@@ -6,6 +6,7 @@ from an HDF5 file of 0.8 GB, into a buffer used again and again.
 
 import tempfile
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import click
@@ -41,17 +42,27 @@ def gather_cases(
     writable = np.memmap(path, np.float16, "r+", source.offset, source.shape)
     tensor = torch.from_numpy(writable)
     grid = file["grid"]
+    n_starts = len(source) - N_ROWS
+
+    chosen = cycle([rng.permutation(len(source))[:N_ROWS] for _ in range(64)])
 
     def rows() -> np.ndarray:
-        return rng.permutation(len(source))[:N_ROWS]
+        return next(chosen)
+
+    def adjacent() -> Tensor:
+        first = int(rng.integers(n_starts))
+        return tensor[first : first + N_ROWS]
 
     def one_by_one() -> Tensor:
         return torch.stack([torch.from_numpy(grid[row].astype(np.float32)) for row in rows()])
 
     return {
         "ours": lambda: gather_rows(source, rows(), out),
-        "plain copy, PyTorch": lambda: copied.copy_(out),
-        "plain copy, numpy (1 thread)": lambda: np.copyto(copied.numpy(), out.numpy()),
+        "plain copy of adjacent rows, PyTorch": lambda: out.copy_(adjacent()),
+        "plain copy of adjacent rows, numpy (1 thread)": lambda: np.copyto(
+            out.numpy(), adjacent().numpy()
+        ),
+        "plain copy within the processor's cache, PyTorch": lambda: copied.copy_(out),
         "torch.index_select": lambda: torch.index_select(
             tensor, 0, torch.from_numpy(rows()), out=out
         ),

@@ -13,7 +13,9 @@ from ..errors import InputError
 from ..featurize.store import FeatureFile, open_features
 from .gather import forget, gather_rows, read_ahead
 
-MAPPED_BYTES = 2**27  # of a map, that are read before they are given back
+# Of a map, that are read before it is given back. The system maps the large pages around a row with
+# it, so that several times as much is resident.
+MAPPED_BYTES = 2**25
 
 
 @dataclass(frozen=True)

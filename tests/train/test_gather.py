@@ -1,4 +1,5 @@
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,18 @@ def test_a_source_that_is_not_contiguous() -> None:
     out = np.empty((2, 5), np.float32)
     gather_rows(source, np.array([4, 1]), out)
     assert (out == source[[4, 1]]).all()
+
+
+def test_of_an_unaligned_source_no_more_is_copied_than_the_rows(tmp_path) -> None:
+    source = memory_map(tmp_path / "map", (1000, 500), "float32", offset=25)
+    assert not source.flags.aligned
+    rows, out = np.array([700, 3]), np.empty((2, 500), np.float32)
+    tracemalloc.start()
+    gather_rows(source, rows, out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert out.tobytes() == source[rows].tobytes()
+    assert peak < source.nbytes / 10
 
 
 def test_a_few_rows_of_a_map_of_more_than_4_gb(tmp_path, threads) -> None:
