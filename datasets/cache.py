@@ -1,19 +1,20 @@
-"""The user's cache folder, and how files get into it whole."""
+"""The user's cache folder, and arrays that are kept in it."""
 
 import hashlib
 import os
-import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
+
+from ..whole_file import whole_file
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -22,25 +23,6 @@ def cache_folder() -> Path:
     """Where derived files are kept between runs: ``FROSTGRID_CACHE``, else the user's cache."""
     override = os.environ.get("FROSTGRID_CACHE")
     return Path(override).expanduser() if override else platformdirs.user_cache_path("frostgrid")
-
-
-@contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write, that takes the name ``path`` only once it is whole and on disk.
-
-    On any exception the half-written file goes and ``path`` stays as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def hash_files(paths: Iterable[Path]) -> list[str]:
@@ -69,8 +51,10 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
         pass  # absent or damaged
     arrays = build()
     contents: Any = arrays  # numpy's annotations would take the names for its own flags
-    with suppress(OSError), replace_file(path) as part:
-        np.savez(part, **contents)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part, part.open("wb") as file:
+            np.savez(file, **contents)
     return arrays
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from ..errors import InputError
-from .cache import cache_folder, replace_file
+from ..whole_file import write_bytes
+from .cache import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, tell_attributes
 from .image_list import ImageList, image_list, number_at_end
@@ -89,8 +90,8 @@ class EasyVqa(Dataset):
         if not path.exists():
             content = msgspec.json.encode(_DERIVE[kind](self, split))
             try:
-                with replace_file(path) as file:
-                    file.write(content)
+                folder.mkdir(parents=True, exist_ok=True)
+                write_bytes(path, content)
             except OSError as error:
                 raise InputError(
                     f"{path}: cannot be written ({error.strerror}); set FROSTGRID_CACHE to a "

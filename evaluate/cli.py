@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console import Command
+from ..whole_file import write_bytes
 from .reference_files import Choice
 from .scoring import Outcome, Request, score_files
 
@@ -141,16 +142,18 @@ def is_json(options: Options) -> bool:
 
 def write_files(options: Options, outcome: Outcome) -> None:
     """Write the files that were asked for, whole or not at all."""
-    from ..datasets.cache import replace_file
     from .per_item import format_items
 
     if options.json_path not in (None, "-"):
-        with replace_file(Path(str(options.json_path))) as file:
-            file.write(format_json(options, outcome).encode())
+        write_text(Path(str(options.json_path)), format_json(options, outcome))
     if options.per_item:
-        with replace_file(options.per_item) as file:
-            text = format_items(outcome.evaluations, options.per_item.suffix)
-            file.write(text.encode("utf-8", "backslashreplace"))
+        write_text(options.per_item, format_items(outcome.evaluations, options.per_item.suffix))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, and first the folder that it is to be in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def format_json(options: Options, outcome: Outcome) -> str:

@@ -1,6 +1,5 @@
 """The lexer's automaton as arrays, kept in a file that ``ptb_grammar`` writes."""
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -8,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TABLE_FILE = Path(__file__).with_name("ptb_table.npz")
+from ..whole_file import whole_file
 
+TABLE_FILE = Path(__file__).with_name("ptb_table.npz")
 
 # So far beyond the last possible end of a match, a lexer notes the states that led to nothing.
 FAR = 64
@@ -34,9 +34,8 @@ class Table(NamedTuple):
 
 def save_table(table: Table, path: Path) -> None:
     """Write a table, whole or not at all."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **table._asdict())
-    os.replace(partial, path)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **table._asdict())
 
 
 @cache

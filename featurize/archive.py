@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .layout import columns_of, create_column
+from .layout import columns_of, create_column, write_head
 
 BIG = ("grid", "pooled", "scale")
 
@@ -35,11 +34,7 @@ def create_archive(
     """Make an archive with no row filled yet."""
     n_images = len(file_names)
     with h5py.File(path, "w") as file:
-        for name, value in provenance.items():
-            file.attrs[name] = value
-        names = file.create_dataset("file_name", (n_images,), h5py.string_dtype("utf-8"))
-        if n_images:
-            names[:] = np.array([name.encode() for name in file_names], dtype=object)
+        write_head(file, provenance, file_names)
         for column in columns_of(provenance):
             if column.name not in BIG or not n_images:
                 create_column(file, column, n_images)
@@ -65,12 +60,7 @@ class ArchiveWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._file.close()
 
     def write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .random_weights import RECIPE, calibrate
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-LAYERS = ("layer4", "layer3")
 STRIDE = {"layer4": 32, "layer3": 16}
 
 
@@ -29,8 +27,8 @@ class Backbone:
     """A frozen network that turns images [B, 3, H, W] into a map [B, D, H / stride, W / stride].
 
     Attributes:
-        name: one of ``BACKBONES``.
-        layer: the last stage kept, one of ``LAYERS``.
+        name: one of ``choices.BACKBONES``.
+        layer: the last stage kept, one of ``choices.LAYERS``.
         network: the truncated ResNet, float32, in evaluation mode, no gradients.
         channels: D.
         weights: where the weights come from: torchvision's enum member, ``random(seed=0, …)`` or a

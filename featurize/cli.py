@@ -8,8 +8,7 @@ from click.core import ParameterSource
 
 from ..console import Command
 from ..process import set_environment
-
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+from .choices import BACKBONES, CROPS, DTYPES, LAYERS
 
 
 def parse_shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -25,85 +24,139 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @click.command(cls=Command)
 @click.argument("image_dir", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--backbone", type=click.Choice(BACKBONES), default="resnet18", show_default=True,
+    "--backbone",
+    type=click.Choice(BACKBONES),
+    default="resnet18",
+    show_default=True,
     help="The frozen network.",
-)  # fmt: skip
+)
 @click.option(
-    "--data", default="easy-vqa", envvar="FROSTGRID_DATA", show_default=True, show_envvar=True,
-    metavar="NAME|DIR", help="A data set's name, or a folder with its official files.",
-)  # fmt: skip
+    "--data",
+    default="easy-vqa",
+    envvar="FROSTGRID_DATA",
+    show_default=True,
+    show_envvar=True,
+    metavar="NAME|DIR",
+    help="A data set's name, or a folder with its official files.",
+)
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: each]"
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.h5",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.h5",
     help="The feature file.  [default: features/<data>-<split>-<backbone>.h5; with --grid native "
     "<backbone>-<layer>-native]",
-)  # fmt: skip
+)
 @click.option(
-    "--weights", default="imagenet", envvar="FROSTGRID_WEIGHTS", show_default=True,
-    show_envvar=True, metavar="imagenet|random|FILE", help="The network's weights.",
-)  # fmt: skip
+    "--weights",
+    default="imagenet",
+    envvar="FROSTGRID_WEIGHTS",
+    show_default=True,
+    show_envvar=True,
+    metavar="imagenet|random|FILE",
+    help="The network's weights.",
+)
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True,
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
     help="Seed of --weights random.",
-)  # fmt: skip
+)
 @click.option(
-    "--image-size", type=click.IntRange(32, 4096), default=448, show_default=True, metavar="PIXELS",
+    "--image-size",
+    type=click.IntRange(32, 4096),
+    default=448,
+    show_default=True,
+    metavar="PIXELS",
     help="Side of the square that the network sees.",
-)  # fmt: skip
+)
 @click.option(
-    "--layer", type=click.Choice(["layer4", "layer3"]), default="layer4", show_default=True,
+    "--layer",
+    type=click.Choice(LAYERS),
+    default="layer4",
+    show_default=True,
     help="The last stage kept: layer4 gives 14x14 cells at 448 pixels, layer3 at 224.",
-)  # fmt: skip
+)
 @click.option(
-    "--grid", type=click.Choice(["14", "native"]), default="14", show_default=True,
+    "--grid",
+    type=click.Choice(["14", "native"]),
+    default="14",
+    show_default=True,
     help="Cells a side, averaged to 14; or as many as the layer makes (28 for layer3 at 448 "
     "pixels), from which `train-head --finetune` goes on.",
-)  # fmt: skip
+)
 @click.option(
-    "--crop", type=click.Choice(["squash", "center", "pad"]), default="squash", show_default=True,
+    "--crop",
+    type=click.Choice(CROPS),
+    default="squash",
+    show_default=True,
     help="How an image becomes a square: all of it squashed, its central square, or padded.",
-)  # fmt: skip
+)
 @click.option(
-    "--draft", is_flag=True,
+    "--draft",
+    is_flag=True,
     help="Decode JPEGs of over twice the size at a reduced scale: faster, slightly other pixels.",
-)  # fmt: skip
+)
 @click.option(
-    "--dtype", type=click.Choice(["float16", "float32", "uint8"]), default="float16",
-    show_default=True, help="How the grid is kept; uint8 has a scale for each cell.",
-)  # fmt: skip
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="float16",
+    show_default=True,
+    help="How the grid is kept; uint8 has a scale for each cell.",
+)
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N",
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="Images a forward pass.  [default: 16, 64 on a GPU]",
-)  # fmt: skip
+)
 @click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N",
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="Decoding threads.  [default: one a core]",
-)  # fmt: skip
+)
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    envvar="FROSTGRID_DEVICE", show_envvar=True, help="Where the network runs.",
-)  # fmt: skip
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    envvar="FROSTGRID_DEVICE",
+    show_envvar=True,
+    help="Where the network runs.",
+)
 @click.option(
-    "--amp", type=click.Choice(["auto", "off"]), default="auto", show_default=True,
+    "--amp",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    show_default=True,
     help="auto: float16 on a GPU, bfloat16 on a CPU that has it. off: float32.",
-)  # fmt: skip
+)
 @click.option(
-    "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
     help="What an image that cannot be decoded does: stop the run, or be listed as failed.",
-)  # fmt: skip
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")
 @click.option(
-    "--shard", default="1/1", callback=parse_shard, metavar="i/n",
+    "--shard",
+    default="1/1",
+    callback=parse_shard,
+    metavar="i/n",
     help="Only part i of n, for one machine of several; see `frostgrid join`.",
-)  # fmt: skip
+)
 @click.option("--dry-run", is_flag=True, help="Say how long it takes and how large it gets.")
 @click.option("--verify", is_flag=True, help="Compare every row with its checksum; write nothing.")
 @click.option(
-    "--repair", is_flag=True,
+    "--repair",
+    is_flag=True,
     help="Redo the rows that are damaged or failed, or whose image changed.",
-)  # fmt: skip
+)
 @click.option("--overwrite", is_flag=True, help="Begin anew even if the file exists.")
 @click.pass_context
 def featurize(context: click.Context, /, **arguments: Any) -> None:

@@ -1,6 +1,5 @@
 """From one layout or dtype of feature file to another, row by row, checked on the way."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..whole_file import whole_file
 from .archive import ArchiveWriter, compression, create_archive
 from .layout import DONE, columns_of
 from .quantize import dequantize, quantize
 from .store import open_features, open_hdf5, read_provenance
 from .write_behind import checksums
-from .writer import RowWriter, check_space, create_file, needed_bytes
+from .writer import RowWriter, check_name, check_space, create_file, needed_bytes
 
 ROWS_AT_ONCE = 64
 LAYOUTS = ("plain", "archive")
@@ -34,31 +34,23 @@ def convert_file(
     as they are written. Raises ``InputError`` if a row of the source is damaged, if a value does
     not fit the new dtype, or if ``out`` exists.
     """
-    if out.exists():
-        raise InputError(f"{out}: exists already; choose another name, or remove it first.")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder; make it first.")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with open_hdf5(source) as file:
-            if "parts" in file.attrs:
-                open_features(source)  # complains of parts that are gone, which HDF5 does not
-            if file["grid"].chunks is not None:
-                compression()  # registers the filter that reads them
-            after = dtype or str(file.attrs["dtype"])
-            with create_target(file, temporary, after, layout) as target:
-                for rows, values in read_rows(file):
-                    done = values["status"] == DONE
-                    check_rows(source, rows, values, done)
-                    if after != file.attrs["dtype"]:
-                        change_dtype(source, values, after, done)
-                    for name, column in values.items():
-                        target.write(name, rows, column)
-                    report(len(rows))
-                target.sync()
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    check_name(out)
+    with open_hdf5(source) as file, whole_file(out) as part:
+        if "parts" in file.attrs:
+            open_features(source)  # complains of parts that are gone, which HDF5 does not
+        if file["grid"].chunks is not None:
+            compression()  # registers the filter that reads them
+        after = dtype or str(file.attrs["dtype"])
+        with create_target(file, part, after, layout) as target:
+            for rows, values in read_rows(file):
+                done = values["status"] == DONE
+                check_rows(source, rows, values, done)
+                if after != file.attrs["dtype"]:
+                    change_dtype(source, values, after, done)
+                for name, column in values.items():
+                    target.write(name, rows, column)
+                report(len(rows))
+            target.sync()
 
 
 def create_target(

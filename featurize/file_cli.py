@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..console import Command
+from .choices import DTYPES
 from .convert import LAYOUTS, convert_file
 from .join import join_files
 from .layout import DONE, FAILED, TO_DO
@@ -82,13 +83,14 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 @click.command(cls=Command)
 @click.argument("file", type=PATH)
 @click.argument("out", type=PATH)
+@click.option("--dtype", type=click.Choice(DTYPES), help="[default: as it is]")
 @click.option(
-    "--dtype", type=click.Choice(["float16", "float32", "uint8"]), help="[default: as it is]"
-)
-@click.option(
-    "--layout", type=click.Choice(LAYOUTS), default="plain", show_default=True,
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="plain",
+    show_default=True,
     help="plain: to train from. archive: compressed, to keep or send.",
-)  # fmt: skip
+)
 def convert(file: Path, out: Path, dtype: str | None, layout: str) -> None:
     """Write the features of FILE to OUT in another dtype or layout; joined files become one."""
     with open_hdf5(file) as source, tqdm(total=source["grid"].shape[0], unit="img") as bar:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-CROPS = ("squash", "center", "pad")
 BACKGROUND = (255, 255, 255)
 PADDING = (124, 116, 104)  # ImageNet's mean colour: zero after normalisation
 

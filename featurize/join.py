@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 
 from ..errors import InputError
-from .layout import columns_of
+from ..whole_file import sync, whole_file
+from .layout import columns_of, write_head
 from .store import FeatureFile, open_features
-from .writer import sync_folder
+from .writer import check_name
 
 
 def join_files(paths: list[Path], out: Path) -> FeatureFile:
@@ -20,10 +21,7 @@ def join_files(paths: list[Path], out: Path) -> FeatureFile:
     ``InputError`` if a part is unfinished or was made otherwise, if two hold the same image, or if
     a shard of the set is missing.
     """
-    if out.exists():
-        raise InputError(f"{out}: exists already; choose another name, or remove it first.")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder; make it first.")
+    check_name(out)
     parts = order_shards([open_features(path) for path in paths])
     for part in parts:
         if part.parts != [part]:
@@ -91,22 +89,12 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
     folder = out.resolve().parent
     names = [os.path.relpath(part.path.resolve(), folder) for part in parts]
     counts = [part.n_images for part in parts]
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            for name, value in first.provenance.items():
-                file.attrs[name] = value
-            file.attrs["shard"] = ""
-            file.attrs["parts"] = json.dumps(names)
-            for column in columns_of(first.provenance):
-                add_virtual(file, column.name, column.row_shape, first, names, counts)
-            strings = [name.encode() for part in parts for name in part.file_name]
-            dataset = file.create_dataset("file_name", (len(strings),), h5py.string_dtype("utf-8"))
-            dataset[:] = np.array(strings, dtype=object)
-        os.replace(temporary, out)
-        sync_folder(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+    about = {**first.provenance, "shard": "", "parts": json.dumps(names)}
+    with whole_file(out) as temporary, h5py.File(temporary, "w") as file:
+        write_head(file, about, [name for part in parts for name in part.file_name])
+        for column in columns_of(first.provenance):
+            add_virtual(file, column.name, column.row_shape, first, names, counts)
+    sync(folder)
 
 
 def add_virtual(

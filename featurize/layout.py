@@ -71,6 +71,15 @@ def columns(n_channels: int, dtype: str, n_cells: int = N_CELLS) -> list[Column]
     return table
 
 
+def write_head(file: h5py.File, provenance: Mapping[str, Any], file_names: list[str]) -> None:
+    """Write all but the columns: what the file says about itself, and its images' names."""
+    for name, value in provenance.items():
+        file.attrs[name] = value
+    names = file.create_dataset("file_name", (len(file_names),), h5py.string_dtype("utf-8"))
+    if file_names:
+        names[:] = np.array([name.encode() for name in file_names], dtype=object)
+
+
 def create_column(file: h5py.File, column: Column, n_images: int) -> None:
     """Make one column: contiguous, uncompressed, its place in the file fixed at once."""
     shape = (n_images, *column.row_shape)

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column
+from ..whole_file import sync, whole_file
+from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column, write_head
 from .store import open_hdf5
 
 # HDF5 puts what is larger than a page at the start of one, so that maps and direct reads align.
@@ -29,6 +29,14 @@ def needed_bytes(n_images: int, n_channels: int, dtype: str, n_cells: int = N_CE
         for column in columns(n_channels, dtype, n_cells)
     )
     return n_images * row
+
+
+def check_name(path: Path) -> None:
+    """Raise ``InputError`` unless a new file can have this name."""
+    if path.exists():
+        raise InputError(f"{path}: exists already; choose another name, or remove it first.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder; make it first.")
 
 
 def check_space(path: Path, n_bytes: int) -> None:
@@ -52,29 +60,22 @@ def create_file(
     The file appears under its name only once its structure is on the disk. Blocks are reserved
     where the file system can, so that the disk cannot fill up half-way.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     n_images = len(file_names)
     try:
-        with h5py.File(temporary, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file:
-            for name, value in provenance.items():
-                file.attrs[name] = value
-            names = file.create_dataset("file_name", (n_images,), h5py.string_dtype("utf-8"))
-            if n_images:
-                names[:] = np.array([name.encode() for name in file_names], dtype=object)
-            for column in columns_of(provenance):
-                create_column(file, column, n_images)
-            file["image_id"][:] = image_ids
-        reserve_blocks(temporary)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        with whole_file(path) as part:
+            with h5py.File(part, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file:
+                write_head(file, provenance, file_names)
+                for column in columns_of(provenance):
+                    create_column(file, column, n_images)
+                file["image_id"][:] = image_ids
+            reserve_blocks(part)
+        sync(path.parent)
     except OSError as error:
         raise explain_full_disk(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def reserve_blocks(path: Path) -> None:
-    """Have the file system set all of the file's blocks aside and put its structure on the disk."""
+    """Have the file system set all of the file's blocks aside, where it can."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         size = os.fstat(descriptor).st_size
@@ -85,16 +86,6 @@ def reserve_blocks(path: Path) -> None:
                 # Not every file system can; then the free space was only checked.
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on the disk, so that a rename in it outlives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -132,12 +123,7 @@ class RowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         os.close(self._descriptor)
 
     def write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:

@@ -9,6 +9,7 @@ from ..console import Command
 from ..datasets.catalog import open_dataset
 from ..devices import pick_device
 from ..models.beam import BeamOptions
+from ..options import device_option, run_argument
 from ..process import keep_freed_memory
 from ..train.locate import find_features
 from .split import predict_split
@@ -16,7 +17,7 @@ from .trained import load_run
 
 
 @click.command("predict", cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--split", default="val", show_default=True, help="train, val or test.")
 @click.option("--data", help="Another data set's name or folder.  [default: the run's]")
 @click.option(
@@ -44,13 +45,7 @@ from .trained import load_run
     help="Captions are compared by log-probability over words to this power; 0 favours short ones.",
 )
 @click.option("--no-repeated-trigrams", is_flag=True, help="Say no three words in a row twice.")
-@click.option(
-    "--device",
-    envvar="FROSTGRID_DEVICE",
-    default="auto",
-    show_default=True,
-    help="auto, cpu or cuda.",
-)
+@device_option
 def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
     """Write the answers or captions of RUN's best epoch for a split, in the official format."""
     trained = load_run(run, pick_device(device))

@@ -7,7 +7,8 @@ import click
 
 from ..console import Command
 from ..evaluate.table import WRITERS
-from ..train.run_folder import write_bytes
+from ..options import runs_argument
+from ..whole_file import write_bytes
 from .charts import loss_chart, score_chart, split_panels
 from .photo import refuse_huge_images
 from .plots import to_png
@@ -17,7 +18,7 @@ from .standings import score_runs, standings_table
 
 
 @click.command("compare", cls=Command)
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@runs_argument
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

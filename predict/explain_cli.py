@@ -6,7 +6,8 @@ import click
 
 from ..console import Command
 from ..devices import pick_device
-from ..train.run_folder import write_bytes
+from ..options import device_option, run_argument
+from ..whole_file import write_bytes
 from .asking import Answered, Told
 from .explain import explain as explain_photo
 from .frozen import FrozenNetwork
@@ -15,7 +16,7 @@ from .trained import Trained, load_run
 
 
 @click.command("explain", cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--image", required=True, type=click.Path(path_type=Path), help="Any photo: JPEG, PNG, …"
 )
@@ -30,13 +31,7 @@ from .trained import Trained, load_run
     metavar="imagenet|random|FILE",
     help="The frozen network's weights, where the run does not say how to get them.",
 )
-@click.option(
-    "--device",
-    envvar="FROSTGRID_DEVICE",
-    default="auto",
-    show_default=True,
-    help="auto, cpu or cuda.",
-)
+@device_option
 def explain(
     run: Path, image: Path, question: str | None, out: Path | None, weights: str | None, device: str
 ) -> None:

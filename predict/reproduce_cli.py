@@ -9,7 +9,9 @@ import click
 
 from ..console import Command, StopRequest, stop_on_signal
 from ..evaluate.table import as_text
-from ..featurize.cli import BACKBONES
+from ..featurize.choices import BACKBONES
+from ..options import data_option, device_option
+from ..whole_file import write_bytes
 from .children import Stopped
 from .published import REPORTS, Report
 from .reproduction import Wanted, check_references, extract_missing, train_missing
@@ -19,13 +21,7 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 
 @click.command("reproduce", cls=Command)
 @click.argument("report", type=click.Choice(list(REPORTS)))
-@click.option(
-    "--data",
-    envvar="FROSTGRID_DATA",
-    default=SMALL_DATA,
-    show_default=True,
-    help="A data set's name, or a folder with official files.",
-)
+@data_option
 @click.option(
     "--features",
     multiple=True,
@@ -41,13 +37,7 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 @click.option("--heads", multiple=True, help="Only this head; give it once a head.")
 @click.option("--epochs", type=click.IntRange(1), help="Of each run.  [default: each recipe's own]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every run.")
-@click.option(
-    "--device",
-    envvar="FROSTGRID_DEVICE",
-    default="auto",
-    show_default=True,
-    help="auto, cpu or cuda.",
-)
+@device_option
 @click.option(
     "--study/--no-study",
     default=True,
@@ -109,7 +99,6 @@ def find_or_extract(
 
 def show_results(wanted: Wanted) -> None:
     """Compare all runs: tables on the terminal, and the page."""
-    from ..train.run_folder import write_bytes
     from .photo import refuse_huge_images
     from .records import read_records
     from .report import build_report

@@ -7,6 +7,7 @@ import click
 from ..console import Command, stop_on_signal
 from ..devices import pick_device
 from ..errors import InputError
+from ..options import device_option, runs_argument
 from .oracle import Oracle
 from .photo import refuse_huge_images
 from .records import name_apart
@@ -17,7 +18,7 @@ POLL_SECONDS = 0.3  # how soon a signal is heard
 
 
 @click.command("serve", cls=Command)
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@runs_argument
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -37,13 +38,7 @@ POLL_SECONDS = 0.3  # how soon a signal is heard
     metavar="imagenet|random|FILE",
     help="The frozen network's weights, where the runs do not say how to get them.",
 )
-@click.option(
-    "--device",
-    envvar="FROSTGRID_DEVICE",
-    default="auto",
-    show_default=True,
-    help="auto, cpu or cuda.",
-)
+@device_option
 def serve(
     runs: tuple[Path, ...], port: int, upload_mb: int, weights: str | None, device: str
 ) -> None:

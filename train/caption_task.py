@@ -13,12 +13,12 @@ from torch import Tensor
 from ..evaluate.captions import score_captions
 from ..models.beam import BeamOptions, search
 from ..models.head import CaptionHead, Taught
+from ..whole_file import write_bytes
 from .batches import Batch, ImageMajor, read_ahead
 from .caption_data import CaptionData
 from .features import SplitFeatures
 from .losses import word_cross_entropy
 from .order import deranged
-from .run_folder import write_bytes
 from .task import Precision, Task
 
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit

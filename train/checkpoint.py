@@ -1,7 +1,6 @@
 """Weights and training state as safetensors: nothing is ever unpickled."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..whole_file import whole_file
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and JSON metadata atomically: the file is the old one or the new one, whole."""
-    partial = path.with_name(path.name + ".partial")
+    """Write tensors and JSON metadata: under the name stands the old file or the new one, whole."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(kept, partial, metadata={"frostgrid": json.dumps(about)})
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with whole_file(path, alone=True) as part:
+        save_file(kept, part, metadata={"frostgrid": json.dumps(about)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

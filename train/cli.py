@@ -15,6 +15,7 @@ from ..devices import amp_dtype, describe_device, pick_device
 from ..errors import InputError
 from ..models.additive_attention import set_kernels
 from ..models.registry import HEADS
+from ..options import data_option, device_option
 from ..process import keep_freed_memory
 from .config import RunConfig, check_optimisation
 from .encoder import BEFORE
@@ -30,13 +31,7 @@ from .terminal import Terminal
 
 @click.command("train-head", cls=Command)
 @click.argument("head", type=click.Choice(list(HEADS)), required=False)
-@click.option(
-    "--data",
-    envvar="FROSTGRID_DATA",
-    default="easy-vqa",
-    show_default=True,
-    help="A data set's name, or a folder with official files.",
-)
+@data_option
 @click.option(
     "--features",
     multiple=True,
@@ -126,13 +121,7 @@ from .terminal import Terminal
     show_default=True,
     help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
 )
-@click.option(
-    "--device",
-    envvar="FROSTGRID_DEVICE",
-    default="auto",
-    show_default=True,
-    help="auto, cpu or cuda.",
-)
+@device_option
 @click.option(
     "--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder."
 )

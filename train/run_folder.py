@@ -1,7 +1,6 @@
 """The run folder: what a training run leaves behind, and reading it again."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import nn
 
 from .. import __version__
 from ..errors import InputError
+from ..whole_file import write_bytes
 from .config import RunConfig
 
 
@@ -81,16 +81,6 @@ class RunFolder:
         lines = [json.loads(line) for line in self.metrics.read_text("utf-8").splitlines() if line]
         kept = [json.dumps(line) + "\n" for line in lines if line["epoch"] <= n]
         write_bytes(self.metrics, "".join(kept).encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: under its name stands the old one or the new one, whole."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.head import Head
+from ..whole_file import write_bytes
 from .batches import Batch, ImageMajor
 from .features import SplitFeatures
 from .losses import commonest_cross_entropy, soft_cross_entropy
 from .order import deranged
-from .run_folder import write_bytes
 from .task import Precision, Task
 from .vqa_data import VqaData
 from .vqa_targets import SoftTargets

@@ -4,7 +4,6 @@ from frostgrid.datasets.cache import (
     cache_folder,
     cached_arrays,
     hash_files,
-    replace_file,
     string_array,
     strings_of,
 )
@@ -71,21 +70,6 @@ def test_folder_that_cannot_be_written_costs_no_more_than_time(folder):
     assert cached_arrays("kind", [1], build)["x"].tolist() == [0, 1, 2, 3, 4]
     cached_arrays("kind", [1], build)
     assert build.times == 2
-
-
-def test_error_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def write_half() -> None:
-        with replace_file(path) as file:
-            file.write(b"ne")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_half()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_hash_is_of_the_content(tmp_path):

@@ -6,7 +6,8 @@ import torch
 import torchvision
 from frostgrid.errors import InputError
 from frostgrid.featurize.backbone_input import MEAN, STD
-from frostgrid.featurize.backbones import BACKBONES, hash_state, load_backbone
+from frostgrid.featurize.backbones import hash_state, load_backbone
+from frostgrid.featurize.choices import BACKBONES
 from frostgrid.featurize.images import PADDING
 from frostgrid.featurize.network import build_network, choose_device, fold_batch_norm
 from safetensors.torch import save_file

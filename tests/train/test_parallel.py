@@ -149,7 +149,7 @@ def test_when_a_process_dies_the_rest_end_and_one_can_go_on(tiny_set, tmp_path):
     words = ("--resume", str(out), "--device", "cpu", "--epochs", str(done + 1))
     assert "best" in one_process(*words)
     assert [line["epoch"] for line in lines(out)] == list(range(1, len(lines(out)) + 1))
-    assert not list(out.glob("*.partial"))
+    assert not list(out.glob(".*.tmp"))
 
 
 def test_a_mistake_is_told_once(tiny_set, tmp_path):

@@ -1,0 +1,27 @@
+"""What several commands are told in the same words: the options and arguments they share."""
+
+from pathlib import Path
+
+import click
+
+data_option = click.option(
+    "--data",
+    envvar="FROSTGRID_DATA",
+    default="easy-vqa",
+    show_default=True,
+    help="A data set's name, or a folder with official files.",
+)
+
+device_option = click.option(
+    "--device",
+    envvar="FROSTGRID_DEVICE",
+    default="auto",
+    show_default=True,
+    help="auto, cpu or cuda.",
+)
+
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+runs_argument = click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path)
+)
