@@ -53,8 +53,8 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
     contents: Any = arrays  # numpy's annotations would take the names for its own flags
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part, part.open("wb") as file:
-            np.savez(file, **contents)
+        with whole_file(path) as part, part.open("wb") as packed:
+            np.savez(packed, **contents)
     return arrays
 
 
