@@ -8,15 +8,20 @@ import sys
 import time
 
 SHORT: dict[str, list[str]] = {
-    "attention": ["--rounds", "5", "--no-compile"],
     "gather": [],
-    "score_vqa": ["--questions", "50000", "--images", "10000", "--rounds", "3"],
-    "score_captions": ["--images", "5000", "--rounds", "2"],
-    "extraction": [],
-    "beam": ["--rounds", "2"],
+    "attention": ["--rounds", "5", "--no-compile"],
     "losses": ["--rounds", "10"],
     "training": ["--rounds", "3", "--fraction", "0.005"],
+    "accuracy": ["--images", "300", "--val-images", "150", "--epochs", "2", "--seeds", "1"],
     "vqa2_scale": ["--fraction", "0.02"],
+    "streaming": ["--fraction", "0.05", "--limit-gb", "1.8"],
+    "beam": ["--rounds", "2"],
+    "extraction": [],
+    "faults": ["--tries", "1"],
+    "sizes": ["--seeds", "0"],
+    "score_vqa": ["--questions", "50000", "--images", "10000", "--rounds", "3"],
+    "score_captions": ["--images", "5000", "--rounds", "2"],
+    "fuzz_score": ["--cases", "1000"],
 }
 
 

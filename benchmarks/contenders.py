@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .peers.heads import PlainMeanEmbed, PlainSAN, PlainShowAttendTell
-from .peers.loading import FromHdf5, FromImages, FrozenResNet18, InRam, Texts, loader, make_jpegs
+from .peers.loading import FromHdf5, FromImages, FrozenResNet18, InRam, Texts, drawn, make_jpegs
 from .peers.training import Contender, from_ram, peer, peer_loss
 from .turns import Side, run_steps, time_products
 from .vqa2_data import N_ANSWERS, N_CAPTION_WORDS, Size, make_captions, make_questions, open_split
@@ -37,7 +37,6 @@ PLAIN: dict[str, Any] = {
     "show-attend-tell": PlainShowAttendTell,
 }
 CAPTION_SEED = 5
-DTYPE_NAME = {False: "float32", True: "bfloat16"}
 REPORT_BATCH = 16  # of (a): a batch of 512 pictures takes minutes, and no less a picture
 
 
@@ -173,7 +172,7 @@ class Ours(Side):
 
 
 class Peers(Side):
-    """The peers, each in the number format and with the loader processes that are best for it."""
+    """The peers, in both number formats, with the loader processes that are best for each."""
 
     def __init__(self, case: Case, tuned: bool) -> None:
         if tuned:
@@ -183,61 +182,57 @@ class Peers(Side):
         found = []
         if case.with_images and case.is_vqa:
             found.append(self.report_style())
-        in_ram = self.in_ram()
-        half = in_ram.name.endswith("bfloat16")
+        # Tutorials use float32; with bfloat16 the same code may be faster.
+        found.append(self.tutorial("grid", False))
         # Most files elsewhere hold grids alone, which heads of pooled features pool every time.
-        kinds = dict.fromkeys(("grid", HEADS[case.head].features))
-        for stored in kinds:
-            found.append(fastest([self.tutorial(stored, n, half) for n in (0, 1, 2)]))
-        if half:  # and as the tutorials have it
-            found.append(self.tutorial("grid", 0, False))
-        super().__init__([*found, in_ram])
+        found += [
+            self.tutorial(stored, True)
+            for stored in dict.fromkeys(("grid", HEADS[case.head].features))
+        ]
+        super().__init__([*found, self.in_ram(False), self.in_ram(True)])
 
     def head(self) -> nn.Module:
         """The plain head, with our first weights."""
         new: nn.Module = PLAIN[self.case.head](copy.deepcopy(self.trainer.task.head))
         return new
 
-    def both(
-        self, name: str, batches: Callable[[], Iterator[Any]], network: nn.Module | None = None
-    ) -> Contender:
-        """The faster of bfloat16 and float32."""
-        return fastest(
-            [
-                peer(
-                    f"{name}, {DTYPE_NAME[half]}",
-                    self.head(),
-                    batches,
-                    self.trainer.o,
-                    half,
-                    network,
-                )
-                for half in (False, True)
-            ]
-        )
-
     def report_style(self) -> Contender:
-        """(a): the network runs on decoded images in every step."""
+        """(a): the network, in bfloat16, runs on decoded images in every step."""
         images = FromImages(make_jpegs(32), 448, *self.texts)
         network: nn.Module = FrozenResNet18()
         if HEADS[self.case.head].features == "pooled":
             network = nn.Sequential(network, Pool())
-        batches = lambda: iter(loader(images, REPORT_BATCH, 0))  # noqa: E731
-        return self.both("(a) report style", batches, network)
+        batches = partial(drawn, images, REPORT_BATCH, 0)
+        name = "(a) report style"
+        return fastest(
+            [
+                peer(say(name, half), self.head(), batches, self.trainer.o, half, network)
+                for half in (False, True)
+            ]
+        )
 
-    def tutorial(self, stored: str, workers: int, half: bool) -> Contender:
-        """(b): a row a sample through h5py."""
-        name = f"(b) tutorial style, {stored} rows, {workers} workers, {DTYPE_NAME[half]}"
+    def tutorial(self, stored: str, half: bool) -> Contender:
+        """(b): a row a sample through h5py, with the best number of loader processes."""
         rows = FromHdf5(self.case.folder / "train.h5", stored, *self.texts)
         pool = Pool() if stored != HEADS[self.case.head].features else None
-        batches = partial(loader, rows, self.case.batch_size, workers)
-        return peer(name, self.head(), lambda: iter(batches()), self.trainer.o, half, pool)
+        candidates = []
+        for workers in (0, 1, 2):
+            name = say(f"(b) tutorial style, {stored} rows, {workers} workers", half)
+            batches = partial(drawn, rows, self.case.batch_size, workers)
+            candidates.append(peer(name, self.head(), batches, self.trainer.o, half, pool))
+        return fastest(candidates)
 
-    def in_ram(self) -> Contender:
+    def in_ram(self, half: bool) -> Contender:
         """(c): the whole array as float16."""
         features: Any = self.trainer.task.train.features
         array = InRam(torch.from_numpy(np.array(features.sources[0])), Texts(*self.texts))
-        return self.both("(c) in RAM", lambda: from_ram(array, self.case.batch_size))
+        batches = partial(from_ram, array, self.case.batch_size)
+        return peer(say("(c) in RAM", half), self.head(), batches, self.trainer.o, half)
+
+
+def say(name: str, half: bool) -> str:
+    """A contender's name with its number format."""
+    return f"{name}, {'bfloat16' if half else 'float32'}"
 
 
 class Pool(nn.Module):

@@ -1,8 +1,8 @@
 """Feature files in every dtype and layout: how large, how fast to read, what a head makes of them.
 
-    python -m benchmarks.sizes --vqa-features TRAIN.h5 --vqa-features VAL.h5 [--epochs N]
+    python -m benchmarks.sizes [--features TRAIN.h5 --features VAL.h5] [--head NAME ...] [--seeds N]
 
-The given files are converted, each in turn, to every dtype, plain and archived (compressed, see
+The files are converted, each in turn, to every dtype, plain and archived (compressed, see
 ``frostgrid convert``). Plain files are read as the trainer reads them: shuffled batches of images
 from a warm map. An archive is no map: its rows are read through h5py, and the time to make it
 plain again is told. Give files in float32 to see what float16 costs; from float16, float32 can
@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import click
@@ -25,27 +26,21 @@ import numpy as np
 import torch
 from frostgrid.featurize.convert import convert_file
 from frostgrid.featurize.store import open_features
+from frostgrid.models.registry import HEADS
 from frostgrid.train.features import SplitFeatures
+from frostgrid.train.run_folder import next_free
 from numpy.typing import NDArray
 
 from .interleaved import machine, time_in_turns
+from .study import extract_features
 
 DTYPES = ("float32", "float16", "uint8")
 LAYOUTS = ("plain", "archive")
-IMAGES_A_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is trained: a head on a data set; ``scores`` are metrics of an epoch, and their names.
-
-    ``features``: the files of the training and the validation split.
-    """
-
-    head: str
-    data: str
-    features: tuple[Path, ...]
-    scores: dict[str, str]
+IMAGES_A_BATCH, N_BATCHES = 64, 32  # read a round
+SCORES = {  # metrics of an epoch, and their names, by task
+    "vqa": {"val_accuracy": "accuracy, %"},
+    "caption": {"val_bleu4": "BLEU-4", "val_cider": "CIDEr-D"},
+}
 
 
 @dataclass
@@ -58,16 +53,16 @@ class Form:
     bytes_an_image: float = 0.0
     images_a_second: float = 0.0
     plain_again_seconds: float = 0.0
-    found: list[list[float]] = field(default_factory=list)  # a list of scores a seed
+    found: dict[str, list[float]] = field(default_factory=dict)  # by score, an entry a seed
 
 
-def make_forms(study: Study, folder: Path) -> list[Form]:
-    """Every form of the study's files; archives are made of the plain file of their dtype."""
+def make_forms(paths: Sequence[Path], folder: Path) -> list[Form]:
+    """Every form of the files; archives are made of the plain file of their dtype."""
     forms: list[Form] = []
     for dtype in DTYPES:
         plain = Form(dtype, "plain")
         archive = Form(dtype, "archive")
-        for path in study.features:
+        for path in paths:
             source = path
             for form in (plain, archive):
                 out = folder / f"{path.stem}-{dtype}-{form.layout}.h5"
@@ -119,11 +114,11 @@ def reader(form: Form, batches: list[NDArray[np.int64]]) -> Callable[[], object]
     return read
 
 
-def time_reading(forms: list[Form], n_batches: int, rounds: int) -> None:
+def time_reading(forms: list[Form], rounds: int) -> None:
     """Fill in how many images a second come out of every form, in turns, from the page cache."""
     order = np.random.default_rng(0).permutation(n_images(forms[0].paths[0]))
     batches = [order[i : i + IMAGES_A_BATCH] for i in range(0, len(order), IMAGES_A_BATCH)]
-    batches = batches[:n_batches]
+    batches = batches[:N_BATCHES]
     timings = time_in_turns(
         {f"{form.dtype}, {form.layout}": reader(form, batches) for form in forms}, rounds
     )
@@ -132,28 +127,27 @@ def time_reading(forms: list[Form], n_batches: int, rounds: int) -> None:
         form.images_a_second = n_read / timing.median
 
 
-def train(study: Study, form: Form, epochs: int, seed: int, folder: Path) -> list[float]:
-    """Train the head on the form's files; the best epoch's scores."""
-    run = folder / f"{study.head}-{form.dtype}-{seed}"
-    words = ["train-head", study.head, "--data", study.data, "--out", str(run)]
+def train(head: str, data: str, form: Form, options: Sequence[str], folder: Path) -> None:
+    """Train the head on the form's files, and add the best epoch's scores to what was found."""
+    run = next_free(folder, head)
+    words = ["train-head", head, "--data", data, "--out", str(run), "--patience", "0", *options]
     for path in form.paths:
         words += ["--features", str(path)]
-    words += ["--epochs", str(epochs), "--seed", str(seed), "--patience", "0"]
     command = [sys.executable, "-m", "frostgrid", *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise click.ClickException(f"{' '.join(command)}: {done.stderr.strip()}")
     best = json.loads((run / "summary.json").read_text())["best_epoch"]
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [lines[best - 1][name] for name in study.scores]
+    for metric, name in SCORES[HEADS[head].task].items():
+        form.found.setdefault(f"{head}: {name}", []).append(lines[best - 1][metric])
 
 
-def print_forms(study: Study, forms: list[Form], seeds: int, epochs: int) -> None:
+def print_forms(forms: list[Form]) -> None:
     """A Markdown table: one row a form."""
-    names = list(study.scores.values()) if seeds else []
-    print(f"\n## {study.head} on {study.data}: {', '.join(p.name for p in study.features)}\n")
-    head = ["", "kB an image", "of float16", "images/s", "GB/s of cells", "plain again, s", *names]
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    scores = list(forms[0].found)
+    head = ["", "kB an image", "of float16", "images/s", "GB/s of cells", "plain again, s", *scores]
+    print(f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     half = next(f for f in forms if (f.dtype, f.layout) == ("float16", "plain")).bytes_an_image
     cells = row_bytes(forms)
     for form in forms:
@@ -162,13 +156,8 @@ def print_forms(study: Study, forms: list[Form], seeds: int, epochs: int) -> Non
         row = [f"{form.dtype}, {form.layout}", f"{form.bytes_an_image / 1e3:.1f}"]
         row += [f"{form.bytes_an_image / half:.2f}", f"{form.images_a_second:,.0f}"]
         row += [f"{speed:.2f}", again]
-        row += [say_scores([seed[i] for seed in form.found]) for i in range(len(names))]
+        row += [say_scores(form.found.get(score, [])) for score in scores]
         print(f"| {' | '.join(row)} |")
-    if seeds:
-        print(
-            f"\n{seeds} seeds, {epochs} epochs; the best epoch's score: mean ± deviation. What is "
-            "in an archive trains as the plain file it is made into again, bit for bit (checked)."
-        )
 
 
 def row_bytes(forms: list[Form]) -> dict[str, int]:
@@ -186,53 +175,40 @@ def say_scores(values: list[float]) -> str:
 
 
 @click.command()
-@click.option("--vqa-data", default="easy-vqa", show_default=True)
-@click.option("--vqa-features", multiple=True, type=click.Path(path_type=Path), help="Train, val.")
-@click.option("--caption-data", help="A folder with official files.")
-@click.option("--caption-features", multiple=True, type=click.Path(path_type=Path))
-@click.option("--vqa-head", default="san", show_default=True)
-@click.option("--caption-head", default="show-attend-tell", show_default=True)
+@click.option("--data", default="easy-vqa", show_default=True, help="What the heads train on.")
+@click.option(
+    "--features",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The data's, training split first.  [default: easy-vqa's, made for this run]",
+)
+@click.option("--head", "heads", multiple=True, default=("san", "show-attend-tell"))
 @click.option("--epochs", default=4, show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="Runs a dtype; 0 trains nothing.")
 @click.option("--rounds", default=5, show_default=True, help="Of reading.")
-@click.option("--batches", default=32, show_default=True, help="Read a round, of 64 images.")
-@click.option("--folder", type=click.Path(path_type=Path), help="For the files.  [default: a new]")
 def main(
-    vqa_data: str,
-    vqa_features: tuple[Path, ...],
-    caption_data: str | None,
-    caption_features: tuple[Path, ...],
-    vqa_head: str,
-    caption_head: str,
+    data: str,
+    features: tuple[Path, ...],
+    heads: tuple[str, ...],
     epochs: int,
     seeds: int,
     rounds: int,
-    batches: int,
-    folder: Path | None,
 ) -> None:
     """Bytes an image, images a second, and scores, of every dtype and layout."""
-    bleu = {"val_bleu4": "BLEU-4", "val_cider": "CIDEr-D"}
-    studies = []
-    if vqa_features:
-        accuracy = {"val_accuracy": "accuracy, %"}
-        studies.append(Study(vqa_head, vqa_data, vqa_features, accuracy))
-    if caption_features:
-        if caption_data is None:
-            raise click.UsageError("--caption-features need --caption-data.")
-        studies.append(Study(caption_head, caption_data, caption_features, bleu))
-    if not studies:
-        raise click.UsageError("Give --vqa-features, --caption-features, or both.")
     print(machine(), flush=True)
-    for study in studies:
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            forms = make_forms(study, Path(temporary))
-            time_reading(forms, batches, rounds)
-            for seed in range(seeds):
-                for form in forms:
-                    if form.layout == "plain":
-                        found = train(study, form, epochs, seed, Path(temporary))
-                        form.found.append(found)
-            print_forms(study, forms, seeds, epochs)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        forms = make_forms(features or [Path(p) for p in extract_features(folder)], folder)
+        time_reading(forms, rounds)
+        plain = [form for form in forms if form.layout == "plain"]
+        for head, seed, form in product(heads, range(seeds), plain):
+            train(head, data, form, ("--epochs", str(epochs), "--seed", str(seed)), folder)
+        print_forms(forms)
+    if seeds:
+        print(
+            f"\n{seeds} seeds, {epochs} epochs; the best epoch's score: mean ± deviation. What is "
+            "in an archive trains as the plain file it is made into again, bit for bit (checked)."
+        )
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 
 The peers (benchmarks/peers) train the same head with the same optimiser on as many questions a
 batch: (a) *report style* runs the ResNet on decoded images in every step; (b) *tutorial style*
-reads a row of an HDF5 file for every sample; (c) has the whole file *in RAM* as float16. Each
-takes bfloat16 or float32, and as many loader processes, as are fastest for it here.
+reads a row of an HDF5 file for every sample; (c) has the whole file *in RAM* as float16. (b) and
+(c) compute in float32, as tutorials do, and once more in bfloat16; (a) as is faster. Loader
+processes are as many as are fastest.
 
 Ours runs in a process set up as ``train-head`` sets it up, the peers in one as Python starts it or,
 with ``--tuned-peers``, in one that is set up as ours is. Beside wall-clock seconds stand processor

@@ -11,7 +11,8 @@ import torch
 from .peers.training import Contender
 
 PEAK_SIZE = 2048
-WARM_STEPS = 3  # batches differ in shape: what the first ones make is kept
+# Batches differ in shape, and what the first ones make is kept: memory, and compiled products.
+WARM_SECONDS, WARM_STEPS = 10.0, 3
 
 
 def processor_seconds() -> float:
@@ -49,14 +50,21 @@ class Side:
 
     def __init__(self, contenders: list[Contender]) -> None:
         self.contenders = {contender.name: contender for contender in contenders}
+        self.warm: set[str] = set()
 
     def names(self) -> list[str]:
         """Who is here."""
         return list(self.contenders)
 
     def run(self, name: str, steps: int) -> tuple[float, float, int]:
-        """See ``run_steps``."""
-        return run_steps(self.contenders[name], steps, WARM_STEPS)
+        """See ``run_steps``; the first time, after ``WARM_SECONDS`` of steps."""
+        contender = self.contenders[name]
+        if name not in self.warm:
+            self.warm.add(name)
+            start, batches = time.perf_counter(), contender.batches()
+            while time.perf_counter() < start + WARM_SECONDS:
+                contender.step(next(batches))
+        return run_steps(contender, steps, WARM_STEPS)
 
 
 class Elsewhere:

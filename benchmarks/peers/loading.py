@@ -1,6 +1,7 @@
 """Where the peers' features come from: h5py row by row, an array in RAM, or the ResNet itself."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,10 @@ class InRam:
         return features, texts.tokens[items], self.length[items], target
 
 
-def loader(texts: Texts, batch_size: int, workers: int) -> "DataLoader[Sample]":
-    """PyTorch's own loader over an endless shuffle of the questions."""
+def drawn(texts: Texts, batch_size: int, workers: int) -> Iterator[Sample]:
+    """Batches of PyTorch's own loader over an endless shuffle of the questions."""
     order = RandomSampler(texts, num_samples=ENDLESS)
-    return DataLoader(texts, batch_size, sampler=order, num_workers=workers)
+    return iter(DataLoader(texts, batch_size, sampler=order, num_workers=workers))
 
 
 def make_jpegs(n: int, seed: int = 0) -> list[bytes]:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from frostgrid.train.config import Optimisation
+from frostgrid.train.loop import learning_rate
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,6 +38,36 @@ def peer_loss(head: nn.Module, sample: Sample, penalty: float) -> Tensor:
     return -(target * scores.log_softmax(1)).sum(1).mean()
 
 
+def plain_optimizer(head: nn.Module, o: Optimisation) -> torch.optim.Optimizer:
+    """Our optimiser with our settings."""
+    parameters = list(head.parameters())
+    return torch.optim.AdamW(parameters, lr=o.lr, weight_decay=o.weight_decay, fused=True)
+
+
+def plain_step(
+    head: nn.Module, optimizer: torch.optim.Optimizer, sample: Sample, o: Optimisation, half: bool
+) -> None:
+    """An update in eager PyTorch; ``half``: bfloat16 by autocast."""
+    with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+        loss = peer_loss(head, sample, o.attention_penalty)
+    loss.backward()
+    if o.clip:
+        nn.utils.clip_grad_norm_(head.parameters(), o.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def train_plain(
+    head: nn.Module, batches: Iterator[Sample], o: Optimisation, n_updates: int
+) -> None:
+    """Train in float32, with our schedule."""
+    head.train()
+    optimizer = plain_optimizer(head, o)
+    for update, sample in enumerate(islice(batches, n_updates)):
+        optimizer.param_groups[0]["lr"] = learning_rate(update, n_updates, o)
+        plain_step(head, optimizer, sample, o, half=False)
+
+
 def peer(
     name: str,
     head: nn.Module,
@@ -44,21 +76,14 @@ def peer(
     half: bool,
     network: nn.Module | None = None,
 ) -> Contender:
-    """Eager PyTorch, with our optimiser; ``half``: bfloat16 by autocast."""
+    """Who trains a plain head, on what a network makes of the samples if one is given."""
     head.train()
-    parameters = list(head.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=o.lr, weight_decay=o.weight_decay, fused=True)
+    optimizer = plain_optimizer(head, o)
 
     def step(sample: Sample) -> None:
         if network is not None:
             sample = (network(sample[0]), *sample[1:])
-        with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
-            loss = peer_loss(head, sample, o.attention_penalty)
-        loss.backward()
-        if o.clip:
-            nn.utils.clip_grad_norm_(parameters, o.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        plain_step(head, optimizer, sample, o, half)
 
     return Contender(name, batches, step, lambda sample: len(sample[2]))
 
