@@ -34,6 +34,11 @@ def amp_dtype(device: torch.device, mode: str = "auto") -> torch.dtype | None:
         return None
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
-    # Without AVX512-BF16 or AMX, bfloat16 on a CPU is emulated and slower than float32.
-    capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if capable else None
+    return torch.bfloat16 if multiplies_bfloat16() else None
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16: emulated, it is slower than float32."""
+    # torch has no public name for these; a release without them computes in float32.
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, test, bool)() for test in tests)

@@ -1,9 +1,5 @@
 """The names under which the official files of VQA v2, COCO captions and Karpathy's splits go."""
 
-QUESTIONS = "questions"
-ANNOTATIONS = "annotations"
-CAPTIONS = "captions"
-
 # Where a JSON file may lie inside a data folder.
 JSON_FOLDERS = ("", "annotations", "questions")
 

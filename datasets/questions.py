@@ -1,4 +1,4 @@
-"""VQA questions and answers: official JSON files to checked tables."""
+"""VQA questions: an official questions file to one checked table."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -105,11 +105,6 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    @property
-    def for_captions(self) -> bool:
-        """Whether the vocabulary holds ``<start>`` and ``<end>``."""
-        return tuple(self.words[:4]) == CAPTION_SPECIALS
-
     @classmethod
     def build(
         cls,

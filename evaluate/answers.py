@@ -5,7 +5,6 @@ Each quirk changes scores, so each is kept and has a test.
 """
 
 import re
-from functools import lru_cache
 
 COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(COUNTED)} | {"none": "0"}
@@ -65,19 +64,6 @@ def normalize_answer(text: str) -> str:
     return " ".join(filter(None, map(REPLACED.get, words, words)))
 
 
-def compared_answers(answers: list[str]) -> list[str]:
-    """The answers to one question as they are compared with a prediction.
-
-    If all are equal but for white space around them, nothing is normalised: "Yes" ten times over
-    does not match "yes". The prediction to compare is then ``strip_answer`` of it, otherwise
-    ``normalize_answer`` of it.
-    """
-    stripped = [strip_answer(answer) for answer in answers]
-    if are_unanimous(stripped):
-        return stripped
-    return [_normalize_cached(answer) for answer in stripped]
-
-
 def are_unanimous(stripped: list[str]) -> bool:
     """Whether all the stripped answers are one and the same, so that nothing is normalised."""
     return len(set(stripped)) <= 1
@@ -97,7 +83,3 @@ def _remove_punctuation(text: str) -> str:
     if "." in text:
         text = REMOVED_PERIOD.sub("", text, count=MOST_PERIODS_REMOVED)
     return text
-
-
-# Few answers are distinct: 214,354 questions of VQA v2 have 2.1 million.
-_normalize_cached = lru_cache(maxsize=1 << 16)(normalize_answer)

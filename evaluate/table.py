@@ -4,6 +4,8 @@ import csv
 import io
 from dataclasses import dataclass, field
 
+DASH = "–"  # in a cell about which nothing is known
+
 
 @dataclass(frozen=True)
 class Table:

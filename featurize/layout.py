@@ -41,6 +41,11 @@ def grid_of(provenance: Mapping[str, Any]) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def name_grid(shape: tuple[int, int]) -> str:
+    """A grid in words, as in ``14x14``."""
+    return "{}x{}".format(*shape)
+
+
 def columns_of(provenance: Mapping[str, Any]) -> list[Column]:
     """The columns of a file, from what it says about itself; see ``columns``."""
     height, width = grid_of(provenance)

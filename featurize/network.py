@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..devices import multiplies_bfloat16
 from ..errors import InputError
 from .backbone_input import MEAN, STD
 from .backbones import Backbone
@@ -111,7 +112,4 @@ def choose_precision(device: torch.device, amp: str) -> torch.dtype:
         return torch.float32
     if device.type == "cuda":
         return torch.float16
-    # torch has no public name for these; a release without them computes in float32.
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    native = any(getattr(torch.cpu, test, bool)() for test in tests)
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if multiplies_bfloat16() else torch.float32

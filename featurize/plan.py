@@ -64,5 +64,10 @@ def make_job(wanted: Wanted, images: ImageList, data: str, split: str) -> Job:
     part = slice(n * (index - 1) // of, n * index // of)
     images = ImageList(images.root, images.file_names[part], images.image_ids[part])
     shard = f"{index}of{of}" if of > 1 else ""
-    stem = "-".join(word for word in (data, split, wanted.network, shard) if word)
-    return Job(images, data, split, wanted.out or FOLDER / f"{stem}.h5", shard)
+    out = wanted.out or default_path(data, split, wanted.network, shard)
+    return Job(images, data, split, out, shard)
+
+
+def default_path(*words: str) -> Path:
+    """The file of which nobody said where: named by the words that say what is in it."""
+    return FOLDER / f"{'-'.join(filter(None, words))}.h5"

@@ -21,7 +21,7 @@ from .extract import Extractor, Watch
 from .fill import count_to_do, fill, locked, prepare
 from .images import Preprocessing
 from .job import Job
-from .layout import FAILED, GRID
+from .layout import FAILED, GRID, name_grid
 from .network import build_network, choose_device, choose_precision
 from .options import Options
 from .plan import plan
@@ -87,7 +87,7 @@ def headline(options: Options, extractor: Extractor) -> str:
         return " (default)" if name in options.defaults else ""
 
     data = "" if options.image_dir else mark("data")
-    grid = " {}x{}".format(*extractor.network.shape) if options.is_native else ""
+    grid = f" {name_grid(extractor.network.shape)}" if options.is_native else ""
     return (
         f"images {where}{data}; backbone {extractor.backbone.name}{mark('backbone')}, "
         f"{options.layer} at {options.image_size} pixels, {options.crop}; weights "

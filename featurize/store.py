@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .joined_rows import JoinedRows
-from .layout import FAILED, FORMAT, TO_DO, VERSION, grid_of, map_column
+from .layout import FAILED, FORMAT, TO_DO, VERSION, grid_of, map_column, name_grid
 
 IDENTITY = (
     "backbone",
@@ -117,9 +117,9 @@ class FeatureFile:
 
 
 def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
-    """See ``FeatureFile.identity``; the grid in words, as in ``14x14``."""
-    height, width = grid_of(provenance)
-    return {name: provenance[name] for name in IDENTITY} | {"grid": f"{height}x{width}"}
+    """See ``FeatureFile.identity``; the grid in words."""
+    grid = name_grid(grid_of(provenance))
+    return {name: provenance[name] for name in IDENTITY} | {"grid": grid}
 
 
 def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[FeatureFile]:

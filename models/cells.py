@@ -55,9 +55,7 @@ class Standardize(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """Standardise ``[..., D]`` of any floating dtype."""
-        device = cells.device.type
-        autocast = torch.is_autocast_enabled(device)
-        dtype = torch.get_autocast_dtype(device) if autocast else torch.float32
+        dtype = layer_dtype(cells.device)
         if not self.enabled:
             return cells.to(dtype)
         statistics = self.mean, self.inverse_deviation
@@ -83,6 +81,13 @@ class Standardize(nn.Module):
             self.inverse_deviation.copy_(inverse_root(running.lerp(variance, MOMENTUM)))
         # A channel that happens to stand still in this batch is not blown up.
         return before + mean, inverse_root(variance.lerp(running, STILL))
+
+
+def layer_dtype(device: torch.device) -> torch.dtype:
+    """What layers compute in on a device: autocast's half precision where it is on, or float32."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return torch.float32
 
 
 def inverse_root(variance: Tensor) -> Tensor:

@@ -17,9 +17,7 @@ class VqaHeadConfig:
     classifier: int = 1024  # width of the layer before the answers
     dropout: float = 0.5
     fusion: str = "multiply"  # or "concat", or "add": how the two vectors become one
-    question: str = (
-        "lstm"  # or "mean": how words become the question's vector, where a head may choose
-    )
+    question: str = "lstm"  # or "mean": how words become a vector, where a head may choose
     standardize: bool = True  # whether channels are brought to mean 0 and deviation 1
     whole: bool = True  # whether a stacked attention network begins with the whole image
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .cells import Standardize
+from .cells import Standardize, layer_dtype
 from .head import CaptionHead, Encoded, Head, State, Taught, VqaHead
 
 FIT_IMAGES = 8  # whose cells are encoded at once when a head takes their statistics
@@ -54,11 +54,8 @@ class Encoder(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """See the class."""
-        device = cells.device.type
-        autocast = torch.is_autocast_enabled(device)
-        dtype = torch.get_autocast_dtype(device) if autocast else torch.float32
         # [U, h·w, D'] seen as [U, D', h, w] is already channels-last.
-        rows = cells.to(dtype).view(len(cells), *self.shapes.stored, -1)
+        rows = cells.to(layer_dtype(cells.device)).view(len(cells), *self.shapes.stored, -1)
         if self.flip and self.training:
             chosen = torch.rand(len(rows), device=rows.device) < 0.5
             rows = torch.where(chosen[:, None, None, None], rows.flip(2), rows)

@@ -12,6 +12,7 @@ from ..models.beam import BeamOptions
 from ..options import device_option, run_argument
 from ..process import keep_freed_memory
 from ..train.locate import find_features
+from .asking import BEAM
 from .split import predict_split
 from .trained import load_run
 
@@ -29,18 +30,20 @@ from .trained import load_run
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: RUN/preds-SPLIT.json]"
 )
-@click.option("--beam", type=click.IntRange(1), default=5, show_default=True, help="Captions only.")
+@click.option(
+    "--beam", type=click.IntRange(1), default=BEAM.beam, show_default=True, help="Captions only."
+)
 @click.option(
     "--max-length",
     type=click.IntRange(1),
-    default=20,
+    default=BEAM.max_length,
     show_default=True,
     help="Words of a caption at most.",
 )
 @click.option(
     "--length-power",
     type=float,
-    default=1.0,
+    default=BEAM.length_power,
     show_default=True,
     help="Captions are compared by log-probability over words to this power; 0 favours short ones.",
 )

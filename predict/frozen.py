@@ -9,7 +9,7 @@ import torch
 from ..errors import InputError
 from ..featurize.backbones import native_grid
 from ..featurize.images import Preprocessing
-from ..featurize.layout import GRID
+from ..featurize.layout import GRID, name_grid
 from ..featurize.network import build_network, choose_precision
 from ..featurize.quantize import quantize
 from ..featurize.rebuild import rebuild
@@ -51,7 +51,7 @@ class FrozenNetwork:
         output = torch.float32 if self.dtype == "float32" else torch.float16
         precision = choose_precision(device, "auto")
         shape = GRID
-        if identity.get("grid", "14x14") != "14x14":
+        if identity.get("grid", name_grid(GRID)) != name_grid(GRID):
             shape = native_grid(self.backbone.layer, self.preprocessing.image_size)
         self.network = build_network(self.backbone, device, precision, output, shape)
 

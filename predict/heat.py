@@ -13,10 +13,7 @@ Plane = NDArray[np.float32]
 
 # An even map is no finding: full brightness is for cells with at least so many times the mean.
 FULL = 4.0
-FAINTEST, BRIGHTEST = (
-    0.12,
-    0.95,
-)  # the part of the colour scale in use: its ends are black and white
+FAINTEST, BRIGHTEST = 0.12, 0.95  # of the colour scale, whose ends are black and white
 VEIL, COVER = 0.18, 0.8  # how much of the glow covers the picture, without and with full attention
 GREY = 0.8  # brightness of the picture below
 

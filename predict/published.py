@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from ..evaluate.table import DASH
+
 AMP, ACCUMULATION, STOPPING = "mixed precision", "accumulation", "early stopping"
 MEASURES = (AMP, ACCUMULATION, STOPPING)  # what the second report saves time and memory by
-DASH = "–"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from statistics import median
 from typing import Any
 
 from ..errors import InputError
+from ..evaluate.table import DASH
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
+from ..train.caption_task import CaptionTask
 from ..train.config import RunConfig
 from ..train.run_folder import RunFolder, read_json
+from ..train.vqa_task import VqaTask
 
-SCORES = {"vqa": "val_accuracy", "caption": "val_bleu4"}
-MISSING = "–"  # of a setting that a run does not have
+SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
 SHA256 = 64  # letters of a hash, of which a few are enough to tell two apart
 NEEDED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
 
@@ -158,8 +160,8 @@ def settings_that_differ(records: list[RunRecord]) -> dict[str, list[str]]:
     """Setting -> its value in each run, of those that are not the same in all runs that have it."""
     settings = [settings_of(record.config) for record in records]
     names = list(dict.fromkeys(name for each in settings for name in each))
-    rows = {name: [show_value(each.get(name, MISSING)) for each in settings] for name in names}
-    return {name: values for name, values in rows.items() if len({*values} - {MISSING}) > 1}
+    rows = {name: [show_value(each.get(name, DASH)) for each in settings] for name in names}
+    return {name: values for name, values in rows.items() if len({*values} - {DASH}) > 1}
 
 
 def show_value(value: Any) -> str:

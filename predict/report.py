@@ -6,6 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from .. import __version__
+from ..evaluate.score_tables import DECIMALS
 from ..evaluate.table import Table
 from .cases import find_cases
 from .charts import loss_chart, number_runs, score_chart, split_panels
@@ -74,7 +75,7 @@ def lead(ordered: list[Standing]) -> str:
     """The outcome in a sentence."""
     best = ordered[0]
     is_vqa = best.record.config.task == "vqa"
-    digits = 2 if is_vqa else 4
+    digits = DECIMALS[best.record.config.task]
     text = f"{best.record.name} reaches "
     text += f"{best.score:.2f} %" if is_vqa else f"BLEU-4 {best.score:.4f}"
     if best.interval is not None and best.interval.low == best.interval.low:

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..evaluate.table import Table
-from .published import ACCUMULATION, DASH, MEASURES, STOPPING, Report
+from ..evaluate.score_tables import DECIMALS
+from ..evaluate.table import DASH, Table
+from .published import ACCUMULATION, MEASURES, STOPPING, Report
 from .records import RunRecord, read_record
-from .standings import Scored, Standing
+from .standings import SCORE, Scored, Standing
 
 GIB = 2**30
-SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}
-DECIMALS = {"vqa": 2, "caption": 4}
 
 
 def beside_table(report: Report, scored: Scored) -> Table:

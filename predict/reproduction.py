@@ -6,7 +6,7 @@ from pathlib import Path
 from ..console import StopRequest
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.plan import FOLDER
+from ..featurize.plan import default_path
 from ..featurize.store import open_features
 from ..models.registry import HEADS
 from ..train.recipes import RECIPES
@@ -114,7 +114,7 @@ def check_references(report: Report, data: str) -> None:
 def default_features(data: str, backbone: str) -> dict[str, Path]:
     """Split -> where ``featurize`` puts its features."""
     name = open_dataset(data).name
-    return {split: FOLDER / f"{name}-{split}-{backbone}.h5" for split in SPLITS}
+    return {split: default_path(name, split, backbone) for split in SPLITS}
 
 
 def extract_missing(

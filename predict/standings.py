@@ -9,13 +9,14 @@ from ..evaluate.bootstrap import Interval
 from ..evaluate.evaluation import Evaluation
 from ..evaluate.metrics import Resampling, compare, find_intervals
 from ..evaluate.reference_files import Choice
+from ..evaluate.score_tables import DECIMALS
 from ..evaluate.scoring import Request, score_files
-from ..evaluate.table import Table
+from ..evaluate.table import DASH, Table
 from .records import RunRecord
 
 HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # what a task's runs are ranked by
+SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same, above a column
 ITEMS = {"vqa": "questions", "caption": "captions"}  # what a run trains on
-DASH = "–"
 RESAMPLING = Resampling()
 
 
@@ -143,7 +144,7 @@ def standings_table(scored: Scored) -> Table:
     Heads have a column of their own only if the runs' folders are not named after them.
     """
     task = scored.standings[0].record.config.task
-    header = ["run", "head", "accuracy, %" if task == "vqa" else "BLEU-4", "95 % interval"]
+    header = ["run", "head", SCORE[task], "95 % interval"]
     header += ["behind the best", "best epoch", "image gain", "parameters"]
     header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
     rows = [table_row(standing) for standing in ranked(scored)]
@@ -161,7 +162,7 @@ def table_row(standing: Standing) -> list[str]:
     """One run's cells."""
     record = standing.record
     task = record.config.task
-    decimals = 2 if task == "vqa" else 4
+    decimals = DECIMALS[task]
 
     def span(interval: Interval | None, sign: str = "") -> str:
         if interval is None or interval.low != interval.low:

@@ -12,7 +12,7 @@ from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.images import ImageError, decode_upright
 from ..models.head import CaptionHead
-from ..train.features import SplitFeatures
+from ..train.features import Cells, SplitFeatures
 from ..train.prepare import open_features
 from .asking import CellMap, ask, retrace
 from .heat import overlay
@@ -80,23 +80,23 @@ class Watched:
 
     def answer_maps(self, image_id: int, question: str) -> list[CellMap]:
         """A map a hop, for a question about an image."""
-        assert self.features is not None
-        rows = self.features.rows(np.array([image_id]))
-        cells = self.features.gather(rows, self.trained.precision.device)
-        return ask(self.trained, cells, question).maps
+        return ask(self.trained, self._cells(image_id), question).maps
 
     def caption_maps(self, image_id: int, caption: str) -> list[tuple[str, CellMap]]:
         """A map a word, for a caption that the run gave to an image."""
-        assert self.features is not None
         head, words = self.trained.head, self.trained.words
         assert isinstance(head, CaptionHead)
         number = {word: k for k, word in enumerate(words)}
         said = [number[word] for word in caption.split() if word in number]
-        rows = self.features.rows(np.array([image_id]))
-        cells = self.features.gather(rows, self.trained.precision.device)
+        cells = self._cells(image_id)
         with torch.inference_mode(), self.trained.precision.autocast():
             told = retrace(head, cells.floats(), said, words)
         return [(word, where) for (word, _), where in zip(told.words, told.maps, strict=True)]
+
+    def _cells(self, image_id: int) -> Cells:
+        assert self.features is not None
+        rows = self.features.rows(np.array([image_id]))
+        return self.features.gather(rows, self.trained.precision.device)
 
     def shade(self, picture: Image.Image, where: CellMap) -> str:
         """The picture with a map over it, inside a page."""

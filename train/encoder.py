@@ -4,7 +4,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..featurize.backbones import blank_stage, native_grid
-from ..featurize.layout import GRID
+from ..featurize.layout import GRID, name_grid
 from ..featurize.rebuild import rebuild
 from ..models.encoder import Encoder, Finetuned, GridShapes
 
@@ -20,7 +20,7 @@ def check_features(path: str, identity: dict[str, Any], block: str) -> None:
             f"{path}: holds cells of {identity['layer']}, but --finetune {block} goes on from "
             f"those of {before}; make them by {remedy}."
         )
-    native = "{}x{}".format(*native_grid(before, size))
+    native = name_grid(native_grid(before, size))
     if identity["grid"] != native:
         raise InputError(
             f"{path}: its {native} cells of {before} were averaged to {identity['grid']}, which "
@@ -46,8 +46,8 @@ def load_pretrained(
 def describe_encoder(head: Finetuned, identity: dict[str, Any], block: str, lr: float) -> str:
     """What learns beside the head, in words."""
     n = sum(p.numel() for p in head.encoder.parameters() if p.requires_grad)
-    stored, seen = ("{}x{}".format(*shape) for shape in head.encoder.shapes)
-    own = "{}x{}".format(*native_grid(block, identity["image_size"]))
+    stored, seen = map(name_grid, head.encoder.shapes)
+    own = name_grid(native_grid(block, identity["image_size"]))
     return (
         f"{block} of {identity['backbone']} learns, {n:,} parameters, lr {lr:g}; batch norms fixed;"
         f" {stored} cells of {BEFORE[block]} in, {own} out"

@@ -1,10 +1,7 @@
 """Which feature files a run reads when none is named."""
 
-from pathlib import Path
-
 from ..errors import InputError
-
-FOLDER = Path("features")
+from ..featurize.plan import FOLDER, default_path
 
 
 def find_features(data_name: str, splits: list[str], native: bool = False) -> list[str]:
@@ -24,7 +21,7 @@ def find_features(data_name: str, splits: list[str], native: bool = False) -> li
             "name files by --features."
         )
     backbone = found[-1].stem[len(prefix) :]
-    files = [FOLDER / f"{data_name}-{split}-{backbone}.h5" for split in splits]
+    files = [default_path(data_name, split, backbone) for split in splits]
     for file in files:
         if not file.exists():
             raise InputError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.backbones import channels_of
+from ..featurize.layout import GRID, name_grid
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.encoder import Finetuned, put_behind
 from ..models.head import CaptionHead, Head
@@ -178,7 +179,7 @@ def open_features(config: RunConfig, split: str) -> SplitFeatures | None:
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)
     # Runs from before there was another grid do not name theirs.
-    wanted = {"grid": "14x14", **config.feature_identity}
+    wanted = {"grid": name_grid(GRID), **config.feature_identity}
     if config.feature_identity and identity != wanted:
         what = ", ".join(
             f"{name} {identity.get(name)!r} instead of {value!r}"

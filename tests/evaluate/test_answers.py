@@ -1,10 +1,5 @@
 import pytest
-from frostgrid.evaluate.answers import (
-    APOSTROPHES_RESTORED,
-    compared_answers,
-    normalize_answer,
-    strip_answer,
-)
+from frostgrid.evaluate.answers import APOSTROPHES_RESTORED, normalize_answer
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference.vqa_eval import CONTRACTIONS, normalize
@@ -106,19 +101,3 @@ def test_normalize_answer_equals_the_plain_version(text):
 
 def test_the_final_sigma_is_python_3s():
     assert normalize_answer("ΟΔΟΣ") == "οδος"  # with the final sigma, which Python 2 did not know
-
-
-def test_unanimous_answers_are_only_stripped():
-    assert compared_answers(["Yes.", " Yes.\n"]) == ["Yes.", "Yes."]
-    assert compared_answers(["Yes.", "yes."]) == ["yes", "yes"]
-    assert compared_answers(["The two"]) == ["The two"]
-    assert compared_answers([]) == []
-
-
-@given(st.lists(AWKWARD, max_size=5))
-def test_compared_answers_are_stripped_or_normalized(answers):
-    stripped = [strip_answer(answer) for answer in answers]
-    if len(set(stripped)) > 1:
-        assert compared_answers(answers) == [normalize(answer) for answer in answers]
-    else:
-        assert compared_answers(answers) == stripped
