@@ -14,6 +14,7 @@ from ..errors import InputError
 T = TypeVar("T")
 
 GZIP_MAGIC = b"\x1f\x8b"
+ZIP_MAGIC = b"PK\x03\x04"  # how VQA's files and COCO's are handed out
 
 
 class Question(msgspec.Struct, gc=False):
@@ -117,9 +118,11 @@ class Karpathy(msgspec.Struct):
 def read_bytes(path: Path) -> bytes:
     """The file's bytes, unpacked if it is gzip'd, without a UTF-8 byte order mark.
 
-    Raises ``InputError`` for a damaged archive and for UTF-16.
+    Raises ``InputError`` for a damaged archive, a zip archive and UTF-16.
     """
     data = path.read_bytes()
+    if data.startswith(ZIP_MAGIC):
+        raise InputError(f"{path}: a zip archive; unpack it and give the JSON file that it holds.")
     if data[:2] == GZIP_MAGIC:
         try:
             data = gzip.decompress(data)

@@ -15,10 +15,11 @@ def check_same_ids(
     kind: str,
     predictions: tuple[Path, Collection[Hashable]],
     references: tuple[Path, Collection[Hashable]],
+    noun: str = "prediction",
 ) -> None:
     """Raise ``InputError`` unless both hold the same ids (``kind`` says of what, "question_id").
 
-    Each is a file, for the message, and the distinct ids in it.
+    Each is a file, for the message, and the distinct ids in it; ``noun`` says what the first holds.
     """
     (path, given), (reference_path, expected) = predictions, references
     given_set, expected_set = set(given), set(expected)
@@ -27,17 +28,18 @@ def check_same_ids(
     problems = []
     if missing:
         problems.append(
-            f"{len(missing)} of the {len(expected)} in {reference_path} have no prediction "
+            f"{len(missing)} of the {len(expected)} in {reference_path} have no {noun} "
             f"({kind} {name_some(missing)})"
         )
     if unknown:
+        those = "these" if missing else f"the {len(expected)} in {reference_path}"
         problems.append(
-            f"{len(unknown)} of {len(given)} predictions fit none of these "
+            f"{len(unknown)} of {len(given)} {noun}s fit none of {those} "
             f"({kind} {name_some(unknown)})"
         )
     if not problems:
         return
-    advice = "give exactly one prediction for each"
+    advice = f"give exactly one {noun} for each"
     if missing and {str(item) for item in missing} & {str(item) for item in unknown}:
         advice = "some differ only in being a number here and a string there; write them alike"
     raise InputError(f"{path}: {' and '.join(problems)}; {advice}.")

@@ -29,8 +29,9 @@ class AnnotationEntries:
 
 def load_json(path: Path) -> Any:
     """The file's content. Raises ``InputError`` for what is not JSON in UTF-8."""
+    data = read_bytes(path)
     try:
-        return json.loads(read_bytes(path).decode("utf-8"))
+        return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."

@@ -77,4 +77,5 @@ class VqaReferences:
         if self.questions is None:
             return
         questions = read_question_ids(self.questions)
-        check_same_ids("question_id", (self.questions, questions), (self.annotations, annotated))
+        asked = (self.questions, questions)
+        check_same_ids("question_id", asked, (self.annotations, annotated), "question")

@@ -45,6 +45,7 @@ MESSAGES = [
     (TEXT.replace(b"What", b"\xff"), r"byte \d+ is not UTF-8 text"),
     (TEXT.replace(b"question_id", b"\xe9tat"), r"byte \d+ is not UTF-8 text"),
     (TEXT.decode().encode("utf-16"), "UTF-16 text; save the file as UTF-8"),
+    (b"PK\x03\x04\x14" + TEXT, "a zip archive; unpack it"),
     (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
     (gzip.compress(TEXT)[:-10], "damaged or incomplete gzip file"),
     (gzip.compress(TEXT)[:20] + b"!" * 30, "damaged or incomplete gzip file"),

@@ -52,14 +52,15 @@ DAMAGED = [
     (lambda a: a.replace(b"yes", b"\xff"), r"byte \d+ is not UTF-8"),
     (lambda a: a.replace(b"yes", b"\xed\xa0\x80"), r"byte \d+ is not UTF-8"),
     (lambda a: a.replace(b"yes", b"\x00"), "not valid JSON at line 1, column"),
+    (lambda a: b"PK\x03\x04\x14" + a, "a zip archive; unpack it"),
     (lambda a: a.decode().encode("utf-16"), "UTF-16 text; save the file as UTF-8"),
     (lambda a: a.decode().encode("utf-16-le"), "not valid JSON"),
-    (lambda a: gzip.compress(a)[:-9], "damaged or incomplete gzip file"),
+    (lambda a: gzip.compress(a)[:-9], "a damaged or incomplete gzip file"),
     (lambda a: a.replace(b"1", b"1" * 5000, 1), "holds a number that is too long"),
     (lambda a: a.replace(b'"yes"', b"[" * 99_999, 1), "nested too deeply"),
-    (lambda a: a.replace(b'"yes"', b"1e999", 1), '"answer'),
-    (lambda a: a.replace(b'"yes"', b"NaN", 1), '"answer'),
-    (lambda a: a.replace(b'"yes"', b"null", 1), '"answer'),
+    (lambda a: a.replace(b'"yes"', b"1e999", 1), '.*"answer'),
+    (lambda a: a.replace(b'"yes"', b"NaN", 1), '.*"answer'),
+    (lambda a: a.replace(b'"yes"', b"null", 1), '.*"answer'),
     (lambda a: a.replace(b"[", b"{", 1), "not valid JSON"),
 ]
 
@@ -70,7 +71,7 @@ def test_damaged_files_are_refused_by_name(paths, which, damage, message):
     texts = list(VALID)
     texts[which] = damage(texts[which])
     write(paths, *texts)
-    with pytest.raises(InputError, match=f"^{paths[which]}: .*{message}") as refused:
+    with pytest.raises(InputError, match=f"^{paths[which]}: {message}") as refused:
         score(paths)
     assert "\n" not in str(refused.value)
 

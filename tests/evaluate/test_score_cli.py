@@ -254,7 +254,7 @@ def test_what_cannot_be_scored(files, arguments, message):
         ([{"image_id": i, "caption": ""} for i in (3, 5, 3)], "entry 2: image_id 3 is captioned"),
         (
             [{"image_id": i, "caption": ""} for i in (3, 5, 9)],
-            "1 of 3 predictions fit none of these (image_id 9)",
+            "1 of 3 predictions fit none of the 2 in captions.json (image_id 9)",
         ),
         ([{"image_id": "3", "caption": ""}], "[0].image_id: expected `int`, got `str`"),
         ([{"image_id": 3, "caption": None}], "[0].caption: expected `str`, got `null`"),

@@ -205,7 +205,7 @@ MESSAGES = [
     (lambda a, r: r.pop(), r"preds.json: 1 of the 2 in .* have no prediction \(question_id 1\)"),
     (
         lambda a, r: r.append({"question_id": 9, "answer": ""}),
-        r"1 of 3 predictions fit none of these .question_id 9",
+        r"1 of 3 predictions fit none of the 2 in .*annotations.json .question_id 9",
     ),
     (lambda a, r: r[0].update(question_id="2"), "a number here and a string there"),
     (lambda a, r: r.append(r[0]), r"entry 2: question_id 2 is answered twice"),
@@ -242,8 +242,8 @@ def test_questions_must_be_the_annotated_ones(small_set, tmp_path):
     questions = tmp_path / "questions.json"
     for ids, message in (
         ([1, 2], None),
-        ([1, 2, 3], "1 of 3 predictions fit none of these"),
-        ([1], "1 of the 2"),
+        ([1, 2, 3], "1 of 3 questions fit none of the 2 in"),
+        ([1], r"1 of the 2 in .* have no question \(question_id 2\); give exactly one question"),
         ([1, 2, 2], r"questions\[2\]: question_id 2 occurs twice"),
     ):
         questions.write_text(json.dumps({"questions": [{"question_id": i} for i in ids]}))
