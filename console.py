@@ -60,6 +60,12 @@ def sentence(error: InputError | OSError) -> str:
     return " ".join(str(error).split("\n"))
 
 
+def say_bytes(n_bytes: int) -> str:
+    """The size in the unit that leaves one to three digits before the point."""
+    power = next((p for p in (1, 2, 3) if n_bytes < 999.5 * 1000**p), 4)
+    return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
 class StopRequest:
     """Whether the user has asked the running command to stop (Ctrl-C or SIGTERM)."""
 

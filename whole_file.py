@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -21,8 +21,11 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[Path]:
         yield part
         sync(part)
         os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == os.fspath(part):
+            error.filename = os.fspath(path)  # the name that the user knows
+        with suppress(OSError):
+            part.unlink()
         raise
 
 

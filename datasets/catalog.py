@@ -8,7 +8,15 @@ from .easy_vqa import NAME, EasyVqa
 from .folder import FolderDataset
 from .image_list import ImageList, list_folder_images
 
-__all__ = ["NAMES", "SPLITS", "Dataset", "ImageList", "list_folder_images", "open_dataset"]
+__all__ = [
+    "NAMES",
+    "SPLITS",
+    "Dataset",
+    "ImageList",
+    "address_of",
+    "list_folder_images",
+    "open_dataset",
+]
 
 NAMES = (NAME,)
 
@@ -39,3 +47,9 @@ def open_dataset(name_or_dir: str) -> Dataset:
             "folder of images alone: featurize IMAGE_DIR)."
         )
     return dataset
+
+
+def address_of(name_or_dir: str) -> str:
+    """What finds that data set from any folder: its name, or its absolute path."""
+    dataset = open_dataset(name_or_dir)
+    return name_or_dir if name_or_dir in NAMES else str(dataset.root.resolve())

@@ -9,6 +9,7 @@ from .comparison import Change, Comparison
 from .evaluation import Evaluation
 from .metrics import OVERALL, QUESTION_TYPE, Difference, Metric, Resampling
 from .table import Table
+from .vqa_accuracy import VqaScores
 
 # Percentages are given to two decimals, as officially, and fractions to four.
 DECIMALS = {"vqa": 2, "caption": 4}
@@ -40,7 +41,19 @@ def score_table(
             if intervals is not None:
                 row += interval_cells(intervals[f][k], decimals, apart=apart)
         rows.append(row)
-    return Table(header, rows, left=2, title=WHAT[first.task], notes=[first.signature])
+    notes = [*lost_note(first), first.signature]
+    return Table(header, rows, left=2, title=WHAT[first.task], notes=notes)
+
+
+def lost_note(evaluation: Evaluation) -> list[str]:
+    """A note, if the annotations let no answer at all score on some questions."""
+    scores = evaluation.scores
+    if not isinstance(scores, VqaScores) or not scores.n_lost:
+        return []
+    return [
+        f"no answer can score on {scores.n_lost} of the {evaluation.n} questions: officially a "
+        "person's answer counts only if another person gave it too, told apart by answer_id"
+    ]
 
 
 def display_order(metrics: Sequence[Metric]) -> list[int]:

@@ -33,7 +33,8 @@ class Groups(NamedTuple):
 class VqaScores:
     """The accuracies of N questions, fractions, in the order of the annotations: float64[N].
 
-    ``question_ids`` and ``image_ids`` hold the N ids as the files have them.
+    ``question_ids`` and ``image_ids`` hold the N ids as the files have them. ``n_lost`` of the
+    questions have no answer that could score: all that people said of them is one and the same.
     """
 
     question_ids: Sequence[Hashable]
@@ -41,6 +42,7 @@ class VqaScores:
     question_type: Groups
     answer_type: Groups
     accuracy: Float64
+    n_lost: int = 0
 
     @property
     def overall(self) -> float:
@@ -139,7 +141,13 @@ def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) 
         question_type=group_labels(label(entry["question_type"]) for entry in typed),
         answer_type=group_labels(label(entry["answer_type"]) for entry in typed),
         accuracy=np.array(accuracy, np.float64),
+        n_lost=sum(are_all_one(entry["answers"]) for entry in annotations),
     )
+
+
+def are_all_one(answers: list[dict[str, Any]]) -> bool:
+    """Whether no answer differs from another as a whole, so that none has "others" to agree."""
+    return all(answer == answers[0] for answer in answers)
 
 
 def group_labels(labels: Iterable[str]) -> Groups:

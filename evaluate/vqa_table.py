@@ -131,6 +131,7 @@ class AnnotationTable:
             self.question_type,
             self.answer_type,
             leave_one_out(self.answers == predicted),
+            n_lost=len(self.question_id) if len(self.answers) == 1 else 0,
         )
 
 

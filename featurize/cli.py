@@ -165,10 +165,7 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
     IMAGE_DIR is any folder of images; without it, the images of --data are taken. Run again on an
     unfinished file, it goes on where it stopped.
     """
-    modes = ("dry_run", "verify", "repair", "overwrite")
-    given = [f"--{name.replace('_', '-')}" for name in modes if arguments[name]]
-    if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} cannot go together; choose one of them.")
+    check_usage(context)
     # torch takes seconds to import, and --help needs none of it.
     from .options import Options
     from .session import run
@@ -176,6 +173,21 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
     source = context.get_parameter_source
     defaults = frozenset(name for name in arguments if source(name) is ParameterSource.DEFAULT)
     run(Options(**arguments, defaults=defaults), click.echo)
+
+
+def check_usage(context: click.Context) -> None:
+    """Raise a usage error for options that do not go together."""
+    modes = ("dry_run", "verify", "repair", "overwrite")
+    given = [f"--{name.replace('_', '-')}" for name in modes if context.params[name]]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} cannot go together; choose one of them.")
+    folder, source = context.params["image_dir"], context.get_parameter_source
+    for name in ("data", "split"):
+        if folder is not None and source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{folder} is a plain folder of images, and --{name} is about a data set; leave "
+                "one of them out."
+            )
 
 
 def main() -> None:

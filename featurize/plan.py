@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..datasets.catalog import ImageList, list_folder_images, open_dataset
+from ..errors import InputError
 from .job import Job
 
 FOLDER = Path("features")
@@ -62,6 +63,11 @@ def make_job(wanted: Wanted, images: ImageList, data: str, split: str) -> Job:
     n = len(images) if wanted.limit is None else min(wanted.limit, len(images))
     index, of = wanted.shard
     part = slice(n * (index - 1) // of, n * index // of)
+    if part.start == part.stop:
+        name = ", ".join(word for word in (data, split) if word)
+        raise InputError(
+            f"{name}: the shard {index}/{of} of {n} images is empty; ask for {n} shards at most."
+        )
     images = ImageList(images.root, images.file_names[part], images.image_ids[part])
     shard = f"{index}of{of}" if of > 1 else ""
     out = wanted.out or default_path(data, split, wanted.network, shard)

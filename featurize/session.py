@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..console import StopRequest, stop_on_signal
+from ..console import StopRequest, say_bytes, stop_on_signal
 from ..errors import InputError
 from ..process import keep_freed_memory
 from .backbones import load_backbone, native_grid
@@ -119,12 +119,6 @@ def say_duration(exact_seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
-def say_bytes(n_bytes: int) -> str:
-    """The size in the unit that leaves one to three digits before the point."""
-    power = next((p for p in (1, 2, 3) if n_bytes < 999.5 * 1000**p), 4)
-    return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
 def run_job(

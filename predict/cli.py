@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from ..console import Command
-from ..datasets.catalog import open_dataset
 from ..devices import pick_device
 from ..models.beam import BeamOptions
 from ..options import device_option, run_argument
@@ -57,8 +56,8 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
         features = trained.config.features
         if data is not None or split not in ("train", trained.config.split):
             native = trained.config.finetune is not None
-            name = open_dataset(data or trained.config.data).name
-            features = find_features(name, [split], native)
+            backbone = trained.config.feature_identity.get("backbone")
+            features = find_features(data or trained.config.data, [split], native, backbone)
         click.echo(f"features   {', '.join(features)}")
     search = BeamOptions(
         beam=options["beam"],
@@ -67,6 +66,7 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
         no_repeated_trigrams=options["no_repeated_trigrams"],
     )
     out = options["out"] or run / f"preds-{split}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     written = predict_split(trained, data or trained.config.data, split, features, out, search)
     click.echo(f"wrote      {written.n:,} {written.what} to {written.path}")

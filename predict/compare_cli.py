@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ..console import Command
+from ..console import Command, say_bytes
 from ..evaluate.table import WRITERS
 from ..options import runs_argument
 from ..whole_file import write_bytes
@@ -57,4 +57,4 @@ def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
             files[out.with_name(f"{stem}-score.png")] = to_png(score_chart(panel))
     for path, data in files.items():
         write_bytes(path, data)
-        click.echo(f"wrote {path} ({len(data) / 1e6:.1f} MB)", err=form != "table")
+        click.echo(f"wrote {path} ({say_bytes(len(data))})", err=form != "table")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..console import Command, StopRequest, stop_on_signal
+from ..console import Command, StopRequest, say_bytes, stop_on_signal
 from ..evaluate.table import as_text
 from ..featurize.choices import BACKBONES
 from ..options import data_option, device_option
@@ -117,4 +117,4 @@ def show_results(wanted: Wanted) -> None:
     data = page.encode("utf-8", "backslashreplace")
     path = wanted.out / "report.html"
     write_bytes(path, data)
-    click.echo(f"\nwrote {path} ({len(data) / 1e6:.1f} MB)")
+    click.echo(f"\nwrote {path} ({say_bytes(len(data))})")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console import StopRequest
-from ..datasets.catalog import open_dataset
+from ..datasets.catalog import address_of, open_dataset
 from ..errors import InputError
 from ..featurize.plan import default_path
 from ..featurize.store import open_features
@@ -184,9 +184,8 @@ def check_same(run: Planned, wanted: Wanted) -> None:
     if not folder.config.exists():
         return
     config = folder.read_config()
-    data = Path(wanted.data)
     asked = {
-        "--data": (config.data, str(data.resolve()) if data.is_dir() else wanted.data),
+        "--data": (config.data, address_of(wanted.data)),
         "--features": (config.features, [str(file.resolve()) for file in features_of(run, wanted)]),
         "--seed": (config.seed, wanted.seed),
         "--epochs": (config.optimisation.epochs, wanted_epochs(run, wanted)),

@@ -14,10 +14,22 @@ from ..whole_file import whole_file
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and JSON metadata: under the name stands the old file or the new one, whole."""
+    """Write tensors and JSON metadata: under the name stands the old file or the new one, whole.
+
+    Raises ``InputError`` if the disk does not take it.
+    """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path, alone=True) as part:
-        save_file(kept, part, metadata={"frostgrid": json.dumps(about)})
+        part.touch()
+        mode = part.stat().st_mode  # as the umask says; safetensors lets the owner alone read
+        try:
+            save_file(kept, part, metadata={"frostgrid": json.dumps(about)})
+        except SafetensorError as error:
+            raise InputError(
+                f"{path}: cannot be written ({error}); what stood there before is whole, so make "
+                "room and go on from it."
+            ) from error
+        part.chmod(mode)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

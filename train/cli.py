@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 import torch
+from click.core import ParameterSource
 
 from ..console import Command, stop_on_signal
-from ..datasets.catalog import open_dataset
+from ..datasets.catalog import address_of
 from ..devices import amp_dtype, describe_device, pick_device
 from ..errors import InputError
 from ..models.additive_attention import set_kernels
@@ -27,6 +29,9 @@ from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 from .task import Precision
 from .terminal import Terminal
+
+COMMAND_LINE = ParameterSource.COMMANDLINE
+RESUMABLE = ("head", "resume", "epochs", "features", "device")
 
 
 @click.command("train-head", cls=Command)
@@ -123,9 +128,14 @@ from .terminal import Terminal
 )
 @device_option
 @click.option(
-    "--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder."
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Go on with the run in this folder; only --epochs, --features and --device may change.",
 )
-def train_head(head: str | None, resume: Path | None, **options: Any) -> None:
+@click.pass_context
+def train_head(
+    context: click.Context, /, head: str | None, resume: Path | None, **options: Any
+) -> None:
     """Train HEAD on features that `featurize` wrote.
 
     The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
@@ -133,25 +143,42 @@ def train_head(head: str | None, resume: Path | None, **options: Any) -> None:
     """
     with join_ranks() as ranks:
         device = ranks.together(lambda: ranks.device(pick_device(options["device"])))
-        plan = ranks.first_does(lambda: plan_run(head, resume, options))
+        plan = ranks.first_does(lambda: plan_run(context, head, resume, options))
         run = RunFolder(Path(plan["folder"]))
         start = None if resume is not None else Start(options["weights"])
         train(RunConfig.of_fields(plan["config"]), run, device, start, ranks)
 
 
-def plan_run(head: str | None, resume: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def check_resume(context: click.Context) -> None:
+    """Raise a usage error for options that a run, once begun, cannot follow any more."""
+    given = (n for n in context.params if context.get_parameter_source(n) is COMMAND_LINE)
+    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in RESUMABLE]
+    if fixed:
+        raise click.UsageError(
+            f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; only "
+            "--epochs, --features (where they are now) and --device may change."
+        )
+
+
+def plan_run(
+    context: click.Context, head: str | None, resume: Path | None, options: dict[str, Any]
+) -> dict[str, Any]:
     """The config, as plain fields, and the folder of the run that the command line asks for."""
     if resume is not None:
+        check_resume(context)
         run = RunFolder(resume)
         config = run.read_config()
         if head not in (None, config.head):
             raise click.UsageError(f"{resume} trains {config.head!r}, not {head!r}.")
         config = config.with_overrides(epochs=options["epochs"])
+        if options["features"]:
+            config = replace(config, features=[str(path.resolve()) for path in options["features"]])
     elif head is None:
         raise click.UsageError(f"Missing argument HEAD: one of {', '.join(HEADS)}.")
     else:
         config = new_config(head, options)
         run = RunFolder(options["out"] or next_free(Path("runs"), head))
+        run.check_free()
     check_optimisation(config.optimisation)
     return {"config": asdict(config), "folder": str(run.path)}
 
@@ -159,18 +186,17 @@ def plan_run(head: str | None, resume: Path | None, options: dict[str, Any]) -> 
 def new_config(head: str, o: dict[str, Any]) -> RunConfig:
     """The config of a new run from the command line's options."""
     check_finetune(head, o)
-    dataset = open_dataset(o["data"])
-    folder = Path(o["data"])
+    data = address_of(o["data"])
     recipe = RECIPES[o["recipe"]][head]
     features = [str(path.resolve()) for path in o["features"]]
     if not features and HEADS[head].features != "none":
-        found = find_features(dataset.name, ["train", "val"], native=o["finetune"] is not None)
+        found = find_features(o["data"], ["train", "val"], native=o["finetune"] is not None)
         click.echo(f"features   {', '.join(found)} (the newest backbone's)")
         features = [str(Path(path).resolve()) for path in found]
     config = RunConfig(
         head=head,
         task=HEADS[head].task,
-        data=str(folder.resolve()) if folder.is_dir() else o["data"],
+        data=data,
         split="val",
         features=features,
         recipe=o["recipe"],
@@ -243,7 +269,7 @@ def train(
         terminal.close()
     if not finished:
         if ranks.is_first:
-            click.echo(f"Stopped; go on with: train-head --resume {run.path}", err=True)
+            click.echo(f"Stopped; go on with: train-head --resume {quote(str(run.path))}", err=True)
         sys.exit(1)
     ranks.first_does(lambda: report(trainer, run))
 
@@ -269,4 +295,4 @@ def report(trainer: Trainer, run: RunFolder) -> None:
     click.echo(f"best       {best} in epoch {p.best_epoch}")
     click.echo(f"images     {without} with the validation images exchanged for one another")
     click.echo(f"wrote      {run.best}, {run.predictions}")
-    click.echo(f"score it   score {run.predictions}")
+    click.echo(f"score it   score {quote(str(run.predictions))}")

@@ -1,32 +1,41 @@
 """Which feature files a run reads when none is named."""
 
+from glob import escape
+from shlex import quote
+
+from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.plan import FOLDER, default_path
 
 
-def find_features(data_name: str, splits: list[str], native: bool = False) -> list[str]:
+def find_features(
+    data: str, splits: list[str], native: bool = False, backbone: str | None = None
+) -> list[str]:
     """Where ``featurize`` put the features of these splits: the newest backbone's files.
 
-    ``native`` asks for those made with ``--grid native``, from which an encoder goes on. Raises
-    ``InputError`` when there are none, or when the newest backbone lacks a split.
+    ``data`` is a data set's name or folder. ``native`` asks for those made with ``--grid native``,
+    from which an encoder goes on, ``backbone`` for those of one network. Raises ``InputError`` when
+    the set has no such split, when there are no such files, or when the newest lack a split.
     """
-    prefix = f"{data_name}-{splits[0]}-"
-    files = [path for path in FOLDER.glob(f"{prefix}*.h5") if ("-native" in path.stem) == native]
+    dataset = open_dataset(data)
+    name, splits = dataset.name, [dataset.checked_split(split) for split in splits]
+    prefix = f"{name}-{splits[0]}-"
+    like = f"{prefix}{backbone or ''}"
+    files = [p for p in FOLDER.glob(f"{escape(like)}*.h5") if ("-native" in p.stem) == native]
     found = sorted(files, key=lambda path: path.stat().st_mtime)
-    more = " --layer layer3 --grid native" if native else ""
+    kind = "-native.h5" if native else ".h5"
+    more = f"--data {quote(data)}{' --layer layer3 --grid native' if native else ''}"
     if not found:
         raise InputError(
-            f"{FOLDER / prefix}*{'-native' if native else ''}.h5: there is no feature file of "
-            f"{data_name!r}; run `featurize --backbone resnet101 --data {data_name}{more}`, or "
-            "name files by --features."
+            f"{FOLDER / like}*{kind}: there is no feature file of {name!r}; run `featurize "
+            f"--backbone {backbone or 'resnet101'} {more}`, or name files by --features."
         )
-    backbone = found[-1].stem[len(prefix) :]
-    files = [default_path(data_name, split, backbone) for split in splits]
+    network = found[-1].stem[len(prefix) :]
+    files = [default_path(name, split, network) for split in splits]
     for file in files:
         if not file.exists():
             raise InputError(
                 f"{file}: no such file, though {found[-1]} is there; run `featurize --backbone "
-                f"{backbone.partition('-')[0]} --data {data_name}{more}` again, or name files by "
-                "--features."
+                f"{network.partition('-')[0]} {more}` again, or name files by --features."
             )
     return [str(file) for file in files]

@@ -1,11 +1,13 @@
 """From a run's config to a task that can be trained."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.backbones import channels_of
@@ -91,7 +93,7 @@ def place_features(task: Task) -> tuple[str, bool]:
     device = task.precision.device
     parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
-    size = f"{total / 1e9:.1f} GB of features"
+    size = f"{say_bytes(total)} of features"
     if all([features.place(part.image_row, device) for part, features in parts]):
         return f"{size}, kept on {device}", False
     free = available_bytes()
@@ -99,7 +101,7 @@ def place_features(task: Task) -> tuple[str, bool]:
     for _, features in parts:
         features.streamed = streamed
     if streamed:
-        return f"{size}, more than {free / 1e9:.1f} GB of memory keep: read ahead from disk", True
+        return f"{size}, more than {say_bytes(free)} of memory keep: read ahead from disk", True
     return f"{size}, from the page cache", False
 
 
@@ -115,6 +117,7 @@ def prepare_vqa(
     train, val, words, answers = vqa_data.load_train_val(dataset, options)
     check_filled(train.question_id, dataset.name, "train", "question")
     check_filled(val.question_id, dataset.name, config.split, "question")
+    check_scorable(train, dataset.annotations_path("train"))
     channels = train_features.channels if train_features is not None else 0
     head = build_head(config, words, answers, channels, precision)
     loss = config.optimisation.loss
@@ -226,6 +229,16 @@ def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: s
     """Raise ``InputError`` for a split without questions or captions."""
     if not len(rows):
         raise InputError(f"{dataset_name}: the {split} split has no {what}; nothing to do.")
+
+
+def check_scorable(train: vqa_data.VqaData, annotations: Path) -> None:
+    """Raise ``InputError`` if no answer scores on any training question: nothing can be learned."""
+    if vqa_data.coverage(train) == 0:
+        raise InputError(
+            f"{annotations}: no answer scores above 0 on any question, because officially a "
+            "person's answer counts only if another person gave it too, told apart by answer_id; "
+            "number each question's answers from 1, and write a lone answer ten times."
+        )
 
 
 def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> str:

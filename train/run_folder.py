@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from torch import nn
@@ -26,13 +27,17 @@ class RunFolder:
         self.predictions = path / "preds.json"
         self.summary = path / "summary.json"
 
-    def create(self, config: RunConfig, vocabulary: dict[str, list[str]]) -> None:
-        """Make the folder; raises ``InputError`` if a run is in it already."""
+    def check_free(self) -> None:
+        """Raise ``InputError`` if a run is in the folder already."""
         if self.config.exists():
             raise InputError(
-                f"{self.path}: holds a run already; go on with it by --resume {self.path}, or "
-                "choose another --out."
+                f"{self.path}: holds a run already; go on with it by --resume "
+                f"{quote(str(self.path))}, or choose another --out."
             )
+
+    def create(self, config: RunConfig, vocabulary: dict[str, list[str]]) -> None:
+        """Make the folder; raises ``InputError`` if a run is in it already."""
+        self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.vocabulary, vocabulary)
         self.write_config(config)

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from frostgrid.datasets.catalog import open_dataset
+from frostgrid.datasets.catalog import address_of, open_dataset
 from frostgrid.errors import InputError
 
 
@@ -251,3 +251,12 @@ def test_what_is_no_data_set(tmp_path):
             open_dataset(name)
     with pytest.raises(InputError, match="no data set found in this folder; expected the official"):
         open_dataset(str(tmp_path))
+
+
+def test_the_address_holds_in_any_folder(tmp_path, monkeypatch):
+    put(tmp_path / "easy-vqa" / "train_questions.json", questions(1))
+    monkeypatch.chdir(tmp_path)
+    assert address_of("easy-vqa") == "easy-vqa"  # the name goes before the folder
+    assert address_of("./easy-vqa") == str((tmp_path / "easy-vqa").resolve())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert address_of("~/easy-vqa") == str((tmp_path / "easy-vqa").resolve())

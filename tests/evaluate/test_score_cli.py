@@ -264,3 +264,17 @@ def test_caption_results_that_do_not_fit(files, entries, message):
     Path("text.json").write_text(json.dumps(entries))
     result = run("text.json", "--captions", "captions.json", code=1)
     assert f"text.json: {message}" in result.stderr
+
+
+@pytest.mark.parametrize(("keys", "n_people"), [(["answer"], 10), (["answer", "answer_id"], 1)])
+def test_it_says_when_no_answer_can_score(files, keys, n_people):
+    content = json.loads(Path("annotations.json").read_text())
+    for entry in content["annotations"]:
+        yes = answers_of(["yes"] * n_people)
+        entry["answers"] = [{key: answer[key] for key in keys} for answer in yes]
+    Path("lone.json").write_text(json.dumps(content))
+    assert (
+        "no answer can score on 6 of the 6 questions"
+        in run("yes.json", "--annotations", "lone.json").stdout
+    )
+    assert "no answer can score" not in run("yes.json", *VQA).stdout

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -157,6 +158,55 @@ def test_an_existing_run_is_never_overwritten(tiny_set, tmp_path):
     assert "--resume" in output
 
 
+def test_what_a_run_cannot_follow_any_more_is_refused(tiny_set, tmp_path):
+    run_head("question-only", tiny_set, tmp_path / "run", *SMALL)
+    again = ["--resume", str(tmp_path / "run"), "--device", "cpu"]
+    result = CliRunner().invoke(train_head, [*again, "--lr", "1e-4", "--batch-size", "4"])
+    assert result.exit_code == 2
+    assert "--lr and --batch-size cannot go with --resume" in result.output
+    assert CliRunner().invoke(train_head, [*again, "--epochs", "4"]).exit_code == 0
+    assert len(lines(tmp_path / "run")) == 4
+
+
+def test_a_run_goes_on_with_features_that_were_moved(tiny_set, tmp_path):
+    root, files = tiny_set
+    moved = [Path(shutil.copy(file, tmp_path / file.name)) for file in files]
+    run_head("mean-embed", (root, moved), tmp_path / "run", *SMALL)
+    for file in moved:
+        file.unlink()
+    again = ["--resume", str(tmp_path / "run"), "--device", "cpu", "--epochs", "4"]
+    result = CliRunner().invoke(train_head, again)
+    assert result.exit_code == 1
+    assert str(moved[0]) in result.output
+    named = [f"--features={file}" for file in files]
+    assert CliRunner().invoke(train_head, [*again, *named]).exit_code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["features"] == [str(file) for file in files]
+
+
+def test_a_default_that_is_missing_is_told_with_the_command_that_makes_it(
+    tiny_set, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "my data"
+    shutil.copytree(tiny_set[0], root)
+    result = CliRunner().invoke(train_head, ["san", "--data", str(root), "--device", "cpu"])
+    assert result.exit_code == 1
+    assert f"featurize --backbone resnet101 --data '{root}'" in result.output
+
+
+def test_answers_that_cannot_score_are_refused(tiny_set, tmp_path):
+    root = tmp_path / "lone"
+    shutil.copytree(tiny_set[0], root)
+    path = root / "train_annotations.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        entry["answers"] = entry["answers"][:1]
+    path.write_text(json.dumps(content))
+    output = run_head("question-only", (root, []), tmp_path / "run", *SMALL, code=1)
+    assert f"{path}: no answer scores above 0 on any question" in output
+
+
 def test_missing_images_are_named(tiny_set, tmp_path):
     root, files = tiny_set
     arguments = ["san", "--data", str(root), "--features", str(files[1])]
@@ -172,6 +222,8 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path):
     assert torch.equal(tensors["a"], torch.arange(5))
     assert about == {"epoch": 3}
     assert not list(tmp_path.glob(".*"))
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it too
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ValueError, match="not a checkpoint"):
         read_tensors(path)

@@ -1,0 +1,57 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from frostgrid.evaluate.cli import score
+from frostgrid.predict.cli import predict
+
+
+def call(*words: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(predict, [*map(str, words), "--device", "cpu"])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.mark.parametrize("head", ["san", "question-only", "rnn-decoder"])
+def test_a_split_is_predicted_into_a_new_folder_and_scored(
+    head: str, runs: dict[str, Path], tiny_set: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    out = tmp_path / "not yet" / "there" / "train.json"
+    call(runs[head], "--split", "train", "--out", out, "--beam", 2)
+    scored = CliRunner().invoke(score, [str(out), "--data", str(tiny_set[0]), "--split", "train"])
+    assert scored.exit_code == 0, scored.output
+
+
+def test_the_best_epoch_s_answers_are_those_of_the_training(runs: dict[str, Path]) -> None:
+    call(runs["san"])
+    before, now = (
+        {entry["question_id"]: entry["answer"] for entry in json.loads(path.read_text())}
+        for path in (runs["san"] / "preds.json", runs["san"] / "preds-val.json")
+    )
+    assert now == before
+
+
+def test_a_split_that_is_not_there_is_told(runs: dict[str, Path]) -> None:
+    result = call(runs["san"], "--split", "test", code=1)
+    assert "has no split 'test'; it has train and val" in result.stderr
+
+
+def test_features_of_the_run_s_own_network_are_looked_for(
+    runs: dict[str, Path],
+    tiny_set: tuple[Path, list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root, files = tiny_set
+    other = tmp_path / "other [set]"
+    shutil.copytree(root, other)
+    asked = (runs["san"], "--data", other, "--out", tmp_path / "preds.json")
+    result = call(*asked, code=1)
+    assert f"featurize --backbone resnet18 --data '{other}'" in result.stderr
+    Path("features").mkdir()
+    for network in ("resnet18", "resnet34"):  # the newest is of another network
+        shutil.copy(files[1], f"features/{other.name}-val-{network}.h5")
+    assert "features/other [set]-val-resnet18.h5" in call(*asked).stdout
