@@ -42,3 +42,10 @@ def test_what_a_killed_process_left_is_written_over(tmp_path):
         part.write_text("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_name_that_the_user_knows_is_told(tmp_path):
+    path = tmp_path / "nowhere" / "scores.json"
+    with pytest.raises(FileNotFoundError) as refused:
+        write_bytes(path, b"")
+    assert refused.value.filename == str(path)

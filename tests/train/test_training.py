@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from frostgrid.errors import InputError
 from frostgrid.evaluate.cli import score
-from frostgrid.train import batches, features, loop, prepare
+from frostgrid.train import batches, checkpoint, features, loop, prepare
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
 from frostgrid.train.loop import learning_rate
+from safetensors import SafetensorError
 
 
 def run_head(head, tiny_set, out, *more, code=0):
@@ -227,6 +229,18 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ValueError, match="not a checkpoint"):
         read_tensors(path)
+
+
+def test_a_checkpoint_that_the_disk_does_not_take_is_told(tmp_path, monkeypatch):
+    def no_room(*arguments, **more):
+        raise SafetensorError("I/O error: No space left on device")
+
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(5)}, {"epoch": 3})
+    monkeypatch.setattr(checkpoint, "save_file", no_room)
+    with pytest.raises(InputError, match=r"x.safetensors: cannot be written .*No space left"):
+        write_tensors(path, {"a": torch.arange(6)}, {"epoch": 4})
+    assert read_tensors(path)[1] == {"epoch": 3}
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():
