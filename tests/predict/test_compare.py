@@ -34,6 +34,7 @@ def test_vqa_runs_are_compared_on_one_page(runs, tmp_path):
         assert name in html
     assert html.count("<svg role=") == 2
     assert "prefers-color-scheme: dark" in html
+    assert 'loading="lazy"' not in html  # printed, a picture beyond the window would be missing
     # Nothing is fetched: every address is inside the page, or names an XML vocabulary.
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import', html)
     for name in ("page-loss.png", "page-score.png"):
@@ -62,6 +63,12 @@ def test_a_page_without_its_data_says_what_is_missing(runs, tmp_path):
     said = run(copy, "--out", page)
     assert "No official scores" in said
     assert "gone" in page.read_text()
+
+
+def test_one_run_alone_has_a_page_without_what_differs(runs, tmp_path):
+    out = tmp_path / "page.html"
+    run(runs["san"], "--out", out)
+    assert "What they were told" not in out.read_text("utf-8")
 
 
 def test_text_from_data_is_escaped(runs, tmp_path):
