@@ -18,6 +18,7 @@ from .trained import Trained
 
 CellMap = NDArray[np.float32]  # [S]: how much of the attention each cell got
 
+MARKS = frozenset(",.;:?!")  # tokens that nobody would call words
 BEAM = BeamOptions(beam=5, max_length=20, length_power=1.0)
 
 
@@ -25,12 +26,14 @@ BEAM = BeamOptions(beam=5, max_length=20, length_power=1.0)
 class Answered:
     """A question's most probable answers, first the best, and a map a hop (none without attention).
 
-    ``unknown``: words of the question that the head never saw in training.
+    ``unknown``: words of the question that the head never saw in training. ``n_unread``: words at
+    its end that the head did not get, since it reads no more than some.
     """
 
     answers: list[tuple[str, float]]
     maps: list[CellMap]
     unknown: list[str]
+    n_unread: int
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,13 @@ def ask(trained: Trained, cells: Cells | None, question: str, n_answers: int = 5
         scores, maps = trained.head.look(features, index, *text)
     top = scores[0].float().softmax(0).topk(min(n_answers, len(trained.answers)))
     numbers, probabilities = top.indices.tolist(), top.values.tolist()
-    known = set(trained.words) - {UNKNOWN_WORD}
+    read, known = tokens[:longest], set(trained.words) - {UNKNOWN_WORD}
+    unknown = [word for word in dict.fromkeys(read) if word not in known and word not in MARKS]
     return Answered(
         [(trained.answers[a], p) for a, p in zip(numbers, probabilities, strict=True)],
         [to_map(where) for where in maps],
-        [word for word in dict.fromkeys(tokens) if word not in known],
+        unknown,
+        len(tokens) - len(read),
     )
 
 

@@ -78,6 +78,10 @@ def print_answer(trained: Trained, question: str, answered: Answered) -> None:
     if answered.unknown:
         words = ", ".join(answered.unknown)
         click.echo(f"unknown    {words}: not in the run's vocabulary, read as <unk>")
+    if answered.n_unread:
+        click.echo(
+            f"unread     the last {answered.n_unread} words and marks: the question is too long"
+        )
     best, *others = (f"{answer} ({100 * p:.1f} %)" for answer, p in answered.answers)
     click.secho(f"answer     {best}", bold=True)
     if others:

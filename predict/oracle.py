@@ -68,9 +68,15 @@ class Oracle:
     def _reply(self, number: int, asked: Asked, photo: Photo, question: str) -> dict[str, Any]:
         seen = None if asked.network is None else self._look(photo, asked.network)
         said = say(asked.trained, seen, question)
-        reply: dict[str, Any] = {"run": number, "name": asked.name, "answers": [], "unknown": []}
+        reply: dict[str, Any] = {
+            "run": number,
+            "name": asked.name,
+            "answers": [],
+            "unknown": [],
+            "unread": 0,
+        }
         if isinstance(said, Answered):
-            reply |= {"answers": said.answers, "unknown": said.unknown}
+            reply |= {"answers": said.answers, "unknown": said.unknown, "unread": said.n_unread}
             labels = [f"hop {k + 1}" for k in range(len(said.maps))]
             reply["note"] = self._note(asked, bool(said.maps))
         else:

@@ -84,8 +84,19 @@ def test_a_retraced_caption_is_the_searched_one(runs, tiny_set):
 def test_unknown_words_are_named_and_an_empty_question_is_refused(runs):
     trained = load_run(runs["question-only"], CPU)
     assert ask(trained, None, "what zebra is it?").unknown == ["zebra"]
+    assert ask(trained, None, "what, zebra; is it: it!").unknown == ["zebra"]
     with pytest.raises(InputError, match="holds no word"):
         ask(trained, None, "  ")
+
+
+def test_the_end_of_a_long_question_is_said_to_be_unread(runs, tiny_set, tmp_path):
+    trained = load_run(runs["question-only"], CPU)
+    whole, longer = " ".join(["what"] * 26), " ".join(["what"] * 60)
+    assert ask(trained, None, whole).n_unread == 0
+    assert ask(trained, None, longer).n_unread == 34
+    out = tmp_path / "sheet.png"
+    arguments = (runs["question-only"], "--image", image_of(tiny_set), "--out", out)
+    assert "unread     the last 34 words" in run(*arguments, "--question", longer)
 
 
 def test_a_vqa_run_is_explained(runs, tiny_set, tmp_path):
