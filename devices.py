@@ -7,6 +7,8 @@ from .errors import InputError
 
 def pick_device(name: str) -> torch.device:
     """``auto``, ``cpu`` or ``cuda`` to a device; raises ``InputError`` if there is none."""
+    if name.partition(":")[0] not in ("auto", "cpu", "cuda"):
+        raise InputError(f"Device {name!r}: there is no such device; choose auto, cpu or cuda.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -9,7 +9,9 @@ data_option = click.option(
     envvar="FROSTGRID_DATA",
     default="easy-vqa",
     show_default=True,
-    help="A data set's name, or a folder with official files.",
+    show_envvar=True,
+    metavar="NAME|DIR",
+    help="A data set's name, or a folder with its official files.",
 )
 
 device_option = click.option(
@@ -17,7 +19,9 @@ device_option = click.option(
     envvar="FROSTGRID_DEVICE",
     default="auto",
     show_default=True,
-    help="auto, cpu or cuda.",
+    show_envvar=True,
+    metavar="auto|cpu|cuda",
+    help="Where the networks run; auto takes a GPU if there is one.",
 )
 
 run_argument = click.argument("run", type=click.Path(path_type=Path))

@@ -48,15 +48,24 @@ class Options:
 
 @click.command("score", cls=Command)
 @click.argument("results", type=FILE, nargs=-1, required=True, metavar="PREDS.json...")
-@click.option("--annotations", type=FILE, help="VQA annotations to score against.")
+@click.option("--annotations", type=FILE, metavar="FILE", help="VQA annotations to score against.")
 @click.option("--questions", type=FILE, help="VQA questions; only checked to be the annotated.")
 @click.option("--captions", type=FILE, help="Reference captions: a COCO or a Karpathy file.")
 @click.option("--data", metavar="NAME|DIR", help="Take the references of this data set.")
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), help="Its split; val if none."
 )
-@click.option("--json", "json_path", metavar="FILE|-", help="Write the scores as JSON.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--json", "json_path", metavar="FILE|-", help="Write the scores as JSON; - prints them instead."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Of what is printed.",
+)
 @click.option(
     "--bootstrap",
     type=click.IntRange(0, 1_000_000),

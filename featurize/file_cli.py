@@ -83,7 +83,9 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 @click.command(cls=Command)
 @click.argument("file", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--dtype", type=click.Choice(DTYPES), help="[default: as it is]")
+@click.option(
+    "--dtype", type=click.Choice(DTYPES), help="How the grid is kept.  [default: as it is]"
+)
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ..console import Command
+from ..datasets.dataset import SPLITS
 from ..devices import pick_device
 from ..models.beam import BeamOptions
 from ..options import device_option, run_argument
@@ -18,26 +19,42 @@ from .trained import load_run
 
 @click.command("predict", cls=Command)
 @run_argument
-@click.option("--split", default="val", show_default=True, help="train, val or test.")
-@click.option("--data", help="Another data set's name or folder.  [default: the run's]")
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    default="val",
+    show_default=True,
+    help="Which part of the data.",
+)
+@click.option(
+    "--data", metavar="NAME|DIR", help="Another data set's name or folder.  [default: the run's]"
+)
 @click.option(
     "--features",
     multiple=True,
     type=click.Path(path_type=Path),
+    metavar="FILE.h5",
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Result file.  [default: RUN/preds-SPLIT.json]"
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Result file.  [default: RUN/preds-SPLIT.json]",
 )
 @click.option(
-    "--beam", type=click.IntRange(1), default=BEAM.beam, show_default=True, help="Captions only."
+    "--beam",
+    type=click.IntRange(1),
+    default=BEAM.beam,
+    show_default=True,
+    help="Captions only: beginnings that are pursued at once; 1 takes the likeliest word.",
 )
 @click.option(
     "--max-length",
     type=click.IntRange(1),
     default=BEAM.max_length,
     show_default=True,
-    help="Words of a caption at most.",
+    help="Captions only: words at most.",
 )
 @click.option(
     "--length-power",

@@ -18,7 +18,11 @@ from .trained import Trained, load_run
 @click.command("explain", cls=Command)
 @run_argument
 @click.option(
-    "--image", required=True, type=click.Path(path_type=Path), help="Any photo: JPEG, PNG, …"
+    "--image",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Any photo: JPEG, PNG, …",
 )
 @click.option("--question", help="What to ask of a VQA run.")
 @click.option(

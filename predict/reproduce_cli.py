@@ -36,7 +36,7 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 )
 @click.option("--heads", multiple=True, help="Only this head; give it once a head.")
 @click.option("--epochs", type=click.IntRange(1), help="Of each run.  [default: each recipe's own]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every run.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every run.")
 @device_option
 @click.option(
     "--study/--no-study",

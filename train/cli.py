@@ -35,15 +35,21 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
 
 
 @click.command("train-head", cls=Command)
-@click.argument("head", type=click.Choice(list(HEADS)), required=False)
+@click.argument("head", type=click.Choice(list(HEADS)), required=False, metavar="HEAD")
 @data_option
 @click.option(
     "--features",
     multiple=True,
     type=click.Path(path_type=Path),
+    metavar="FILE.h5",
     help="Feature file; give it once a file.  [default: where featurize put them]",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/HEAD]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Run folder.  [default: runs/HEAD, or the next free of runs/HEAD-2, …]",
+)
 @click.option(
     "--recipe",
     type=click.Choice(list(RECIPES)),
@@ -51,11 +57,21 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
     show_default=True,
     help="The best known settings, or those of the report the head comes from.",
 )
-@click.option("--epochs", type=int, help="Passes over the training split.  [default: the recipe's]")
 @click.option(
-    "--batch-size", type=int, help="Questions or captions a batch.  [default: the recipe's]"
+    "--epochs",
+    type=int,
+    metavar="N",
+    help="Passes over the training split.  [default: the recipe's]",
 )
-@click.option("--lr", type=float, help="Highest learning rate.  [default: the recipe's]")
+@click.option(
+    "--batch-size",
+    type=int,
+    metavar="N",
+    help="Questions or captions a batch.  [default: the recipe's]",
+)
+@click.option(
+    "--lr", type=float, metavar="X", help="Highest learning rate.  [default: the recipe's]"
+)
 @click.option(
     "--finetune",
     type=click.Choice(list(BEFORE)),
@@ -65,6 +81,7 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
 @click.option(
     "--encoder-lr",
     type=float,
+    metavar="X",
     help="Highest learning rate of that block.  [default: the recipe's, 0.0001]",
 )
 @click.option(
@@ -78,8 +95,15 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
     metavar="imagenet|random|FILE",
     help="With --finetune: the network's weights, where the features do not say how to get them.",
 )
-@click.option("--accumulate", type=int, help="Batches to one update.  [default: the recipe's]")
-@click.option("--patience", type=int, help="Epochs without gain before it stops; 0: never.")
+@click.option(
+    "--accumulate", type=int, metavar="N", help="Batches to one update.  [default: the recipe's]"
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Epochs without gain before it stops; 0: never.  [default: the recipe's]",
+)
 @click.option(
     "--loss",
     type=click.Choice(["soft", "commonest"]),
@@ -87,23 +111,31 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
 )
 @click.option(
     "--answers",
-    type=int,
+    type=click.IntRange(1),
     default=3000,
     show_default=True,
+    metavar="N",
     help="Keep the most frequent answers, so many.",
 )
 @click.option(
     "--min-answer-count",
-    type=int,
-    help="Keep the answers that are the commonest of so many questions.",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of them, keep those that are the commonest of so many questions.  [default: all]",
 )
 @click.option(
     "--min-word-count",
-    type=int,
+    type=click.IntRange(1),
+    metavar="N",
     help="Words seen less often become <unk>.  [default: 1 for questions, 5 for captions]",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of weights, order and dropout."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of weights, order and dropout.",
 )
 @click.option(
     "--amp",
@@ -130,6 +162,7 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
+    metavar="RUN",
     help="Go on with the run in this folder; only --epochs, --features and --device may change.",
 )
 @click.pass_context
@@ -137,6 +170,9 @@ def train_head(
     context: click.Context, /, head: str | None, resume: Path | None, **options: Any
 ) -> None:
     """Train HEAD on features that `featurize` wrote.
+
+    HEAD is one of question-only, mean-embed, lstm, question-attention and san, which answer
+    questions, or of rnn-decoder, show-attend-tell and up-down, which write captions.
 
     The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
     epoch's validation answers (preds.json) and TensorBoard events.

@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 from frostgrid.errors import InputError
 from frostgrid.evaluate.cli import score
+from frostgrid.models.registry import HEADS
 from frostgrid.train import batches, checkpoint, features, loop, prepare
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
@@ -142,16 +143,24 @@ def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_pat
         (("--features", "nowhere.h5"), "nowhere.h5"),
         (("--epochs", "0"), "epochs is 0"),
         (("--lr", "-1"), "learning rate is -1.0"),
+        (("--device", "gpu"), "Device 'gpu': there is no such device"),
+        (("--answers", "-5"), "'--answers'"),
+        (("--seed", "-1"), "'--seed'"),
     ],
 )
 def test_bad_settings_are_one_sentence(more, message, tiny_set, tmp_path):
     root, files = tiny_set
     features = [] if "--features" in more else [f"--features={file}" for file in files]
     arguments = ["san", "--data", str(root), *features, "--out", str(tmp_path / "run"), *more]
-    result = CliRunner().invoke(train_head, [*arguments, "--device", "cpu"])
+    result = CliRunner().invoke(train_head, [*arguments[:1], "--device", "cpu", *arguments[1:]])
     assert result.exit_code in (1, 2)
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_the_help_names_every_head():
+    text = " ".join(CliRunner().invoke(train_head, ["--help"]).output.split())
+    assert all(f" {head}" in text for head in HEADS)
 
 
 def test_an_existing_run_is_never_overwritten(tiny_set, tmp_path):
