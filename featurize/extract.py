@@ -114,8 +114,8 @@ def extract(
             if errors and not extractor.skip_errors:
                 row = min(errors)
                 raise InputError(
-                    f"{images.path(row)}: {errors[row]}; mend or remove it and run the same "
-                    "command again, or add --on-error skip."
+                    f"{images.path(row)}: {errors[row]}; mend it and run the same command again, "
+                    "or add --on-error skip to have it listed as failed."
                 )
             background.put(computed)
             n_new = int(to_do[batch.rows].sum())
