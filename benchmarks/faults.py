@@ -5,139 +5,24 @@ that finishes the file, whose every row must equal, to the last bit, that of a r
 disturbed.
 """
 
-import multiprocessing
 import os
-import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
-import torchvision
-from frostgrid.errors import InputError
-from frostgrid.featurize.layout import DONE
-from frostgrid.featurize.options import Options
-from frostgrid.featurize.session import run
-from frostgrid.featurize.store import FeatureFile, open_features
+from frostgrid.featurize.store import open_features
 from frostgrid.featurize.verify import verify
-from PIL import Image
 
-N_IMAGES = 160
-COLUMNS = ("grid", "pooled", "crc32", "pooled_crc32", "source_bytes", "source_crc32", "status")
-# Its children are copies of one clean process that has torch imported already.
-CONTEXT = multiprocessing.get_context("forkserver")
-
-
-def call(options: Options, messages: str, file_limit: int = 0) -> None:
-    """In a child: what ``featurize`` does, with its output and its error in a file."""
-    with open(messages, "w") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        torch.set_num_threads(1)
-        if file_limit:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
-        try:
-            run(options, lambda text: print(text, flush=True))
-        except (InputError, OSError) as error:
-            print(f"Error: {error}", flush=True)
-            os._exit(1)
-
-
-class Bench:
-    """Photos, weights, and what an undisturbed run makes of them."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder = folder
-        self.draw = random.Random(seed)
-        self.photos = folder / "photos"
-        self.photos.mkdir()
-        for i in range(N_IMAGES):
-            self.make_photo(i, seed=i)
-        self.weights = folder / "w.pth"
-        torch.save(torchvision.models.resnet18(weights=None).state_dict(), self.weights)
-        self.out = folder / "f.h5"
-        assert self.finish() == 0, self.said()
-        self.out.rename(folder / "whole.h5")
-        self.expected = open_features(folder / "whole.h5")
-
-    def make_photo(self, i: int, seed: int) -> None:
-        blocks = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(blocks).resize((60, 40)).save(self.photos / f"{i}.jpg")
-
-    def options(self, **changes: object) -> Options:
-        options = Options(
-            image_dir=self.photos,
-            backbone="resnet18",
-            data="",
-            split=None,
-            out=self.out,
-            weights=str(self.weights),
-            seed=0,
-            image_size=32,
-            layer="layer3",
-            crop="squash",
-            draft=False,
-            dtype="float16",
-            batch_size=4,
-            workers=2,
-            device="cpu",
-            amp="off",
-            on_error="stop",
-            limit=None,
-            shard=(1, 1),
-            dry_run=False,
-            verify=False,
-            repair=False,
-            overwrite=False,
-        )
-        return replace(options, **changes)  # type: ignore[arg-type]
-
-    def start(self, file_limit: int = 0, log: str = "log", **changes: object) -> BaseProcess:
-        arguments = (self.options(**changes), str(self.folder / log), file_limit)
-        process = CONTEXT.Process(target=call, args=arguments)
-        process.start()
-        return process
-
-    def finish(self, **changes: object) -> int | None:
-        process = self.start(**changes)  # type: ignore[arg-type]
-        process.join()
-        return process.exitcode
-
-    def said(self, log: str = "log") -> str:
-        return (self.folder / log).read_text()
-
-    def wait(self, is_alive: Callable[[], bool]) -> None:
-        """Until a random number of rows is done, and then a moment."""
-        n_rows = self.draw.randrange(-20, N_IMAGES)
-        while is_alive():
-            if self.out.exists() and (open_features(self.out).status == DONE).sum() >= n_rows:
-                break
-            time.sleep(0.002)
-        time.sleep(self.draw.random() * 0.05)
-
-    def is_whole(self, expected: FeatureFile | None = None) -> bool:
-        """Whether the file is finished, sound and as it should be; it is removed."""
-        found, expected = open_features(self.out), expected or self.expected
-        equal = all(np.array_equal(getattr(found, n), getattr(expected, n)) for n in COLUMNS)
-        sound = verify(found, lambda n: None).is_sound
-        self.out.unlink()
-        return equal and sound
+from .fault_bench import N_IMAGES, Bench
 
 
 def kill(bench: Bench) -> bool:
     for _ in range(3):
-        process = bench.start()
-        bench.wait(process.is_alive)
-        process.kill()
-        process.join()
+        bench.kill()
     return bench.finish() == 0 and bench.is_whole()
 
 
@@ -170,7 +55,7 @@ def truncate(bench: Bench) -> bool:
     bench.finish()
     os.truncate(bench.out, bench.draw.randrange(bench.out.stat().st_size - 1))
     refused = bench.finish() == 1 and "--overwrite" in bench.said() and "f.h5" in bench.said()
-    return refused and bench.finish(overwrite=True) == 0 and bench.is_whole()
+    return refused and bench.finish("--overwrite") == 0 and bench.is_whole()
 
 
 def flip_bits(bench: Bench) -> bool:
@@ -187,8 +72,8 @@ def flip_bits(bench: Bench) -> bool:
             file.seek(place)
             file.write(bytes([byte]))
     found = verify(open_features(bench.out), lambda n: None).damaged == rows
-    verified = bench.finish(verify=True) == 1
-    return found and verified and bench.finish(repair=True) == 0 and bench.is_whole()
+    verified = bench.finish("--verify") == 1
+    return found and verified and bench.finish("--repair") == 0 and bench.is_whole()
 
 
 def replace_image(bench: Bench) -> bool:
@@ -199,23 +84,16 @@ def replace_image(bench: Bench) -> bool:
     bench.make_photo(i, seed=10**6 + i)
     same_length = path.stat().st_size == len(before)
     refused = bench.finish() == 1 and f"{i}.jpg" in bench.said() and "--repair" in bench.said()
-    repaired = bench.finish(repair=True) == 0
+    repaired = bench.finish("--repair") == 0
     row = open_features(bench.out).rows(np.array([i]))[0]
     other = not np.array_equal(open_features(bench.out).grid[row], bench.expected.grid[row])
     path.write_bytes(before)
-    return (
-        (refused or same_length)
-        and repaired
-        and other
-        and (bench.finish(repair=True) == 0 and bench.is_whole())
-    )
+    redone = (refused or same_length) and repaired and other
+    return redone and bench.finish("--repair") == 0 and bench.is_whole()
 
 
 def delete_image(bench: Bench) -> bool:
-    process = bench.start()
-    bench.wait(process.is_alive)
-    process.kill()
-    process.join()
+    bench.kill()
     i = bench.draw.randrange(N_IMAGES)
     path = bench.photos / f"{i}.jpg"
     before = path.read_bytes()
@@ -232,23 +110,13 @@ def damage_image(bench: Bench) -> bool:
     before = path.read_bytes()
     path.write_bytes(before[: bench.draw.randrange(len(before) - 2)])
     stopped = bench.finish() == 1 and f"{i}.jpg" in bench.said()
-    skipped = bench.finish(on_error="skip") == 0 and f"{i}.jpg: " in bench.said()
+    skipped = bench.finish("--on-error", "skip") == 0 and f"{i}.jpg: " in bench.said()
     path.write_bytes(before)
-    return stopped and skipped and bench.finish(repair=True) == 0 and bench.is_whole()
+    return stopped and skipped and bench.finish("--repair") == 0 and bench.is_whole()
 
 
 def kill_rank(bench: Bench) -> bool:
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words += ["-m", "frostgrid", "featurize", str(bench.photos), "--out", str(bench.out)]
-    words += ["--weights", str(bench.weights), "--amp", "off", "--workers", "2", "--device", "cpu"]
-    words += ["--image-size", "32", "--layer", "layer3", "--batch-size", "4"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    launcher = subprocess.Popen(
-        [sys.executable, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-    )
+    launcher = bench.start_ranks()
     bench.wait(lambda: launcher.poll() is None)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
     if launcher.poll() is None and (ranks := children.read_text().split()):
@@ -277,7 +145,6 @@ FAULTS: dict[str, tuple[Callable[[Bench], bool], str]] = {
 @click.option("--only", help="Faults whose name holds this text.")
 def main(tries: int, seed: int, only: str | None) -> None:
     """Do every fault so many times; exit 1 if one did not end as it should."""
-    CONTEXT.set_forkserver_preload(["frostgrid.featurize.session"])
     torch.set_num_threads(1)
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:

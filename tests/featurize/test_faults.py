@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from frostgrid.featurize.cli import featurize
 from frostgrid.featurize.layout import DONE
 from frostgrid.featurize.options import Options
 from frostgrid.featurize.session import run
@@ -40,37 +41,20 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def start(photos: Path, weights_file: Path) -> Start:
+def words(photos: Path, weights_file: Path) -> list[str]:
+    """`featurize` of all photos as one types it, but for --out."""
+    words = [str(photos), "--weights", str(weights_file), "--amp", "off", "--workers", "2"]
+    words += ["--image-size", "32", "--layer", "layer3", "--batch-size", "4", "--device", "cpu"]
+    return words
+
+
+@pytest.fixture(scope="module")
+def start(words: list[str]) -> Start:
     """Start `featurize` on all photos in a process of its own."""
 
     def start(out: Path) -> ForkServerProcess:
-        options = Options(
-            image_dir=photos,
-            backbone="resnet18",
-            data="",
-            split=None,
-            out=out,
-            weights=str(weights_file),
-            seed=0,
-            image_size=32,
-            layer="layer3",
-            grid="14",
-            crop="squash",
-            draft=False,
-            dtype="float16",
-            batch_size=4,
-            workers=2,
-            device="cpu",
-            amp="off",
-            on_error="stop",
-            limit=None,
-            shard=(1, 1),
-            dry_run=False,
-            verify=False,
-            repair=False,
-            overwrite=False,
-        )
-        process = CONTEXT.Process(target=run, args=(options, print))
+        typed = featurize.make_context("featurize", [*words, "--out", str(out)])
+        process = CONTEXT.Process(target=run, args=(Options(**typed.params), print))
         process.start()
         return process
 
@@ -141,15 +125,12 @@ def test_sigterm_keeps_what_is_done(start: Start, tmp_path: Path, expected: Feat
 
 
 def test_two_processes_fill_one_file_though_one_dies(
-    start: Start, photos: Path, weights_file: Path, tmp_path: Path, expected: FeatureFile
+    start: Start, words: list[str], tmp_path: Path, expected: FeatureFile
 ) -> None:
     out = tmp_path / "ranks.h5"
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words += ["-m", "frostgrid", "featurize", str(photos), "--out", str(out)]
-    words += ["--weights", str(weights_file), "--amp", "off", "--workers", "2"]
-    words += ["--image-size", "32", "--layer", "layer3", "--batch-size", "4", "--device", "cpu"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     launcher = subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, *launch, "-m", "frostgrid", "featurize", *words, "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
