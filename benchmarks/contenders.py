@@ -213,11 +213,11 @@ class Peers(Side):
 
     def tutorial(self, stored: str, half: bool) -> Contender:
         """(b): a row a sample through h5py, with the best number of loader processes."""
-        rows = FromHdf5(self.case.folder / "train.h5", stored, *self.texts)
         pool = Pool() if stored != HEADS[self.case.head].features else None
         candidates = []
         for workers in (0, 1, 2):
             name = say(f"(b) tutorial style, {stored} rows, {workers} workers", half)
+            rows = FromHdf5(self.case.folder / "train.h5", stored, *self.texts)
             batches = partial(drawn, rows, self.case.batch_size, workers)
             candidates.append(peer(name, self.head(), batches, self.trainer.o, half, pool))
         return fastest(candidates)

@@ -107,7 +107,12 @@ class InRam:
 def drawn(texts: Texts, batch_size: int, workers: int) -> Iterator[Sample]:
     """Batches of PyTorch's own loader over an endless shuffle of the questions."""
     order = RandomSampler(texts, num_samples=ENDLESS)
-    return iter(DataLoader(texts, batch_size, sampler=order, num_workers=workers))
+    # As on Linux by default; here, in a process that was itself spawned, it would be another.
+    start = "fork" if workers else None
+    samples = DataLoader(
+        texts, batch_size, sampler=order, num_workers=workers, multiprocessing_context=start
+    )
+    return iter(samples)
 
 
 def make_jpegs(n: int, seed: int = 0) -> list[bytes]:
