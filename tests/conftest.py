@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from frostgrid.featurize.cli import featurize
 from frostgrid.models.kernels import choice, cpu
 from hypothesis import settings
 from PIL import Image
+
+if TYPE_CHECKING:
+    from frostgrid.featurize.backbones import Backbone
 
 # No property test fails for a slow machine.
 settings.register_profile("frostgrid", deadline=None, max_examples=50)
@@ -85,6 +89,21 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]
         arguments += ["--data", str(root), "--split", split, "--out", str(files[-1])]
         featurize.main([*arguments, "--device", "cpu"], standalone_mode=False)
     return root, files
+
+
+@pytest.fixture(scope="session")
+def resnet() -> "Backbone":
+    """A whole frozen network, ResNet-18 with random weights."""
+    from frostgrid.featurize.backbones import load_backbone  # and torchvision, which takes its time
+
+    return load_backbone("resnet18", "layer4", "random", 0)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of one test: nothing is in it yet, nor is it there."""
+    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,11 +8,7 @@ from frostgrid.datasets.cache import (
     strings_of,
 )
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 class Build:
@@ -26,7 +22,7 @@ class Build:
         return {"x": np.arange(5, dtype=np.int32), "words": string_array(["é", "b"])}
 
 
-def test_built_once_for_a_key(folder):
+def test_built_once_for_a_key(empty_cache):
     build = Build()
     for _ in range(2):
         arrays = cached_arrays("kind", [1, {"a": None}], build)
@@ -36,14 +32,14 @@ def test_built_once_for_a_key(folder):
     assert build.times == 1
     cached_arrays("kind", [2, {"a": None}], build)
     assert build.times == 2
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(empty_cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "noise", "flipped"])
-def test_damaged_file_is_built_anew(folder, damage):
+def test_damaged_file_is_built_anew(empty_cache, damage):
     build = Build()
     cached_arrays("kind", [1], build)
-    (path,) = folder.iterdir()
+    (path,) = empty_cache.iterdir()
     data = bytearray(path.read_bytes())
     if damage == "flipped":
         data[data.index(np.arange(5, dtype=np.int32).tobytes()) + 4] ^= 255
@@ -55,17 +51,17 @@ def test_damaged_file_is_built_anew(folder, damage):
     assert build.times == 2
 
 
-def test_pickled_content_is_never_loaded(folder):
+def test_pickled_content_is_never_loaded(empty_cache):
     build = Build()
     cached_arrays("kind", [1], build)
-    (path,) = folder.iterdir()
+    (path,) = empty_cache.iterdir()
     np.savez(path, x=np.array([{"an": "object"}], dtype=object))
     assert cached_arrays("kind", [1], build)["x"].tolist() == [0, 1, 2, 3, 4]
     assert build.times == 2
 
 
-def test_folder_that_cannot_be_written_costs_no_more_than_time(folder):
-    folder.write_text("a file where the folder should be")
+def test_folder_that_cannot_be_written_costs_no_more_than_time(empty_cache):
+    empty_cache.write_text("a file where the folder should be")
     build = Build()
     assert cached_arrays("kind", [1], build)["x"].tolist() == [0, 1, 2, 3, 4]
     cached_arrays("kind", [1], build)

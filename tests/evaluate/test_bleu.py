@@ -6,7 +6,7 @@ from frostgrid.evaluate.bleu import bleu_from_statistics, bleu_statistics, clipp
 from frostgrid.evaluate.ngram_kernels import compiled_matches
 from hypothesis import given, settings
 from reference import caption_metrics
-from reference.caption_corpora import WordCorpus, corpus_of, word_corpora
+from reference.caption_corpora import WordCorpus, corpus_of, word_corpora, words_of
 
 
 @settings(deadline=None)
@@ -25,8 +25,7 @@ def test_statistics_equal_plain_counting(words: WordCorpus) -> None:
 
 
 def statistics_of(hypothesis: str, *references: str) -> list[int]:
-    words = WordCorpus([hypothesis.split()], [[reference.split() for reference in references]])
-    corpus = corpus_of(words)
+    corpus = corpus_of(words_of((hypothesis, references)))
     return list(bleu_statistics(corpus, clipped_matches(corpus))[0].tolist())
 
 

@@ -6,7 +6,7 @@ from frostgrid.evaluate.cider import cider, cosines
 from frostgrid.evaluate.ngram_kernels import compiled_cosines
 from hypothesis import given, settings
 from reference import caption_metrics
-from reference.caption_corpora import WordCorpus, corpus_of, word_corpora
+from reference.caption_corpora import WordCorpus, corpus_of, word_corpora, words_of
 
 
 @settings(deadline=None)
@@ -21,8 +21,7 @@ def test_scores_equal_the_plain_ones(words: WordCorpus) -> None:
 
 
 def scores(*images: tuple[str, list[str]]) -> list[float]:
-    words = WordCorpus([p.split() for p, _ in images], [[c.split() for c in r] for _, r in images])
-    corpus = corpus_of(words)
+    corpus = corpus_of(words_of(*images))
     return [float(score) for score in cider(corpus, cosines(corpus))]
 
 

@@ -6,17 +6,16 @@ from frostgrid.evaluate.numba_cache import ENVIRONMENT, choose_numba_cache, hold
 
 
 @pytest.fixture
-def fresh(monkeypatch, tmp_path):
-    """As in a process that has not imported Numba."""
+def fresh(monkeypatch, empty_cache):
+    """As in a process that has not imported Numba; where its cache is to be."""
     monkeypatch.delitem(sys.modules, "numba", raising=False)
     monkeypatch.setenv(ENVIRONMENT, "")
-    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
-    return tmp_path
+    return empty_cache
 
 
 def test_the_users_cache_folder_is_chosen(fresh):
     folder = choose_numba_cache()
-    assert folder == fresh / "cache" / "numba"
+    assert folder == fresh / "numba"
     assert folder.is_dir()
     assert not holds_kernels(folder)
     (folder / "x").mkdir()
@@ -30,7 +29,7 @@ def test_what_the_user_has_set_stays(fresh, monkeypatch):
 
 
 def test_where_nothing_can_be_written_a_folder_of_the_run_is_made(fresh, monkeypatch):
-    (fresh / "cache").write_text("a file, not a folder")
+    fresh.write_text("a file, not a folder")
     code = (
         "from frostgrid.evaluate.numba_cache import choose_numba_cache\n"
         "folder = choose_numba_cache()\n"

@@ -7,7 +7,7 @@ from frostgrid.evaluate.rouge_kernel import compiled_lcs_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import caption_metrics
-from reference.caption_corpora import WordCorpus, corpus_of, word_corpora
+from reference.caption_corpora import WordCorpus, corpus_of, word_corpora, words_of
 
 
 @settings(deadline=None)
@@ -28,8 +28,7 @@ def test_bits_equal_the_table(first: list[int], second: list[int]) -> None:
 
 
 def score(hypothesis: str, *references: str) -> float:
-    words = WordCorpus([hypothesis.split()], [[reference.split() for reference in references]])
-    corpus = corpus_of(words)
+    corpus = corpus_of(words_of((hypothesis, references)))
     return float(rouge_l(corpus, lcs_lengths(corpus))[0])
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from frostgrid.datasets.image_list import list_folder_images
 from frostgrid.errors import InputError
-from frostgrid.featurize.decoding import decode_batches
 from frostgrid.featurize.extract import Extractor, Share, Watch, batches_to_do, extract
 from frostgrid.featurize.fill import locked
 from frostgrid.featurize.images import Preprocessing, load_image
@@ -18,7 +17,6 @@ from frostgrid.featurize.job import Job
 from frostgrid.featurize.layout import DONE, FAILED, TO_DO
 from frostgrid.featurize.store import FeatureFile, open_features
 from frostgrid.featurize.verify import verify
-from frostgrid.featurize.write_behind import cut_utf8
 from frostgrid.featurize.writer import RowWriter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -280,45 +278,9 @@ def test_a_disk_that_fills_up_is_a_clear_stop(
     assert_same(run(job, extractor)[0], expected)
 
 
-def test_features_that_are_no_numbers_are_never_kept(
-    run: Run, job: Job, extractor: Extractor
-) -> None:
-    class Broken(torch.nn.Module):
-        mean = torch.zeros(1)
-        shape = (14, 14)
-
-        def describe(self) -> str:
-            return "float32 on cpu"
-
-        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.full((len(images), 196, 256), torch.inf), torch.zeros(len(images), 256)
-
-    with pytest.raises(InputError, match=r"rows 0–3 is no finite number"):
-        run(job, replace(extractor, network=Broken()))
-    assert not (open_features(job.out).status == DONE).any()
-
-
 def test_leftovers_of_a_killed_start_are_cleared(run: Run, job: Job, extractor: Extractor) -> None:
     job.out.parent.mkdir()
     leftover = job.out.parent / f".{job.out.name}.123.tmp"
     leftover.write_bytes(b"half")
     run(job, extractor)
     assert not leftover.exists()
-
-
-def test_decoding_goes_on_ahead_in_order(job: Job, extractor: Extractor) -> None:
-    batches = batches_to_do(np.zeros(11, np.uint8), 2)
-    decoded = list(decode_batches(job.images, batches, extractor.preprocessing, workers=3))
-    assert [batch.rows.tolist() for batch in decoded] == [rows.tolist() for rows in batches]
-    for batch in decoded:
-        for row, pixels in zip(batch.rows, batch.pixels, strict=True):
-            path = job.images.path(int(row))
-            assert np.array_equal(pixels, load_image(path, extractor.preprocessing).pixels)
-
-
-@given(st.text(max_size=30), st.integers(0, 20))
-def test_texts_are_cut_between_characters(text: str, n_bytes: int) -> None:
-    cut = cut_utf8(text, n_bytes)
-    assert len(cut) <= n_bytes
-    assert text.encode(errors="replace").startswith(cut)
-    cut.decode()

@@ -15,6 +15,12 @@ class WordCorpus(NamedTuple):
     references: list[list[Caption]]
 
 
+def words_of(*images: tuple[str, Sequence[str]]) -> WordCorpus:
+    """A prediction and its references for each image, split at blanks."""
+    references = [[caption.split() for caption in captions] for _, captions in images]
+    return WordCorpus([prediction.split() for prediction, _ in images], references)
+
+
 # Few words make many matches; long captions pass the 64 bits of a machine word.
 captions = st.lists(st.sampled_from("a b c d e".split()), max_size=9) | st.lists(  # noqa: SIM905
     st.sampled_from("a b".split()),  # noqa: SIM905

@@ -6,10 +6,7 @@ from frostgrid.datasets.catalog import open_dataset
 from frostgrid.train import caption_data
 from frostgrid.train.caption_data import CaptionOptions, load_split, load_train_val
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @pytest.fixture

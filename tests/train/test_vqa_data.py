@@ -7,10 +7,7 @@ from frostgrid.errors import InputError
 from frostgrid.train import vqa_data
 from frostgrid.train.vqa_data import VqaOptions, coverage, load_split, load_train_val
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FROSTGRID_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @pytest.fixture
