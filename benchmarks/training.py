@@ -17,6 +17,7 @@ hardly move their ratio.
 import os
 import statistics
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,22 +97,20 @@ def compare(case: Case, rounds: int, tuned_peers: bool) -> None:
     if not tuned_peers:
         os.environ.pop("GOMP_SPINCOUNT", None)
         os.environ.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
-    peers = Elsewhere(Peers, case, tuned_peers)
-    os.environ.update(set_up)
-    ours = Elsewhere(Ours, case)
-    print(f"\n## {case.head}: batches of {case.batch_size}\n\n{ours.ask('check_same_loss')}")
-    found, peak = measure(ours, peers, rounds)
-    print_results(
-        found, peak, ours.ask("flops"), "questions" if case.is_vqa else "captions", rounds
-    )
-    print(f"\n{ours.ask('profile')}", flush=True)
-    for side in (ours, peers):
-        side.close()
+    with closing(Elsewhere(Peers, case, tuned_peers)) as peers:
+        os.environ.update(set_up)
+        with closing(Elsewhere(Ours, case)) as ours:
+            same = ours.ask("check_same_loss")
+            print(f"\n## {case.head}: batches of {case.batch_size}\n\n{same}")
+            found, peak = measure(ours, peers, rounds)
+            what = "questions" if case.is_vqa else "captions"
+            print_results(found, peak, ours.ask("flops"), what, rounds)
+            print(f"\n{ours.ask('profile')}", flush=True)
 
 
 @click.command()
 @click.option("--head", "heads", multiple=True, type=click.Choice(list(PLAIN)), default=list(PLAIN))
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=2), default=3, show_default=True)
 @click.option("--fraction", default=0.01, show_default=True, help="Of VQA v2's size.")
 @click.option("--images/--no-images", "with_images", default=True, help="Time (a) too.")
 @click.option("--batch-size", type=int, help="Texts.  [default: the recipe's]")
