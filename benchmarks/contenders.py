@@ -83,7 +83,7 @@ def ours(trainer: Trainer) -> Contender:
     def batches() -> Iterator[Batch]:
         epoch = 1
         while True:
-            order = shuffled(task.train.n_images, 0, epoch)
+            order = shuffled(task.train.n_groups, 0, epoch)
             yield from task.train.batches(order, trainer.o.batch_size, trainer.device)
             epoch += 1
 
@@ -108,6 +108,7 @@ def caption_task(case: Case, precision: Precision) -> CaptionTask:
     head: Any = build_head(config, words, [], train[1].channels, precision)
     penalty = config.optimisation.attention_penalty
     task = CaptionTask(head, precision, words, train, val, penalty)
+    task.train.limit_texts(config.optimisation.texts_per_image)
     fit_features(task)
     return task
 
@@ -127,7 +128,7 @@ class Ours(Side):
     def check_same_loss(self) -> str:
         """Our loss and the peers' on one batch, float32, no dropout, from equal weights."""
         task, o = self.trainer.task, self.trainer.o
-        order = shuffled(task.train.n_images, 0, 1)
+        order = shuffled(task.train.n_groups, 0, 1)
         batch = next(task.train.batches(order, 64, torch.device("cpu")))
         plain = PLAIN[self.trainer.config.head](copy.deepcopy(task.head)).eval()
         task.head.eval()

@@ -81,6 +81,8 @@ class ImageMajor:
     ``keep``, bool ``[Q]``, leaves texts out; images without a text left are never read. Images are
     numbered in the order of their rows in the feature file. ``target_of`` makes a batch's targets
     from its items, in the reading thread.
+
+    A group is what is drawn at once: all texts of an image, or some (see ``limit_texts``).
     """
 
     def __init__(
@@ -102,6 +104,25 @@ class ImageMajor:
         self.items = items[np.argsort(image, kind="stable")]
         self.first = np.concatenate([[0], np.cumsum(np.bincount(image, minlength=self.n_images))])
 
+    @property
+    def n_groups(self) -> int:
+        """How many groups an epoch's order is of."""
+        return len(self.image_row)
+
+    def limit_texts(self, n_together: int) -> None:
+        """Make groups of at most so many texts of an image; 0: of all that it has.
+
+        Smaller groups make batches of more images, whose gradients differ more: each text counts
+        for more, and each image is read and projected more often.
+        """
+        if not n_together:
+            return
+        groups = -(-np.diff(self.first) // n_together)
+        place = np.arange(groups.sum()) - np.repeat(np.cumsum(groups) - groups, groups)
+        start = np.repeat(self.first[:-1], groups) + n_together * place
+        self.first = np.append(start, self.n_items)
+        self.image_row = np.repeat(self.image_row, groups)
+
     def checksum(self) -> int:
         """Equal where the same texts stand in the same places, of the same images."""
         value = 0
@@ -110,9 +131,9 @@ class ImageMajor:
         return value
 
     def cuts(self, order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-        """Cut an order of images into groups of about ``batch_size`` texts, none left out.
+        """Cut an order of groups into batches of about ``batch_size`` texts, none left out.
 
-        An image goes to the batch in which its first text falls, so that the number of batches is
+        A group goes to the batch in which its first text falls, so that the number of batches is
         always the number of texts over the batch size, rounded up, and all are alike in size.
         """
         counts = np.diff(self.first)[order]

@@ -96,6 +96,13 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
     help="With --finetune: the network's weights, where the features do not say how to get them.",
 )
 @click.option(
+    "--texts-per-image",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Questions or captions of an image that are drawn together, at most; 0: all. Fewer make "
+    "batches of more images, and read and project each more often.  [default: the recipe's]",
+)
+@click.option(
     "--accumulate", type=int, metavar="N", help="Batches to one update.  [default: the recipe's]"
 )
 @click.option(
@@ -245,7 +252,8 @@ def new_config(head: str, o: dict[str, Any]) -> RunConfig:
         optimisation=recipe.optimisation,
         finetune=o["finetune"],
     )
-    names = ("epochs", "batch_size", "lr", "encoder_lr", "flip", "accumulate", "patience", "loss")
+    names = ("epochs", "batch_size", "texts_per_image", "lr", "encoder_lr", "flip", "accumulate")
+    names += ("patience", "loss")
     return config.with_overrides(**{name: o[name] for name in names})
 
 

@@ -12,6 +12,7 @@ class Optimisation:
 
     epochs: int = 12
     batch_size: int = 512  # questions, or captions, in one forward pass, of all processes together
+    texts_per_image: int = 0  # that are drawn together, at most; 0: all that it has
     accumulate: int = 1  # forward passes to one update
     lr: float = 1e-3  # Adam's step at its highest
     encoder_lr: float = 1e-4  # the same for the encoder, where one learns
@@ -62,6 +63,8 @@ def check_optimisation(o: Optimisation) -> None:
     for name in ("epochs", "batch_size", "accumulate"):
         if getattr(o, name) < 1:
             raise InputError(f"{name} is {getattr(o, name)}; it must be at least 1.")
+    if o.texts_per_image < 0:
+        raise InputError(f"texts_per_image is {o.texts_per_image}; it must be at least 0 (all).")
     if not o.lr > 0:
         raise InputError(f"The learning rate is {o.lr}; it must be above 0, 0.001 for example.")
     if not o.encoder_lr >= 0:

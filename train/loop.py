@@ -159,7 +159,7 @@ class Trainer:
 
     def _train_epoch(self, watcher: Watcher, stop: StopRequest) -> bool:
         p, o, task = self.progress, self.o, self.task
-        order = image_order(self.config.order, task.train.n_images, self.config.seed, p.epoch)
+        order = image_order(self.config.order, task.train.n_groups, self.config.seed, p.epoch)
         cuts = task.train.cuts(order, o.batch_size)
         watcher.start_epoch(p.epoch, len(cuts), p.batches)
         task.head.train()

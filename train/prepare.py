@@ -61,6 +61,7 @@ def prepare(config: RunConfig, precision: Precision, start: Start | None = Start
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, train_features, val_features)
     task, facts = prepared.task, prepared.facts
+    task.train.limit_texts(config.optimisation.texts_per_image)
     if train_features is not None:
         place, streamed = place_features(task)
         facts.append(("loading", place))
@@ -257,7 +258,7 @@ def fit_features(task: Task) -> None:
     per_image = features.bytes_of(1) // features.sources[0].dtype.itemsize
     n = max(2, min(task.train.n_images, SAMPLE_VALUES // per_image))
     step = max(1, task.train.n_images // n)
-    rows = task.train.image_row[::step][:n]
+    rows = np.unique(task.train.image_row)[::step][:n]
     sample = features.gather(rows, task.precision.device).floats()
     if not bool(torch.isfinite(sample.float()).all()):
         raise InputError(

@@ -32,10 +32,13 @@ def texts(image_id):
     return ImageMajor(np.array(image_id, np.int64), tokens, length, Rows(100))
 
 
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=120), st.integers(1, 40))
-def test_a_pass_holds_every_text_once_with_its_own_image(image_id, batch_size):
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=120), st.integers(1, 40), st.integers(0, 5)
+)
+def test_a_pass_holds_every_text_once_with_its_own_image(image_id, batch_size, together):
     data = texts(image_id)
-    order = np.random.default_rng(0).permutation(data.n_images)
+    data.limit_texts(together)
+    order = np.random.default_rng(0).permutation(data.n_groups)
     seen = []
     for batch in data.batches(order, batch_size, CPU):
         seen += batch.item.tolist()
@@ -55,6 +58,18 @@ def test_batches_are_alike_in_size(counts, batch_size):
     # The last batch begins with the first text of an image, which may lie in the batch before.
     if batch_size >= max(counts):
         assert data.n_batches(batch_size) - 1 <= len(sizes) <= data.n_batches(batch_size)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(1, 5))
+def test_groups_are_no_larger_than_they_may_be(counts, together):
+    data = texts(np.repeat(np.arange(len(counts)), counts))
+    data.limit_texts(together)
+    assert data.n_images == len(counts)
+    sizes = [np.diff(data.first)[data.image_row == row] for row in np.unique(data.image_row)]
+    for size, count in zip(sizes, counts[::-1], strict=True):  # the last image has the first row
+        assert size.tolist() == [together] * (count // together) + [count % together] * bool(
+            count % together
+        )
 
 
 def test_skipping_goes_on_where_a_pass_was_left():
