@@ -1,8 +1,21 @@
 """What several commands are told in the same words: the options and arguments they share."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def choice_option(*names: str, values: Iterable[str], help: str, **more: Any) -> Callable[[F], F]:
+    """An option that takes one of some values: the first, unless another is typed."""
+    kind = click.Choice(list(values))
+    return click.option(
+        *names, type=kind, default=kind.choices[0], show_default=True, help=help, **more
+    )
+
 
 data_option = click.option(
     "--data",

@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from ..console import Command
+from ..options import choice_option, data_option
 from ..process import set_environment
 from .choices import BACKBONES, CROPS, DTYPES, LAYERS
 
@@ -23,22 +24,8 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 
 @click.command(cls=Command)
 @click.argument("image_dir", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--backbone",
-    type=click.Choice(BACKBONES),
-    default="resnet18",
-    show_default=True,
-    help="The frozen network.",
-)
-@click.option(
-    "--data",
-    default="easy-vqa",
-    envvar="FROSTGRID_DATA",
-    show_default=True,
-    show_envvar=True,
-    metavar="NAME|DIR",
-    help="A data set's name, or a folder with its official files.",
-)
+@choice_option("--backbone", values=BACKBONES, help="The frozen network.")
+@data_option
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: each]"
 )
@@ -73,26 +60,20 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     metavar="PIXELS",
     help="Side of the square that the network sees.",
 )
-@click.option(
+@choice_option(
     "--layer",
-    type=click.Choice(LAYERS),
-    default="layer4",
-    show_default=True,
+    values=LAYERS,
     help="The last stage kept: layer4 gives 14x14 cells at 448 pixels, layer3 at 224.",
 )
-@click.option(
+@choice_option(
     "--grid",
-    type=click.Choice(["14", "native"]),
-    default="14",
-    show_default=True,
+    values=("14", "native"),
     help="Cells a side, averaged to 14; or as many as the layer makes (28 for layer3 at 448 "
     "pixels), from which `train-head --finetune` goes on.",
 )
-@click.option(
+@choice_option(
     "--crop",
-    type=click.Choice(CROPS),
-    default="squash",
-    show_default=True,
+    values=CROPS,
     help="How an image becomes a square: all of it squashed, its central square, or padded.",
 )
 @click.option(
@@ -100,11 +81,9 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     is_flag=True,
     help="Decode JPEGs of over twice the size at a reduced scale: faster, slightly other pixels.",
 )
-@click.option(
+@choice_option(
     "--dtype",
-    type=click.Choice(DTYPES),
-    default="float16",
-    show_default=True,
+    values=DTYPES,
     help="How the grid is kept; uint8 has a scale for each cell.",
 )
 @click.option(
@@ -119,27 +98,21 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     metavar="N",
     help="Decoding threads.  [default: one a core]",
 )
-@click.option(
+@choice_option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
+    values=("auto", "cpu", "cuda"),
     envvar="FROSTGRID_DEVICE",
     show_envvar=True,
     help="Where the network runs.",
 )
-@click.option(
+@choice_option(
     "--amp",
-    type=click.Choice(["auto", "off"]),
-    default="auto",
-    show_default=True,
+    values=("auto", "off"),
     help="auto: float16 on a GPU, bfloat16 on a CPU that has it. off: float32.",
 )
-@click.option(
+@choice_option(
     "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
+    values=("stop", "skip"),
     help="What an image that cannot be decoded does: stop the run, or be listed as failed.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")

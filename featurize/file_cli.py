@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..console import Command
+from ..options import choice_option
 from .choices import DTYPES
 from .convert import LAYOUTS, convert_file
 from .join import join_files
@@ -86,11 +87,9 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 @click.option(
     "--dtype", type=click.Choice(DTYPES), help="How the grid is kept.  [default: as it is]"
 )
-@click.option(
+@choice_option(
     "--layout",
-    type=click.Choice(LAYOUTS),
-    default="plain",
-    show_default=True,
+    values=LAYOUTS,
     help="plain: to train from. archive: compressed, to keep or send.",
 )
 def convert(file: Path, out: Path, dtype: str | None, layout: str) -> None:

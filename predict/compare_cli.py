@@ -7,7 +7,7 @@ import click
 
 from ..console import Command, say_bytes
 from ..evaluate.table import WRITERS
-from ..options import runs_argument
+from ..options import choice_option, runs_argument
 from ..whole_file import write_bytes
 from .charts import loss_chart, score_chart, split_panels
 from .photo import refuse_huge_images
@@ -27,14 +27,7 @@ from .standings import score_runs, standings_table
     help="The page to write: one file, that needs no network.",
 )
 @click.option("--png", is_flag=True, help="Write the two plots beside it as PNG files too.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(WRITERS)),
-    default="table",
-    show_default=True,
-    help="Of the table that is printed.",
-)
+@choice_option("--format", "form", values=WRITERS, help="Of the table that is printed.")
 def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
     """Put RUNs side by side: how they learned, how they did, and where they disagree.
 

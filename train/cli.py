@@ -17,7 +17,7 @@ from ..devices import amp_dtype, describe_device, pick_device
 from ..errors import InputError
 from ..models.additive_attention import set_kernels
 from ..models.registry import HEADS
-from ..options import data_option, device_option
+from ..options import choice_option, data_option, device_option
 from ..process import keep_freed_memory
 from .config import RunConfig, check_optimisation
 from .encoder import BEFORE
@@ -50,11 +50,9 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
     metavar="RUN",
     help="Run folder.  [default: runs/HEAD, or the next free of runs/HEAD-2, …]",
 )
-@click.option(
+@choice_option(
     "--recipe",
-    type=click.Choice(list(RECIPES)),
-    default="default",
-    show_default=True,
+    values=RECIPES,
     help="The best known settings, or those of the report the head comes from.",
 )
 @click.option(
@@ -144,25 +142,15 @@ RESUMABLE = ("head", "resume", "epochs", "features", "device")
     metavar="N",
     help="Of weights, order and dropout.",
 )
-@click.option(
-    "--amp",
-    type=click.Choice(["auto", "off"]),
-    default="auto",
-    show_default=True,
-    help="Half precision where the hardware has it.",
-)
-@click.option(
+@choice_option("--amp", values=("auto", "off"), help="Half precision where the hardware has it.")
+@choice_option(
     "--kernels",
-    type=click.Choice(["auto", "plain"]),
-    default="auto",
-    show_default=True,
+    values=("auto", "plain"),
     help="Fused attention kernels, or plain PyTorch.",
 )
-@click.option(
+@choice_option(
     "--order",
-    type=click.Choice(["auto", "full", "local"]),
-    default="auto",
-    show_default=True,
+    values=("auto", "full", "local"),
     help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
 )
 @device_option
