@@ -1,5 +1,6 @@
 """Commands of this program in processes of their own, which stop when this one is asked to."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def run_child(arguments: list[str], stop: StopRequest, say: Say) -> None:
     """
     if stop:
         raise Stopped
-    say(f"$ frostgrid {' '.join(arguments)}")
+    say(f"$ frostgrid {shlex.join(arguments)}")
     # In a session of its own Ctrl-C reaches the child once, from here, and not twice.
     command = [sys.executable, "-m", __package__.partition(".")[0], *arguments]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)

@@ -179,6 +179,14 @@ def test_values_without_a_defined_white_are_failures() -> None:
     floats = Image.fromarray(np.ones((8, 8), np.float32))
     with pytest.raises(ImageError, match="floating-point"):
         decode_image(encode(floats, "TIFF"), SQUASH)
-    integers = Image.fromarray(np.full((8, 8), 70000, np.int32))
-    with pytest.raises(ImageError, match="more than 16 bits"):
-        decode_image(encode(integers, "TIFF"), SQUASH)
+    for value in (-1, 200, 70000):  # 200 would be black if 65535 were white
+        integers = Image.fromarray(np.full((8, 8), value, np.int32))
+        with pytest.raises(ImageError, match="32-bit greys"):
+            decode_image(encode(integers, "TIFF"), SQUASH)
+
+
+def test_a_grey_map_of_16_bits_is_scaled() -> None:
+    data = b"P5 2 1 65535\n" + np.array([0, 65535], ">u2").tobytes()
+    pixels = decode_image(data, Preprocessing(32))
+    assert (pixels[:, 0] == 0).all()
+    assert (pixels[:, -1] == 255).all()
