@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -119,9 +120,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a file that is neither
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, UnpicklingError):  # torch advises to unpickle the file all the same
+            reason = "it is damaged, or holds more than tensors"
         raise InputError(
-            f"--weights {path}: is not a readable file of weights "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); expected a "
+            f"--weights {path}: is not a readable file of weights ({reason}); expected a "
             "safetensors file or a torch.save'd state dict."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
