@@ -11,6 +11,10 @@ from frostgrid.train.locate import find_features
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("features").mkdir()
+    for name in ("set", "my [set]"):
+        Path(name).mkdir()
+        for split in ("train", "val"):
+            (Path(name) / f"{split}_questions.json").touch()
 
 
 def make(*words, age):
@@ -42,3 +46,18 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it():
     make("set", "train", "resnet34", age=0)
     with pytest.raises(InputError, match=r"set-val-resnet34\.h5: no such.*--backbone resnet34"):
         find_features("set", ["train", "val"])
+
+
+def test_the_files_of_one_backbone_are_found_where_there_are_newer_ones():
+    wanted = make("my [set]", "val", "resnet18", age=3)
+    make("my [set]", "val", "resnet34", age=0)
+    assert find_features("my [set]", ["val"], backbone="resnet18") == [wanted]
+    with pytest.raises(InputError, match=r"--backbone resnet50 --data 'my \[set\]'`, or"):
+        find_features("my [set]", ["val"], backbone="resnet50")
+
+
+def test_a_split_is_one_of_the_set_s():
+    with pytest.raises(InputError, match="set has no split 'test'; it has train and val"):
+        find_features("set", ["test"])
+    wanted = make("easy-vqa", "val", "resnet18", age=0)
+    assert find_features("easy-vqa", ["test"]) == [wanted]  # another name of it
