@@ -159,7 +159,11 @@ def main(
     print(machine())
     title = f"{backbone} at {size}, {len(images)} images in batches of {batch_size}, {precision}"
     print_table(title, timings, "ours")
-    rates = {name: len(images) / timing.median for name, timing in timings.items()}
+    print_rates({name: len(images) / timing.median for name, timing in timings.items()})
+
+
+def print_rates(rates: dict[str, float]) -> None:
+    """Images a second, and how ours are to the others'."""
     print("\nimages/s: " + ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()))
     print(f"ours / bare network: {rates['ours'] / rates['bare network']:.1%}")
     print(f"ours / torchvision loop: {rates['ours'] / rates['torchvision loop']:.2f}x")

@@ -22,7 +22,7 @@ from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
 from frostgrid.train.config import RunConfig
 from frostgrid.train.features import SplitFeatures
-from frostgrid.train.loop import Trainer
+from frostgrid.train.loop import Trainer, Unwatched
 from frostgrid.train.prepare import build_head, fit_features
 from frostgrid.train.recipes import RECIPES
 from frostgrid.train.run_folder import RunFolder
@@ -44,17 +44,11 @@ GRID_BYTES = 196 * 2  # an image and channel
 TRAIN_SEED = 3
 
 
-class Silent:
+class Silent(Unwatched):
     """A watcher who keeps the metrics and says nothing."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
-
-    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
-        pass
-
-    def step(self, loss: float | None) -> None:
-        pass
 
     def end_epoch(self, metrics: dict[str, Any]) -> None:
         self.epochs.append(metrics)

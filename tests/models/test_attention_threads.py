@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
 from frostgrid.models.additive_attention import additive_scores, attend
 from reference.attention_cases import make, scored
+from reference.callers import call_at_once
 
 pytestmark = pytest.mark.usefixtures("smallest_to_kernels", "on_two_threads")
 
@@ -44,12 +44,7 @@ def test_several_python_threads_at_once() -> None:
             if not torch.equal(additive_scores(*scored(cases[i])), expected[i]):
                 wrong.append(i)
 
-    callers = [threading.Thread(target=repeat, args=(i,)) for i in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join(60)
-    assert not any(caller.is_alive() for caller in callers)
+    call_at_once(repeat)
     assert not wrong
 
 

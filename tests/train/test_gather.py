@@ -1,4 +1,3 @@
-import threading
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from frostgrid.train import gather
 from frostgrid.train.gather import gather_rows, page_runs, read_ahead
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.callers import call_at_once
 
 
 def memory_map(path: Path, shape: tuple[int, ...], dtype: str, offset: int = 24) -> np.ndarray:
@@ -119,12 +119,7 @@ def test_several_python_threads_at_once(tmp_path, threads) -> None:
             if out.tobytes() != source[rows].tobytes():
                 wrong.append(seed)
 
-    callers = [threading.Thread(target=repeat, args=(seed,)) for seed in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join(60)
-    assert not any(caller.is_alive() for caller in callers)
+    call_at_once(repeat)
     assert not wrong
 
 
