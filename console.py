@@ -1,8 +1,10 @@
 """What all commands share: errors as one sentence, ``--debug``, and signals that stop cleanly."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -42,6 +44,9 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class for what becomes of errors."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # a file's name need not be printable here
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except (InputError, OSError) as error:

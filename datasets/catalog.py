@@ -31,6 +31,11 @@ def open_dataset(name_or_dir: str) -> Dataset:
     if name_or_dir == NAME:
         return EasyVqa()
     root = Path(name_or_dir).expanduser()
+    if root.is_absolute() and not root.is_dir():  # as a run's config.json names it, say
+        raise InputError(
+            f"{root}: no such data folder; if it was moved, put it back or name its new place by "
+            "--data."
+        )
     if not name_or_dir or not root.is_dir():
         raise InputError(
             f"{name_or_dir!r} is neither a known data set ({', '.join(NAMES)}) nor a folder; "

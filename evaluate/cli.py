@@ -7,7 +7,6 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +90,6 @@ def score(**options: Any) -> None:
     if "numpy" not in sys.modules:
         # Its second thread would wait in a loop, and take the time of the second process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if isinstance(sys.stdout, TextIOWrapper):  # a name need not be printable here
-        sys.stdout.reconfigure(errors="backslashreplace")
     outcome = score_files(build_request(typed))
     write_files(typed, outcome)
     print_outcome(typed, outcome)

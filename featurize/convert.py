@@ -35,13 +35,15 @@ def convert_file(
     not fit the new dtype, or if ``out`` exists.
     """
     check_name(out)
-    with open_hdf5(source) as file, whole_file(out) as part:
+    with open_hdf5(source) as file:
         if "parts" in file.attrs:
             open_features(source)  # complains of parts that are gone, which HDF5 does not
         if file["grid"].chunks is not None:
             compression()  # registers the filter that reads them
         after = dtype or str(file.attrs["dtype"])
-        with create_target(file, part, after, layout) as target:
+        n_images, n_cells, n_channels = file["grid"].shape
+        check_space(out, needed_bytes(n_images, n_channels, after, n_cells))
+        with whole_file(out) as part, create_target(file, part, after, layout) as target:
             for rows, values in read_rows(file):
                 done = values["status"] == DONE
                 check_rows(source, rows, values, done)
@@ -61,8 +63,6 @@ def create_target(
     provenance.pop("parts", None)
     ids = source["image_id"][:]
     names = [name.decode() for name in source["file_name"][:]]
-    n_cells = source["grid"].shape[1]
-    check_space(path, needed_bytes(len(names), provenance["channels"], dtype, n_cells))
     if layout == "archive":
         create_archive(path, provenance, ids, names)
         return ArchiveWriter(path)

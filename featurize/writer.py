@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..console import say_bytes
 from ..errors import InputError
 from ..whole_file import sync, whole_file
 from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column, write_head
@@ -44,8 +45,8 @@ def check_space(path: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if n_bytes + SLACK_BYTES > free:
         raise InputError(
-            f"{path}: needs {n_bytes / 1e9:.2f} GB, its disk has {free / 1e9:.2f} GB free; free "
-            "some space, choose another --out, or make it smaller by --limit or --layer layer3."
+            f"{path}: needs {say_bytes(n_bytes)}, its disk has {say_bytes(free)} free; free some "
+            "space, write to another disk, or choose a smaller --dtype."
         )
 
 

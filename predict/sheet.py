@@ -60,7 +60,7 @@ class Sheet:
         self.figure.text(
             left / self.width,
             1 - bottom / self.height,
-            words,
+            drawable(words),
             fontsize=size,
             color=QUIET if right else INK,
             fontweight="normal" if right else "bold",
@@ -82,7 +82,7 @@ class Sheet:
         self.figure.text(
             left / self.width,
             1 - top / self.height,
-            words,
+            drawable(words),
             fontsize=size,
             color=colour,
             fontweight="bold" if bold else "normal",
@@ -106,6 +106,11 @@ class Sheet:
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             self.figure.savefig(out, format="png", dpi=DPI)
         return out.getvalue()
+
+
+def drawable(words: str) -> str:
+    """The words with what is no text escaped: bytes of a file's name that are not UTF-8."""
+    return words.encode("utf-8", "backslashreplace").decode()
 
 
 def fit(picture: Image.Image, width: float, height: float) -> tuple[float, float]:

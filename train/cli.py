@@ -143,7 +143,8 @@ from .session import train
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with the run in this folder; only --epochs, --features and --device may change.",
+    help="Go on with the run in this folder; besides, only --epochs, --device and where --data and "
+    "--features are now.",
 )
 @click.pass_context
 def train_head(

@@ -15,7 +15,7 @@ from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 
 COMMAND_LINE = ParameterSource.COMMANDLINE
-RESUMABLE = ("head", "resume", "epochs", "features", "device")
+RESUMABLE = ("head", "resume", "epochs", "data", "features", "device")
 # What goes before the recipe's own, where it is typed.
 OVERRIDES = (
     *("epochs", "batch_size", "texts_per_image", "accumulate", "patience", "loss"),
@@ -30,7 +30,7 @@ def check_resume(context: click.Context) -> None:
     if fixed:
         raise click.UsageError(
             f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; only "
-            "--epochs, --features (where they are now) and --device may change."
+            "--epochs, --device, and where --data and --features are, may change."
         )
 
 
@@ -45,6 +45,8 @@ def plan_run(
         if head not in (None, config.head):
             raise click.UsageError(f"{resume} trains {config.head!r}, not {head!r}.")
         config = config.with_overrides(epochs=options["epochs"])
+        if context.get_parameter_source("data") is COMMAND_LINE:
+            config = replace(config, data=address_of(options["data"]))
         if options["features"]:
             config = replace(config, features=[str(path.resolve()) for path in options["features"]])
     elif head is None:

@@ -246,7 +246,9 @@ def test_empty_split_folder(tmp_path):
 
 
 def test_what_is_no_data_set(tmp_path):
-    for name in ("easy-vqua", "", str(tmp_path / "none")):
+    with pytest.raises(InputError, match=r"/none: no such data folder; if it was moved"):
+        open_dataset(str(tmp_path / "none"))
+    for name in ("easy-vqua", "", "some/where"):
         with pytest.raises(InputError, match=r"neither a known data set \(easy-vqa\) nor a folder"):
             open_dataset(name)
     with pytest.raises(InputError, match="no data set found in this folder; expected the official"):

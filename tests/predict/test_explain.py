@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -97,6 +98,13 @@ def test_the_end_of_a_long_question_is_said_to_be_unread(runs, tiny_set, tmp_pat
     out = tmp_path / "sheet.png"
     arguments = (runs["question-only"], "--image", image_of(tiny_set), "--out", out)
     assert "unread     the last 34 words" in run(*arguments, "--question", longer)
+
+
+def test_a_photo_whose_name_is_no_text_is_explained(runs, tiny_set, tmp_path):
+    photo = tmp_path / os.fsdecode(b"gr\xfcn.png")
+    shutil.copy(image_of(tiny_set), photo)
+    said = run(runs["question-only"], "--image", photo, "--question", "is it red?")
+    assert r"gr\udcfcn.png" in said
 
 
 def test_a_vqa_run_is_explained(runs, tiny_set, tmp_path):

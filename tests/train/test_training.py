@@ -179,20 +179,24 @@ def test_what_a_run_cannot_follow_any_more_is_refused(tiny_set, tmp_path):
     assert len(lines(tmp_path / "run")) == 4
 
 
-def test_a_run_goes_on_with_features_that_were_moved(tiny_set, tmp_path):
+def test_a_run_goes_on_with_data_and_features_that_were_moved(tiny_set, tmp_path):
     root, files = tiny_set
-    moved = [Path(shutil.copy(file, tmp_path / file.name)) for file in files]
-    run_head("mean-embed", (root, moved), tmp_path / "run", *SMALL)
-    for file in moved:
-        file.unlink()
+    before = Path(shutil.copytree(root, tmp_path / "before"))
+    moved = [before / file.name for file in files]
+    run_head("mean-embed", (before, moved), tmp_path / "run", *SMALL)
+    shutil.rmtree(before)
     again = ["--resume", str(tmp_path / "run"), "--device", "cpu", "--epochs", "4"]
     result = CliRunner().invoke(train_head, again)
     assert result.exit_code == 1
     assert str(moved[0]) in result.output
     named = [f"--features={file}" for file in files]
-    assert CliRunner().invoke(train_head, [*again, *named]).exit_code == 0
+    result = CliRunner().invoke(train_head, [*again, *named])
+    assert result.exit_code == 1
+    assert f"{before}: no such data folder; if it was moved" in result.output
+    assert CliRunner().invoke(train_head, [*again, *named, "--data", root]).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["features"] == [str(file) for file in files]
+    assert config["data"] == str(root.resolve())
 
 
 def test_a_default_that_is_missing_is_told_with_the_command_that_makes_it(
