@@ -250,7 +250,7 @@ def test_too_little_disk_is_said_before_anything_is_written(
 ) -> None:
     usage = type("Usage", (), {"free": 10**6})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"needs [\d.]+ kB, its disk has 0 kB free"):
+    with pytest.raises(InputError, match=r"needs [\d.]+ MB, its disk has 1 MB free"):
         run(job, extractor)
     assert not job.out.exists()
 
