@@ -38,7 +38,6 @@ class Command(click.Command):
         **extra: Any,
     ) -> click.Context:
         """Note ``--debug`` before any parameter is parsed."""
-        extra.setdefault("obj", {})
         extra["obj"] = {"debug": "--debug" in args}
         return super().make_context(info_name, args, parent, **extra)
 

@@ -164,7 +164,7 @@ def write_text(path: Path, text: str) -> None:
 
 def format_json(options: Options, outcome: Outcome) -> str:
     """One object for one results file, a list of them, each with its name, for several."""
-    from .report import bootstrap_object, comparison_object, evaluation_object
+    from .score_objects import bootstrap_object, comparison_object, evaluation_object
 
     objects = []
     for k, evaluation in enumerate(outcome.evaluations):

@@ -1,4 +1,4 @@
-"""What every head has in common: its task and the features that it reads."""
+"""What a head is: its task, the features that it reads, and how it is asked."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple

@@ -10,7 +10,7 @@ from ..train import vqa_data
 from ..train.batches import ImageMajor
 from ..train.caption_task import describe, write_captions
 from ..train.features import SplitFeatures
-from ..train.prepare import open_features
+from ..train.prepare import open_run_features
 from ..train.vqa_task import answer_questions, write_answers
 from .trained import Trained
 
@@ -32,7 +32,7 @@ def predict_split(
     Raises ``InputError`` for data or features that are missing or do not fit the run.
     """
     config = replace(trained.config, features=features, data=data)
-    source = open_features(config, split)
+    source = open_run_features(config, split)
     if config.task == "vqa":
         return predict_answers(trained, data, split, source, out)
     assert source is not None

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..featurize.images import ImageError, decode_upright
 from ..models.head import CaptionHead
 from ..train.features import Cells, SplitFeatures
-from ..train.prepare import open_features
+from ..train.prepare import open_run_features
 from .asking import CellMap, ask, retrace
 from .heat import overlay
 from .trained import Trained, load_run
@@ -71,7 +71,7 @@ class Watched:
         config = self.trained.config
         self.features: SplitFeatures | None = None
         if self.trained.head.looks:
-            self.features = open_features(config, config.split)
+            self.features = open_run_features(config, config.split)
 
     @property
     def looks(self) -> bool:

@@ -164,14 +164,14 @@ def prepare_caption(
 
 def open_both(config: RunConfig) -> tuple[SplitFeatures | None, SplitFeatures | None]:
     """The features of the training and the validation split, which must be of one kind."""
-    train = open_features(config, "train")
+    train = open_run_features(config, "train")
     if train is None:
         return None, None
     same = replace(config, feature_identity=train.files[0].identity())
-    return train, open_features(same, config.split)
+    return train, open_run_features(same, config.split)
 
 
-def open_features(config: RunConfig, split: str) -> SplitFeatures | None:
+def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
     """The features that the run's head reads, or None; raises ``InputError`` if they do not fit."""
     kind = HEADS[config.head].features
     if kind == "none":

@@ -20,21 +20,9 @@ from frostgrid.featurize.store import FeatureFile, open_features
 from frostgrid.featurize.verify import verify
 from frostgrid.featurize.write_behind import checksums
 from frostgrid.featurize.writer import RowWriter, create_file
+from reference import feature_files
 
-PROVENANCE = {
-    "format": "frostgrid-features",
-    "version": 1,
-    "backbone": "resnet18",
-    "weights": "w.pth",
-    "weights_sha256": "0" * 64,
-    "layer": "layer4",
-    "image_size": 448,
-    "crop": "squash",
-    "channels": 8,
-    "dtype": "float16",
-    "shard": "",
-    "versions": json.dumps({"torch": "9"}),
-}
+PROVENANCE = {**feature_files.PROVENANCE, "shard": "", "versions": json.dumps({"torch": "9"})}
 
 
 def make_file(path: Path, ids: range, failed: int | None = None, **changes: Any) -> FeatureFile:

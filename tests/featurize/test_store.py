@@ -12,20 +12,9 @@ from frostgrid.featurize.store import open_features
 from frostgrid.featurize.writer import RowWriter, create_file, needed_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import feature_files
 
-PROVENANCE = {
-    "format": "frostgrid-features",
-    "version": 1,
-    "backbone": "resnet18",
-    "weights": "random(seed=0)",
-    "weights_sha256": "0" * 64,
-    "layer": "layer4",
-    "image_size": 448,
-    "crop": "squash",
-    "channels": 8,
-    "dtype": "float16",
-    "grid": np.array([14, 14]),
-}
+PROVENANCE = {**feature_files.PROVENANCE, "grid": np.array([14, 14])}
 
 
 def make_file(path: Path, ids: list[int], dtype: str = "float16") -> dict[str, np.ndarray]:
