@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +19,12 @@ from frostgrid.train import loop
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.encoder import build_encoder
+from reference.runs import lines, run_head, same_state
 
 CPU = torch.device("cpu")
 SIZE = 64  # pixels: 4x4 cells of layer3, 2x2 of layer4
 SMALL = ("--epochs", "1", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")
+FINETUNE = (*SMALL, "--finetune", "layer4")
 IDENTITY = {"backbone": "resnet18", "image_size": SIZE}
 
 
@@ -45,25 +46,12 @@ def native(tiny_set, tmp_path_factory):
     return tiny_set[0], extract(tiny_set[0], tmp_path_factory.mktemp("native"), *more)
 
 
-def train(head, some_set, out, *more, code=0):
-    root, files = some_set
-    arguments = [head, "--data", root, "--out", out, *(f"--features={file}" for file in files)]
-    result = CliRunner().invoke(train_head, [str(a) for a in (*arguments, *SMALL, *more)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-FINETUNE = ("--finetune", "layer4", "--device", "cpu")
-
-
 @pytest.fixture(scope="module")
 def runs(native, tmp_path_factory):
     """Fine-tuned runs by head, the encoder's steps so long that it matters."""
     folder = tmp_path_factory.mktemp("runs")
     for head in ("san", "mean-embed", "show-attend-tell", "rnn-decoder"):
-        output = train(head, native, folder / head, *FINETUNE, "--encoder-lr", "1e-3")
+        output = run_head(head, native, folder / head, *FINETUNE, "--encoder-lr", "1e-3")
         assert "layer4 of resnet18 learns, 8,388,608 parameters, lr 0.001" in output
         assert "4x4 cells of layer3 in, 2x2 out" in output
     return {path.name: path for path in folder.iterdir()}
@@ -79,10 +67,10 @@ def test_without_steps_of_the_encoder_a_run_equals_one_on_the_layer_after(
 ):
     (tmp_path / "layer4").mkdir()
     frozen = tiny_set[0], extract(tiny_set[0], tmp_path / "layer4")
-    train("san", frozen, tmp_path / "frozen", "--device", "cpu")
-    train("san", native, tmp_path / "still", *FINETUNE, "--encoder-lr", "0")
+    run_head("san", frozen, tmp_path / "frozen", *SMALL)
+    run_head("san", native, tmp_path / "still", *FINETUNE, "--encoder-lr", "0")
     losses = [
-        [json.loads(line)["val_loss"] for line in (path / "metrics.jsonl").read_text().splitlines()]
+        [line["val_loss"] for line in lines(path)]
         for path in (tmp_path / "frozen", tmp_path / "still")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
@@ -144,15 +132,9 @@ def test_predictions_and_pictures_of_a_fine_tuned_run(head, runs, native, tmp_pa
         assert bool(tell(trained, seen.grid).maps) == (head == "show-attend-tell")
 
 
-def final_state(out):
-    tensors, about = read_tensors(Path(out) / "last.safetensors")
-    about["progress"] = {k: v for k, v in about["progress"].items() if "seconds" not in k}
-    return tensors, about
-
-
 def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
     more = (*FINETUNE, "--encoder-lr", "1e-3", "--flip")
-    train("san", native, tmp_path / "whole", *more)
+    run_head("san", native, tmp_path / "whole", *more)
     steps = 0
     backward = loop.Trainer._backward
 
@@ -164,46 +146,43 @@ def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
         return backward(self, batch, in_group)
 
     monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
-    train("san", native, tmp_path / "stopped", *more, code=1)
+    run_head("san", native, tmp_path / "stopped", *more, code=1)
     monkeypatch.undo()
     # The checkpoint has the block: the network's weights are not needed any more.
     monkeypatch.setattr("frostgrid.train.prepare.load_pretrained", None)
     arguments = ["--resume", str(tmp_path / "stopped"), "--device", "cpu"]
     result = CliRunner().invoke(train_head, arguments)
     assert result.exit_code == 0, result.output
-    (mine, about), (theirs, other) = (final_state(tmp_path / n) for n in ("whole", "stopped"))
-    assert about == other
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    same_state(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_features_that_a_block_cannot_go_on_from_are_refused(native, tiny_set, tmp_path):
-    output = train("san", tiny_set, tmp_path / "run", *FINETUNE, code=1)
+    output = run_head("san", tiny_set, tmp_path / "run", *FINETUNE, code=1)
     assert "holds cells of layer4, but --finetune layer4 goes on from those of layer3" in output
     assert "`featurize --backbone resnet18 --layer layer3 --grid native" in output
     more = ("--weights", "random", "--layer", "layer3")
     averaged = tiny_set[0], extract(tiny_set[0], tmp_path, *more)
-    output = train("san", averaged, tmp_path / "run", *FINETUNE, code=1)
+    output = run_head("san", averaged, tmp_path / "run", *FINETUNE, code=1)
     assert "its 4x4 cells of layer3 were averaged to 14x14" in output
     other = tmp_path / "other.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), other)
-    output = train("san", native, tmp_path / "run", *FINETUNE, "--weights", other, code=1)
+    output = run_head("san", native, tmp_path / "run", *FINETUNE, "--weights", other, code=1)
     assert "these are other weights" in output
     assert not (tmp_path / "run").exists()
 
 
 def test_options_of_fine_tuning_need_something_to_fine_tune(native, tmp_path):
-    output = train("question-only", native, tmp_path / "run", *FINETUNE, code=2)
+    output = run_head("question-only", native, tmp_path / "run", *FINETUNE, code=2)
     assert "question-only does not look at the image" in output
     for option in (("--encoder-lr", "0.1"), ("--weights", "random"), ("--flip",)):
-        output = train("san", native, tmp_path / "run", *option, code=2)
+        output = run_head("san", native, tmp_path / "run", *SMALL, *option, code=2)
         assert f"{option[0]} is of use with --finetune alone" in output
-    output = train("san", native, tmp_path / "run", *FINETUNE, "--encoder-lr", "-1", code=1)
+    output = run_head("san", native, tmp_path / "run", *FINETUNE, "--encoder-lr", "-1", code=1)
     assert "encoder's learning rate is -1.0" in output
 
 
 def test_a_head_can_read_a_native_grid_itself(native, tmp_path):
-    train("san", native, tmp_path / "run", "--device", "cpu")
+    run_head("san", native, tmp_path / "run", *SMALL)
     photo = native[0] / "images" / "val_500.png"
     arguments = [str(tmp_path / "run"), "--image", str(photo), "--question", "is it red?"]
     result = CliRunner().invoke(explain, [*arguments, "--device", "cpu"])

@@ -14,6 +14,7 @@ from frostgrid.featurize.cli import featurize
 from frostgrid.models import dropout
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
+from reference.runs import lines
 
 SCRIPT = Path(__file__).with_name("ranks_script.py")
 # 18 images with two texts each; the numbers of images in the batches of an epoch.
@@ -54,10 +55,6 @@ def output_of(process):
     except subprocess.TimeoutExpired:
         process.terminate()  # torchrun ends its processes
         raise AssertionError(process.communicate()[0]) from None
-
-
-def lines(out):
-    return [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
 
 
 def state(out):

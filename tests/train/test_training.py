@@ -15,23 +15,8 @@ from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
 from frostgrid.train.loop import learning_rate
+from reference.runs import lines, run_head, same_state
 from safetensors import SafetensorError
-
-
-def run_head(head, tiny_set, out, *more, code=0):
-    root, files = tiny_set
-    features = [] if head == "question-only" else [f"--features={file}" for file in files]
-    arguments = [head, "--data", str(root), *features, "--out", str(out), "--device", "cpu"]
-    result = CliRunner().invoke(train_head, [*arguments, *more])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def lines(out):
-    return [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
-
 
 SMALL = ("--epochs", "3", "--batch-size", "8", "--min-word-count", "1")
 
@@ -66,19 +51,6 @@ def test_a_caption_run_scores_its_own_captions(head, tiny_set, tmp_path):
     best = max(m["val_bleu4"] for m in lines(out))
     scored = CliRunner().invoke(score, [str(out / "preds.json"), "--json", "-"])
     assert json.loads(scored.stdout)["bleu"][3] == pytest.approx(best, rel=1e-6)
-
-
-def final_state(out):
-    tensors, about = read_tensors(out / "last.safetensors")
-    about["progress"] = {k: v for k, v in about["progress"].items() if "seconds" not in k}
-    return tensors, about
-
-
-def same_state(a, b):
-    (mine, about), (theirs, other) = final_state(a), final_state(b)
-    assert about == other
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 @pytest.mark.parametrize("head", ["san", "show-attend-tell"])
