@@ -50,11 +50,13 @@ def train(
         ranks.first_does(lambda: run.create(config, prepared.vocabulary))
     terminal = Terminal(run.path, prepared.task) if ranks.is_first else Unwatched()
     keep_freed_memory()
-    try:
-        with stop_on_signal(insist=ranks.n == 1) as stop:
+    with stop_on_signal(insist=ranks.n == 1) as stop:
+        # When a process dies, its launcher soon ends the others; closing takes a while, and what went
+        # wrong is told after it.
+        try:
             finished = trainer.fit(terminal, stop)
-    finally:
-        terminal.close()
+        finally:
+            terminal.close()
     if not finished:
         if ranks.is_first:
             click.echo(f"Stopped; go on with: train-head --resume {quote(str(run.path))}", err=True)

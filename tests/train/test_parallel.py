@@ -141,7 +141,7 @@ def test_when_a_process_dies_the_rest_end_and_one_can_go_on(tiny_set, tmp_path):
     os.kill(int(children[1]), 9)
     output = output_of(process)
     assert process.returncode != 0
-    assert "Another of the processes ended early" in output
+    assert "Another of the processes ended early" in output, output
     done = len(lines(out))
     words = ("--resume", str(out), "--device", "cpu", "--epochs", str(done + 1))
     assert "best" in one_process(*words)

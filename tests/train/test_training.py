@@ -15,6 +15,7 @@ from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
 from frostgrid.train.loop import learning_rate
+from frostgrid.train.terminal import Terminal
 from reference.runs import lines, run_head, same_state
 from safetensors import SafetensorError
 
@@ -79,6 +80,24 @@ def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, 
     assert [[m[k] for k in keep] for m in lines(out)] == [
         [m[k] for k in keep] for m in lines(tmp_path / "whole")
     ]
+
+
+def test_what_went_wrong_is_told_by_a_process_that_its_launcher_ends(
+    tiny_set, tmp_path, monkeypatch
+):
+    def fail(self, watcher, stop):
+        raise InputError("Another process is gone.")
+
+    killed = []
+    monkeypatch.setattr(loop.Trainer, "fit", fail)
+    monkeypatch.setattr(Terminal, "close", lambda self: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: killed.append(number))
+    try:
+        output = run_head("question-only", tiny_set, tmp_path / "run", *SMALL, code=1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "Another process is gone." in output
+    assert not killed
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tiny_set, tmp_path):
