@@ -51,8 +51,8 @@ def train(
     terminal = Terminal(run.path, prepared.task) if ranks.is_first else Unwatched()
     keep_freed_memory()
     with stop_on_signal(insist=ranks.n == 1) as stop:
-        # When a process dies, its launcher soon ends the others; closing takes a while, and what went
-        # wrong is told after it.
+        # When a process dies, its launcher soon ends the others; closing takes a while, and only then
+        # is told what went wrong.
         try:
             finished = trainer.fit(terminal, stop)
         finally:
