@@ -51,8 +51,8 @@ def train(
     terminal = Terminal(run.path, prepared.task) if ranks.is_first else Unwatched()
     keep_freed_memory()
     with stop_on_signal(insist=ranks.n == 1) as stop:
-        # When a process dies, its launcher soon ends the others; closing takes a while, and only then
-        # is told what went wrong.
+        # When a process dies, its launcher soon ends the others. Closing takes a while, and only
+        # after it what went wrong is told.
         try:
             finished = trainer.fit(terminal, stop)
         finally:
