@@ -23,7 +23,8 @@ import click
 import numpy as np
 import torch
 from frostgrid.models.registry import HEADS
-from frostgrid.train.config import RunConfig
+from frostgrid.train.config import Optimisation, RunConfig
+from frostgrid.train.task import Task
 
 from .contenders import PLAIN
 from .interleaved import machine
@@ -71,6 +72,11 @@ class Processor(Silent):
             self.seconds += time.process_time() - self.start
 
 
+def count_updates(task: Task, o: Optimisation) -> int:
+    """How many updates a run takes."""
+    return o.epochs * len(task.train.cuts(np.arange(task.train.n_groups), o.batch_size))
+
+
 def train_ours(study: Study, config: RunConfig, way: str, found: Found) -> None:
     """Train one head with the real loop, in one order."""
     config = config.with_overrides(texts_per_image=TOGETHER[way])
@@ -82,7 +88,7 @@ def train_ours(study: Study, config: RunConfig, way: str, found: Found) -> None:
         found.metrics.append(train_epochs(task, config, Path(folder) / "run", watcher)[-1])
     found.seconds.append(watcher.seconds / (o.epochs * task.train.n_items))
     found.read_bytes = features.bytes_of(task.train.n_groups) / task.train.n_items
-    found.n_updates = o.epochs * len(task.train.cuts(np.arange(task.train.n_groups), o.batch_size))
+    found.n_updates = count_updates(task, o)
 
 
 def train_peer(study: Study, config: RunConfig, found: Found) -> None:
@@ -93,7 +99,7 @@ def train_peer(study: Study, config: RunConfig, found: Found) -> None:
     plain = PLAIN[config.head](copy.deepcopy(task.head))
     (trained,) = plain.children()
     rows = FromHdf5(Path(study.paths[0]), features.kind, *study.texts(config.head))
-    n_updates = o.epochs * len(task.train.cuts(np.arange(task.train.n_groups), o.batch_size))
+    n_updates = count_updates(task, o)
     torch.manual_seed(config.seed)
     start = time.process_time()
     train_plain(plain, drawn(rows, o.batch_size, 0), o, n_updates)
