@@ -14,10 +14,10 @@ COMMANDS = {
         "featurize",
         "Look at every image once; write the feature file.",
     ),
-    "info": ("featurize.file_cli", "info", "Print all that a feature file knows about itself."),
-    "join": ("featurize.file_cli", "join", "Make one file stand for several feature files."),
+    "info": ("featurize.file.cli", "info", "Print all that a feature file knows about itself."),
+    "join": ("featurize.file.cli", "join", "Make one file stand for several feature files."),
     "convert": (
-        "featurize.file_cli",
+        "featurize.file.cli",
         "convert",
         "Write a feature file in another dtype or layout.",
     ),
@@ -25,26 +25,26 @@ COMMANDS = {
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),
     "explain": (
-        "predict.explain_cli",
+        "explain.cli",
         "explain",
         "Ask a run about any photo, and see where it looked.",
     ),
     "compare": (
-        "predict.compare_cli",
+        "report.cli",
         "compare",
         "Put runs side by side on one page: curves, scores, disagreements.",
     ),
     "reproduce": (
-        "predict.reproduce_cli",
+        "report.reproduce_cli",
         "reproduce",
         "Train all heads of a published comparison, then compare them.",
     ),
     "serve": (
-        "predict.serve_cli",
+        "explain.serve_cli",
         "serve",
         "A page on this machine where one asks runs about any photo.",
     ),
-    "demo": ("predict.demo", "demo", "The whole way on the embedded data, in minutes."),
+    "demo": ("demo", "demo", "The whole way on the embedded data, in minutes."),
 }
 
 

@@ -19,12 +19,12 @@ from frostgrid.datasets.image_list import ImageList, list_folder_images
 from frostgrid.featurize.backbones import Backbone, load_backbone
 from frostgrid.featurize.decoding import decode_batches
 from frostgrid.featurize.extract import Extractor, Watch, batches_to_do, extract
+from frostgrid.featurize.file.writer import RowWriter
 from frostgrid.featurize.fill import prepare
 from frostgrid.featurize.images import Preprocessing
-from frostgrid.featurize.job import Job
+from frostgrid.featurize.jobs import Job
 from frostgrid.featurize.network import build_network, choose_device, choose_precision
 from frostgrid.featurize.random_weights import dead_leaves
-from frostgrid.featurize.writer import RowWriter
 from frostgrid.process import keep_freed_memory
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset

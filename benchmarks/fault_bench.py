@@ -16,11 +16,11 @@ import torch
 import torchvision
 from frostgrid.errors import InputError
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.layout import DONE
+from frostgrid.featurize.file.layout import DONE
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.verify import verify
 from frostgrid.featurize.options import Options
-from frostgrid.featurize.session import run
-from frostgrid.featurize.store import FeatureFile, open_features
-from frostgrid.featurize.verify import verify
+from frostgrid.featurize.run import run
 from PIL import Image
 
 N_IMAGES = 160
@@ -29,7 +29,7 @@ SMALL = ["--image-size", "32", "--layer", "layer3", "--batch-size", "4", "--work
 SMALL += ["--device", "cpu", "--amp", "off"]
 # Its children are copies of one clean process that has torch imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["frostgrid.featurize.session"])
+CONTEXT.set_forkserver_preload(["frostgrid.featurize.run"])
 
 
 def call(options: Options, messages: str, file_limit: int) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from frostgrid.featurize.store import open_features
-from frostgrid.featurize.verify import verify
+from frostgrid.featurize.file.reader import open_features
+from frostgrid.featurize.file.verify import verify
 
 from .fault_bench import N_IMAGES, Bench
 

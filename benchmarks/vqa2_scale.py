@@ -21,13 +21,13 @@ from frostgrid.devices import amp_dtype, describe_device, pick_device
 from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
 from frostgrid.train.config import RunConfig
-from frostgrid.train.features import SplitFeatures
-from frostgrid.train.loop import Trainer, Unwatched
+from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.prepare import build_head, fit_features
 from frostgrid.train.recipes import RECIPES
 from frostgrid.train.run_folder import RunFolder
-from frostgrid.train.task import Precision, Task
-from frostgrid.train.vqa_task import VqaTask
+from frostgrid.train.tasks.task import Precision, Task
+from frostgrid.train.tasks.vqa import VqaTask
+from frostgrid.train.trainer import Trainer, Unwatched
 
 from .interleaved import machine
 from .vqa2_data import (

@@ -14,7 +14,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from ..whole_file import whole_file
+from ..atomic import whole_file
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from ..atomic import write_bytes
 from ..errors import InputError
-from ..whole_file import write_bytes
 from .cache import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, tell_attributes

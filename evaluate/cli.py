@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..atomic import write_bytes
 from ..console import Command
-from ..whole_file import write_bytes
 from .reference_files import Choice
 from .scoring import Outcome, Request, score_files
 

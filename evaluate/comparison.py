@@ -11,10 +11,10 @@ import numpy as np
 from .bootstrap import Float64
 from .evaluation import Evaluation
 from .metrics import QUESTION_TYPE, Difference, Resampling, compare
-from .vqa_accuracy import VqaScores
+from .vqa.accuracy import VqaScores
 
 if TYPE_CHECKING:
-    from .captions import CaptionScores
+    from .captions.scores import CaptionScores
 
 MOST_CHANGES = 5
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from .metrics import Family, Metric, vqa_families
 from .reference_files import References, Task
-from .vqa_accuracy import RULE_VERSION, VqaScores
-from .vqa_references import VqaReferences
+from .vqa.accuracy import RULE_VERSION, VqaScores
+from .vqa.references import VqaReferences
 
 if TYPE_CHECKING:
-    from .captions import CaptionScores
+    from .captions.scores import CaptionScores
 
 # Where the official code's number depends on the Python that runs it, or it accepts what cannot be
 # meant: which way was taken.
@@ -48,7 +48,7 @@ class Evaluation:
         """The metrics, with their statistics."""
         if isinstance(self.scores, VqaScores):
             return vqa_families(self.scores)
-        from .caption_results import caption_families
+        from .captions.results import caption_families
 
         return caption_families(self.scores)
 
@@ -63,7 +63,7 @@ class Evaluation:
         if self.task == "vqa":
             how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
         else:
-            from .captions import SIGNATURE
+            from .captions.scores import SIGNATURE
 
             how = f"metric:bleu+rouge-l+cider-d|{SIGNATURE}"
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
@@ -73,7 +73,7 @@ def evaluate(paths: Sequence[Path], references: References) -> list[Evaluation]:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     if isinstance(references, VqaReferences):
         return [Evaluation(path, references.score(path)) for path in paths]
-    from .caption_results import score_caption_files
+    from .captions.results import score_caption_files
 
     scores = score_caption_files(paths, references)
     return [Evaluation(path, score) for path, score in zip(paths, scores, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentile_interval, resample
-from .vqa_accuracy import Groups, VqaScores, percent_by_group
+from .vqa.accuracy import Groups, VqaScores, percent_by_group
 
 OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
 CAPTION_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")

@@ -7,15 +7,8 @@ from typing import Any, TypeVar
 from .bootstrap import Interval
 from .comparison import Comparison
 from .evaluation import Evaluation
-from .metrics import (
-    ANSWER_TYPE,
-    CAPTION_METRICS,
-    QUESTION_TYPE,
-    Difference,
-    Metric,
-    Resampling,
-)
-from .vqa_accuracy import VqaScores
+from .metrics import ANSWER_TYPE, CAPTION_METRICS, QUESTION_TYPE, Difference, Metric, Resampling
+from .vqa.accuracy import VqaScores
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from .comparison import Change, Comparison
 from .evaluation import Evaluation
 from .metrics import OVERALL, QUESTION_TYPE, Difference, Metric, Resampling
 from .table import Table
-from .vqa_accuracy import VqaScores
+from .vqa.accuracy import VqaScores
 
 # Percentages are given to two decimals, as officially, and fractions to four.
 DECIMALS = {"vqa": 2, "caption": 4}

@@ -141,7 +141,7 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
     check_usage(context)
     # torch takes seconds to import, and --help needs none of it.
     from .options import Options
-    from .session import run
+    from .run import run
 
     source = context.get_parameter_source
     defaults = frozenset(name for name in arguments if source(name) is ParameterSource.DEFAULT)

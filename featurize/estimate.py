@@ -8,8 +8,8 @@ import numpy as np
 
 from .decoding import decode_batches
 from .extract import Extractor, run_network
-from .job import Job
-from .writer import needed_bytes
+from .file.writer import needed_bytes
+from .jobs import Job
 
 MAX_BATCHES = 4
 

@@ -13,11 +13,11 @@ from ..datasets.image_list import ImageList
 from ..errors import InputError
 from .backbones import Backbone
 from .decoding import Batch, decode_batches
+from .file.background_writer import BackgroundWriter, Computed
+from .file.layout import TO_DO
+from .file.writer import RowWriter
 from .images import Preprocessing
-from .layout import TO_DO
 from .network import GridNetwork
-from .write_behind import BackgroundWriter, Computed
-from .writer import RowWriter
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .extract import Extractor, Outcome, Share, Watch, extract
-from .job import Job, check_same, describe, find_changed, name_some
-from .layout import DONE, ERROR_BYTES, TO_DO
-from .store import FeatureFile, open_features
-from .verify import image_changed, verify
-from .writer import RowWriter, check_space, create_file, needed_bytes
+from .file.layout import DONE, ERROR_BYTES, TO_DO
+from .file.reader import FeatureFile, open_features
+from .file.verify import image_changed, verify
+from .file.writer import RowWriter, check_space, create_file, needed_bytes
+from .jobs import Job, check_same, describe, find_changed, name_some
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from ..devices import multiplies_bfloat16
 from ..errors import InputError
 from .backbone_input import MEAN, STD
 from .backbones import Backbone
-from .layout import GRID
+from .file.layout import GRID
 
 
 class GridNetwork(nn.Module):

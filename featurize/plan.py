@@ -8,7 +8,7 @@ import click
 
 from ..datasets.catalog import ImageList, list_folder_images, open_dataset
 from ..errors import InputError
-from .job import Job
+from .jobs import Job
 
 FOLDER = Path("features")
 

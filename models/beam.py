@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .head import CaptionHead, Encoded, State
-from .likeliest import likeliest
+from .base import CaptionHead, Encoded, State
+from .layers.top_k import likeliest
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3  # the first words of every caption vocabulary
 FIRST_SAID = END  # the words before it are never said

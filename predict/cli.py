@@ -11,8 +11,8 @@ from ..devices import pick_device
 from ..models.beam import BeamOptions
 from ..options import device_option, run_argument
 from ..process import keep_freed_memory
-from ..train.locate import find_features
-from .asking import BEAM
+from ..train.data.locate import find_features
+from .inference import BEAM
 from .split import predict_split
 from .trained import load_run
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..datasets.catalog import open_dataset
+from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
-from ..models.head import CaptionHead
-from ..train import vqa_data
-from ..train.batches import ImageMajor
-from ..train.caption_task import describe, write_captions
-from ..train.features import SplitFeatures
+from ..train.data import vqa as vqa_data
+from ..train.data.batches import ImageMajor
+from ..train.data.features import SplitFeatures
 from ..train.prepare import open_run_features
-from ..train.vqa_task import answer_questions, write_answers
+from ..train.tasks.captions import describe, write_captions
+from ..train.tasks.vqa import answer_questions, write_answers
 from .trained import Trained
 
 

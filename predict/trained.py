@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 
 from ..devices import amp_dtype
-from ..models.additive_attention import set_kernels
-from ..models.head import Head
+from ..models.base import Head
+from ..models.layers.additive_attention import set_kernels
 from ..train.checkpoint import load_weights, read_tensors
 from ..train.config import RunConfig
 from ..train.prepare import build_head
 from ..train.run_folder import RunFolder
-from ..train.task import Precision
+from ..train.tasks.task import Precision
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from ..devices import pick_device
 from ..models.registry import HEADS
 from ..options import choice_option, data_option, device_option
 from .config import RunConfig
-from .encoder import BEFORE
+from .finetuning import BEFORE
 from .parallel import join_ranks
 from .plan import plan_run
 from .prepare import Start
 from .recipes import RECIPES
+from .run import train
 from .run_folder import RunFolder
-from .session import train
 
 
 @click.command("train-head", cls=Command)

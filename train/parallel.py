@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import InputError
-from .batches import WHOLE, Batch, Share
+from .data.batches import WHOLE, Batch, Share
 from .synced_norm import SyncedBatchNorm, sync_norms
-from .task import Task
+from .tasks.task import Task
 
 T = TypeVar("T")
 Loss = Callable[[Batch, bool], Tensor]

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from ..datasets.catalog import address_of
 from ..models.registry import HEADS
 from .config import RunConfig, check_optimisation
-from .locate import find_features
+from .data.locate import find_features
 from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 

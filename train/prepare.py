@@ -11,19 +11,20 @@ from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.backbones import channels_of
-from ..featurize.layout import GRID, name_grid
+from ..featurize.file.layout import GRID, name_grid
+from ..models.base import CaptionHead, Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
-from ..models.encoder import Finetuned, put_behind
-from ..models.head import CaptionHead, Head
+from ..models.finetuned import Finetuned, put_behind
 from ..models.registry import HEADS
-from . import caption_data, vqa_data
-from .caption_task import SAMPLE_IMAGES, CaptionTask
 from .config import RunConfig
-from .encoder import build_encoder, check_features, describe_encoder, load_pretrained
-from .features import SplitFeatures, open_split
+from .data import captions as caption_data
+from .data import vqa as vqa_data
+from .data.features import SplitFeatures, open_split
+from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
 from .memory import available_bytes
-from .task import Precision, Task
-from .vqa_task import VqaTask
+from .tasks.captions import SAMPLE_IMAGES, CaptionTask
+from .tasks.task import Precision, Task
+from .tasks.vqa import VqaTask
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
 MEMORY_SHARE = 0.7  # of what is free: features up to so much stay in the page cache

@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from .. import __version__
+from ..atomic import write_bytes
 from ..errors import InputError
-from ..whole_file import write_bytes
 from .config import RunConfig
 
 

@@ -5,7 +5,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from ..models.cells import BatchNorm, Standardize
+from ..models.layers.cells import BatchNorm, Standardize
 
 
 class _SumOverProcesses(torch.autograd.Function):

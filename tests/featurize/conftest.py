@@ -10,11 +10,11 @@ import torchvision
 from frostgrid.datasets.image_list import ImageList, list_folder_images
 from frostgrid.featurize.backbones import load_backbone
 from frostgrid.featurize.extract import Extractor, Outcome, Share, Watch
+from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.fill import fill, locked, prepare
 from frostgrid.featurize.images import Preprocessing
-from frostgrid.featurize.job import Job
+from frostgrid.featurize.jobs import Job
 from frostgrid.featurize.network import build_network
-from frostgrid.featurize.store import FeatureFile, open_features
 from PIL import Image
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from frostgrid.console import StopRequest
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.store import open_features
+from frostgrid.featurize.file.reader import open_features
 from PIL import Image
 
 SMALL = ["--weights", "w.pth", "--image-size", "32", "--layer", "layer3", "--batch-size", "4"]
@@ -142,7 +142,7 @@ def test_a_file_made_otherwise_is_refused(call: Call) -> None:
 def test_a_stopped_run_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = StopRequest()
     stop.signal_name = "SIGTERM"
-    monkeypatch.setattr("frostgrid.featurize.session.stop_on_signal", lambda: nullcontext(stop))
+    monkeypatch.setattr("frostgrid.featurize.run.stop_on_signal", lambda: nullcontext(stop))
     message = "stopped by SIGTERM after 0 more images; all of them are kept. Run the same command"
     assert_fails(call("my photos", *SMALL), 1, message)
 

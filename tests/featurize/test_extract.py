@@ -11,13 +11,13 @@ import torch
 from frostgrid.datasets.image_list import list_folder_images
 from frostgrid.errors import InputError
 from frostgrid.featurize.extract import Extractor, Share, Watch, batches_to_do, extract
+from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.verify import verify
+from frostgrid.featurize.file.writer import RowWriter
 from frostgrid.featurize.fill import locked
 from frostgrid.featurize.images import Preprocessing, load_image
-from frostgrid.featurize.job import Job
-from frostgrid.featurize.layout import DONE, FAILED, TO_DO
-from frostgrid.featurize.store import FeatureFile, open_features
-from frostgrid.featurize.verify import verify
-from frostgrid.featurize.writer import RowWriter
+from frostgrid.featurize.jobs import Job
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.layout import DONE
+from frostgrid.featurize.file.layout import DONE
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.verify import verify
 from frostgrid.featurize.options import Options
-from frostgrid.featurize.session import run
-from frostgrid.featurize.store import FeatureFile, open_features
-from frostgrid.featurize.verify import verify
+from frostgrid.featurize.run import run
 from PIL import Image
 
 N_IMAGES = 120
 COLUMNS = ("grid", "pooled", "crc32", "pooled_crc32", "source_crc32", "status", "image_id")
 # Its children are copies of one clean process that has torch imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["frostgrid.featurize.session"])
+CONTEXT.set_forkserver_preload(["frostgrid.featurize.run"])
 
 Start = Callable[[Path], ForkServerProcess]
 

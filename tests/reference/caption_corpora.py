@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from frostgrid.evaluate.ngrams import Corpus, TokenIds
+from frostgrid.evaluate.captions.ngrams import Corpus, TokenIds
 from hypothesis import strategies as st
 
 Caption = list[str]

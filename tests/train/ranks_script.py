@@ -11,8 +11,9 @@ import warnings
 from contextlib import nullcontext, suppress
 
 import torch
-from frostgrid.models import dropout
-from frostgrid.train import cli, loop, parallel
+from frostgrid.models.layers import dropout
+from frostgrid.train import cli, parallel
+from frostgrid.train import trainer as loop
 
 
 def stop_in(batch: int) -> None:

@@ -7,18 +7,18 @@ import pytest
 import torch
 import torchvision
 from click.testing import CliRunner
+from frostgrid.explain.cli import explain
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.store import open_features
-from frostgrid.predict.asking import ask, tell
+from frostgrid.featurize.file.reader import open_features
+from frostgrid.predict.backbone import FrozenNetwork
 from frostgrid.predict.cli import predict
-from frostgrid.predict.explain_cli import explain
-from frostgrid.predict.frozen import FrozenNetwork
+from frostgrid.predict.inference import ask, tell
 from frostgrid.predict.photo import read_photo
 from frostgrid.predict.trained import load_run
-from frostgrid.train import loop
+from frostgrid.train import trainer as loop
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
-from frostgrid.train.encoder import build_encoder
+from frostgrid.train.finetuning import build_encoder
 from reference.runs import lines, run_head, same_state
 
 CPU = torch.device("cpu")

@@ -10,12 +10,14 @@ from click.testing import CliRunner
 from frostgrid.errors import InputError
 from frostgrid.evaluate.cli import score
 from frostgrid.models.registry import HEADS
-from frostgrid.train import batches, checkpoint, features, loop, prepare
+from frostgrid.train import checkpoint, prepare
+from frostgrid.train import trainer as loop
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
-from frostgrid.train.loop import learning_rate
-from frostgrid.train.terminal import Terminal
+from frostgrid.train.data import batches, features
+from frostgrid.train.progress import Terminal
+from frostgrid.train.trainer import learning_rate
 from reference.runs import lines, run_head, same_state
 from safetensors import SafetensorError
 

@@ -1,0 +1,45 @@
+"""The lexer's automaton as arrays, kept in a file that ``build.grammar`` writes."""
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import whole_file
+
+TABLE_FILE = Path(__file__).with_name("table.npz")
+
+# So far beyond the last possible end of a match, a lexer notes the states that led to nothing.
+FAR = 64
+
+
+class Table(NamedTuple):
+    """A deterministic automaton over UTF-16 code units; state 0 is the start.
+
+    ``character_class`` uint8[65536] maps a code unit to a column. ``transition`` int16[states,
+    classes] is the next state, or -1. ``action`` uint8[states] is the action of the rule that a
+    match ending in this state belongs to, or 0; ``ahead`` int8[states] is the number of that rule's
+    look-ahead, or -1. Bit b of ``body_end`` uint64[states] says that here the body of the rule with
+    look-ahead b may end.
+    """
+
+    character_class: NDArray[np.uint8]
+    transition: NDArray[np.int16]
+    action: NDArray[np.uint8]
+    ahead: NDArray[np.int8]
+    body_end: NDArray[np.uint64]
+
+
+def save_table(table: Table, path: Path) -> None:
+    """Write a table, whole or not at all."""
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **table._asdict())
+
+
+@cache
+def load_table() -> Table:
+    """The table that comes with the package."""
+    with np.load(TABLE_FILE) as arrays:
+        return Table(*(arrays[name] for name in Table._fields))

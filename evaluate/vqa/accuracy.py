@@ -1,0 +1,162 @@
+"""VQA accuracy as the official evaluation has it (Antol et al. 2015), question by question."""
+
+import json
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answers import are_unanimous, normalize_answer, strip_answer
+from .entries import AnnotationEntries
+
+Int32 = NDArray[np.int32]
+Float64 = NDArray[np.float64]
+
+RULE_VERSION = "GT-Vision-Lab/VQA-a013f00"
+# So many other people must have given an answer for it to be fully right.
+ENOUGH = 3
+
+
+class Groups(NamedTuple):
+    """A kind of each question: that of question i is ``names[member[i]]``; member is int32[N].
+
+    There are no names if the annotations do not tell the kind.
+    """
+
+    names: list[str]
+    member: Int32
+
+
+@dataclass(frozen=True)
+class VqaScores:
+    """The accuracies of N questions, fractions, in the order of the annotations: float64[N].
+
+    ``question_ids`` and ``image_ids`` hold the N ids as the files have them. ``n_lost`` of the
+    questions have no answer that could score: all that people said of them is one and the same.
+    """
+
+    question_ids: Sequence[Hashable]
+    image_ids: Sequence[Hashable]
+    question_type: Groups
+    answer_type: Groups
+    accuracy: Float64
+    n_lost: int = 0
+
+    @property
+    def overall(self) -> float:
+        """The mean over questions: a percentage, rounded to two decimals as officially."""
+        everything = Groups(["overall"], np.zeros(len(self.accuracy), np.int32))
+        return percent_by_group(self.accuracy, everything)["overall"]
+
+    @property
+    def per_answer_type(self) -> dict[str, float]:
+        """The same for the questions of each answer type."""
+        return percent_by_group(self.accuracy, self.answer_type)
+
+    @property
+    def per_question_type(self) -> dict[str, float]:
+        """The same for the questions of each question type."""
+        return percent_by_group(self.accuracy, self.question_type)
+
+
+def percent_by_group(accuracy: Float64, groups: Groups) -> dict[str, float]:
+    """The mean of each group's questions: percentages, rounded to two decimals.
+
+    Added up one after the other as in the official code: another order might round otherwise.
+    """
+    if not groups.names:
+        return {}
+    totals = np.bincount(groups.member, accuracy, len(groups.names)).tolist()
+    sizes = np.bincount(groups.member, minlength=len(groups.names)).tolist()
+    return {
+        name: round(100 * total / size, 2)
+        for name, total, size in zip(groups.names, totals, sizes, strict=True)
+    }
+
+
+def leave_one_out(matches: NDArray[np.bool_]) -> Float64:
+    """The mean over A people of min(1, matches among the others / 3): bool[A, N] to float64[N].
+
+    Summed person by person, in the order of the official code.
+    """
+    n_people, n_questions = matches.shape
+    credit = np.minimum(1.0, np.arange(n_people + 1) / ENOUGH)
+    n_matches = matches.sum(axis=0, dtype=np.int64)
+    if_not, if_match = credit[n_matches], credit[np.maximum(n_matches - 1, 0)]
+    total = np.zeros(n_questions)
+    for person in matches:
+        total += np.where(person, if_match, if_not)
+    return np.asarray(total / n_people, np.float64)
+
+
+def score_question(answers: list[dict[str, Any]], prediction: str) -> float:
+    """The accuracy of the prediction for one question, of whose answers each is a JSON object.
+
+    The other people of a person are all whose objects differ from that person's: those that said
+    the same and have no ``answer_id`` to tell them apart drop out together.
+    """
+    texts = [strip_answer(answer["answer"]) for answer in answers]
+    prediction = strip_answer(prediction)
+    if not are_unanimous(texts):
+        texts = [normalize_answer(text) for text in texts]
+        prediction = normalize_answer(prediction)
+    matches = [text == prediction for text in texts]
+    agreeing = [answer for answer, match in zip(answers, matches, strict=True) if match]
+    numbered = are_numbered(answers)
+    total = 0.0
+    for answer, match in zip(answers, matches, strict=True):
+        n_others = len(agreeing)
+        if match:  # all who agree have the same text, so that it tells none of them apart
+            n_others -= 1 if numbered else sum(same_but_text(answer, one) for one in agreeing)
+        total += min(1.0, n_others / ENOUGH)
+    return total / len(answers)
+
+
+def same_but_text(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether all that two answers hold beside their texts is equal."""
+    return {**first, "answer": ""} == {**second, "answer": ""}
+
+
+def are_numbered(answers: list[dict[str, Any]]) -> bool:
+    """Whether each answer has a whole ``answer_id`` of its own, so that no two are the same."""
+    numbers = {
+        answer.get("answer_id") for answer in answers if type(answer.get("answer_id")) is int
+    }
+    return len(numbers) == len(answers)
+
+
+def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) -> VqaScores:
+    """Score predictions, one for each annotated question, question by question."""
+    annotations = list(entries.by_id.values())
+    accuracy = [
+        score_question(entry["answers"], predictions[question])
+        for question, entry in entries.by_id.items()
+    ]
+    typed = annotations if entries.has_types else []
+    return VqaScores(
+        question_ids=list(entries.by_id),
+        image_ids=[entry["image_id"] for entry in annotations],
+        question_type=group_labels(label(entry["question_type"]) for entry in typed),
+        answer_type=group_labels(label(entry["answer_type"]) for entry in typed),
+        accuracy=np.array(accuracy, np.float64),
+        n_lost=sum(are_all_one(entry["answers"]) for entry in annotations),
+    )
+
+
+def are_all_one(answers: list[dict[str, Any]]) -> bool:
+    """Whether no answer differs from another as a whole, so that none has "others" to agree."""
+    return all(answer == answers[0] for answer in answers)
+
+
+def group_labels(labels: Iterable[str]) -> Groups:
+    """Group questions by label, in the order in which the labels first occur."""
+    numbers: dict[str, int] = {}
+    member = np.array([numbers.setdefault(name, len(numbers)) for name in labels], np.int32)
+    return Groups(list(numbers), member)
+
+
+def label(kind: Hashable) -> str:
+    """The name of a kind that need not be a string, as JSON would write it as a key."""
+    return kind if isinstance(kind, str) else json.dumps(kind)

@@ -1,0 +1,1 @@
+"""The feature file: its layout, writing, reading, checking, converting and joining."""

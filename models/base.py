@@ -1,0 +1,174 @@
+"""What a head is: its task, the features that it reads, and how it is asked."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .layers.cells import Standardize
+from .layers.shared_cells import SharedCells
+
+
+class Head(nn.Module):
+    """A head names its task and the dataset of the feature file that it reads."""
+
+    task: ClassVar[str]  # "vqa" or "caption"
+    features: ClassVar[str]  # "none", "pooled" or "grid"
+    looks: bool = False  # whether it says where in the grid it looks
+
+    def fit_features(self, sample: Tensor) -> None:
+        """Take what the head must know of the training features from a sample ``[..., D]``."""
+        for module in self.modules():
+            if isinstance(module, Standardize):
+                module.fit(sample)
+
+
+class VqaHead(Head, ABC):
+    """Questions about images to answer scores."""
+
+    task = "vqa"
+
+    @abstractmethod
+    def forward(
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
+    ) -> Tensor:
+        """Answer scores ``[B, A]``.
+
+        ``features``: ``[U, S, D]`` (grid), ``[U, D]`` (pooled) or None, of the batch's images;
+        ``image_index``: int64 ``[B]``, each question's image among the U;
+        ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
+        """
+
+    def look(
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Answer scores as from a call, and each look's map ``[B, S]``; none if it has no maps."""
+        return self(features, image_index, question, length), []
+
+
+class Encoded(NamedTuple):
+    """Images as a decoder sees them; all that does not depend on the step is computed here, once.
+
+    ``cells``: ``[U, S, D']`` that are attended to, or None; ``projected``: ``[U, S, K]``, their
+    part of the attention's scores, or None; both shared between the steps where they have a
+    gradient; ``mean``: ``[U, D]``.
+    """
+
+    cells: Tensor | SharedCells | None
+    projected: Tensor | SharedCells | None
+    mean: Tensor
+
+
+State = tuple[Tensor, ...]  # of B captions, each [B, ...]
+
+
+class Taught(NamedTuple):
+    """A teacher-forced pass over P words, all captions' together, without any pad.
+
+    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word; ``looked``:
+    ``[B, S]``, the attention of all of a caption's steps added up, or None.
+    """
+
+    scores: Tensor
+    target: Tensor
+    looked: Tensor | None
+
+
+# Captions that have ended are kept to fill up so many rows: oneDNN takes a millisecond to compile a
+# product of a size that it has not seen, longer than the product takes.
+_ROWS = 16
+
+
+class CaptionHead(Head, ABC):
+    """Images to captions, one word a step.
+
+    ``sampling`` is the probability with which training feeds back a word drawn from the decoder's
+    own distribution instead of the caption's (Bengio et al., 2015).
+    """
+
+    task = "caption"
+    sampling: float = 0.0
+
+    @abstractmethod
+    def encode(self, features: Tensor) -> Encoded:
+        """Prepare ``[U, S, D]`` (grid) or ``[U, D]`` (pooled) for any number of captions."""
+
+    @abstractmethod
+    def initial(self, encoded: Encoded, image_index: Tensor) -> State:
+        """The state before the first word, for captions of the images ``[B]``."""
+
+    @abstractmethod
+    def read(self, words: Tensor) -> Tensor:
+        """What words, int64 of any shape, give to a step: ``[..., G]``."""
+
+    @abstractmethod
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """All of a step that does not depend on its word, as tensors of B rows.
+
+        In a beam search the hypotheses that continue the same one share it.
+        """
+
+    @abstractmethod
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """The rest of a step: ``word`` ``[B, G]`` from :meth:`read`; returns as :meth:`step`."""
+
+    def step(
+        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """One step: ``word`` ``[B, G]`` from :meth:`read`.
+
+        Returns the output ``[B, H]``, the next state and the attention ``[B, S]`` or None.
+        """
+        prepared = self.prepare(encoded, image_index, state)
+        return self.finish(encoded, image_index, prepared, word)
+
+    @abstractmethod
+    def scores(self, output: Tensor) -> Tensor:
+        """Scores of the next word ``[..., V]`` from a step's output ``[..., H]``."""
+
+    def forward(
+        self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
+    ) -> Taught:
+        """Teacher forcing: ``tokens`` int64 ``[B, T]`` from ``<start>`` to ``<end>``.
+
+        ``length`` counts both. A caption takes part in as many steps as it has words, so that no
+        pad is read and none is scored.
+        """
+        # From the longest caption to the shortest, those that go on are the first ones.
+        order = torch.argsort(length, descending=True, stable=True)
+        image_index, tokens = image_index[order], tokens[order]
+        n_steps = tokens.shape[1] - 1
+        going = (length[:, None] - 1 > torch.arange(n_steps, device=length.device)).sum(0).tolist()
+        going = [n for n in going if n]
+        kept = [min(len(length), -(-n // _ROWS) * _ROWS) for n in going]
+        encoded = self.encode(features)
+        words = torch.cat([tokens[:n, t] for t, n in enumerate(kept)])
+        given = torch.split(self.read(words), kept)  # a [B', G] for every step
+        state = self.initial(encoded, image_index)
+        outputs: list[Tensor] = []
+        looks: list[Tensor] = []
+        output: Tensor | None = None
+        for n, rows, word in zip(going, kept, given, strict=True):
+            if output is not None and self.training and self.sampling:
+                word = self._mix(word, output[:rows])
+            state = tuple(part[:rows] for part in state)
+            output, state, look = self.step(encoded, image_index[:rows], word, state)
+            outputs.append(output[:n])
+            if look is not None:
+                looks.append(look[:n])
+        looked = None
+        if looks:
+            looked = looks[0].new_zeros(len(length), looks[0].shape[1])
+            looked = looked.index_add(0, torch.cat([order[:n] for n in going]), torch.cat(looks))
+        target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
+        return Taught(self.scores(torch.cat(outputs)), target, looked)
+
+    def _mix(self, word: Tensor, output: Tensor) -> Tensor:
+        """Exchange some of the words ``[B, G]`` for ones drawn from the last step's scores."""
+        chosen = torch.rand(len(word), device=word.device) < self.sampling
+        with torch.no_grad():
+            drawn = torch.multinomial(self.scores(output).float().softmax(1), 1).squeeze(1)
+        return torch.where(chosen[:, None], self.read(drawn).to(word.dtype), word)

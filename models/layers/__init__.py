@@ -1,0 +1,1 @@
+"""What heads are built from: encoders of questions, attention, fusion, standardisation."""

@@ -1,0 +1,1 @@
+"""Runs side by side: rankings, charts, examples and pages."""

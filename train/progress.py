@@ -1,0 +1,60 @@
+"""How a training run looks on the terminal and in TensorBoard."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from torch.utils.tensorboard.writer import SummaryWriter
+from tqdm import tqdm
+
+from .tasks.task import Task
+
+
+class Terminal:
+    """Shows the training as progress bars and one line an epoch, and writes TensorBoard events."""
+
+    def __init__(self, run: Path, task: Task) -> None:
+        self.task = task
+        self.events = SummaryWriter(str(run))
+        self.bar: tqdm[Any] | None = None
+
+    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
+        """See :class:`.loop.Watcher`."""
+        self.bar = tqdm(
+            total=n_batches,
+            initial=done,
+            desc=f"epoch {epoch}",
+            leave=False,
+            unit="batch",
+            disable=None,
+        )
+
+    def step(self, loss: float | None) -> None:
+        """See :class:`.loop.Watcher`."""
+        assert self.bar is not None
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.update()
+
+    def end_epoch(self, metrics: dict[str, Any]) -> None:
+        """See :class:`.loop.Watcher`."""
+        assert self.bar is not None
+        self.bar.close()
+        epoch = metrics["epoch"]
+        for name, value in metrics.items():
+            if name != "epoch":
+                self.events.add_scalar(name, value, epoch)
+        self.events.flush()
+        score = self.task.score_format.format(metrics[self.task.score_name])
+        click.echo(
+            f"epoch {epoch:3d}  train loss {metrics['train_loss']:.4f}  "
+            f"val loss {metrics['val_loss']:.4f}  val {score}  "
+            f"{metrics['items_per_second']:,.0f} {self.task.item_name}/s  "
+            f"{metrics['train_seconds']:.1f} + {metrics['val_seconds']:.1f} s"
+        )
+
+    def close(self) -> None:
+        """Close the bar and the event file."""
+        if self.bar is not None:
+            self.bar.close()
+        self.events.close()
