@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path, alone: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, alone: bool = False) -> Iterator[Path]:
     """A hidden name beside ``path`` to write a file under; at the end the file takes ``path``.
 
     On any exception the half-written file goes, and what stood under the name stays as it was.
@@ -31,7 +31,7 @@ def whole_file(path: Path, alone: bool = False) -> Iterator[Path]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file: under its name stands the old one or the new one, whole."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(data)
 
 

@@ -108,7 +108,7 @@ def caption_task(case: Case, precision: Precision) -> CaptionTask:
     head: Any = build_head(config, words, [], train[1].channels, precision)
     penalty = config.optimisation.attention_penalty
     task = CaptionTask(head, precision, words, train, val, penalty)
-    task.train.limit_texts(config.optimisation.texts_per_image)
+    task.train.limit_samples(config.optimisation.texts_per_image)
     fit_features(task)
     return task
 

@@ -99,7 +99,7 @@ class Study:
             pair = (described, features[0]), (to_describe, features[1])
             penalty = config.optimisation.attention_penalty
             task = CaptionTask(head, self.precision, words, *pair, penalty)
-        task.train.limit_texts(config.optimisation.texts_per_image)
+        task.train.limit_samples(config.optimisation.texts_per_image)
         fit_features(task)
         return task
 

@@ -70,13 +70,13 @@ class Watched:
         self.crop: str = self.trained.config.feature_identity.get("crop", "squash")
         config = self.trained.config
         self.features: SplitFeatures | None = None
-        if self.trained.head.looks:
+        if self.trained.head.has_attention:
             self.features = open_run_features(config, config.split)
 
     @property
-    def looks(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether the head has maps."""
-        return self.trained.head.looks
+        return self.trained.head.has_attention
 
     def answer_maps(self, image_id: int, question: str) -> list[CellMap]:
         """A map a hop, for a question about an image."""

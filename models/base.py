@@ -15,7 +15,7 @@ class Head(nn.Module):
 
     task: ClassVar[str]  # "vqa" or "caption"
     features: ClassVar[str]  # "none", "pooled" or "grid"
-    looks: bool = False  # whether it says where in the grid it looks
+    has_attention: bool = False  # whether it says where in the grid it attends
 
     def fit_features(self, sample: Tensor) -> None:
         """Take what the head must know of the training features from a sample ``[..., D]``."""
@@ -40,10 +40,10 @@ class VqaHead(Head, ABC):
         ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
         """
 
-    def look(
+    def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Answer scores as from a call, and each look's map ``[B, S]``; none if it has no maps."""
+        """Answer scores as from a call, and each hop's attention ``[B, S]``, if the head has any."""
         return self(features, image_index, question, length), []
 
 
@@ -63,16 +63,16 @@ class Encoded(NamedTuple):
 State = tuple[Tensor, ...]  # of B captions, each [B, ...]
 
 
-class Taught(NamedTuple):
+class TeacherForcedOutput(NamedTuple):
     """A teacher-forced pass over P words, all captions' together, without any pad.
 
-    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word; ``looked``:
-    ``[B, S]``, the attention of all of a caption's steps added up, or None.
+    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word;
+    ``attention_sum``: ``[B, S]``, the attention summed over a caption's steps, or None.
     """
 
     scores: Tensor
     target: Tensor
-    looked: Tensor | None
+    attention_sum: Tensor | None
 
 
 # Captions that have ended are kept to fill up so many rows: oneDNN takes a millisecond to compile a
@@ -131,7 +131,7 @@ class CaptionHead(Head, ABC):
 
     def forward(
         self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
-    ) -> Taught:
+    ) -> TeacherForcedOutput:
         """Teacher forcing: ``tokens`` int64 ``[B, T]`` from ``<start>`` to ``<end>``.
 
         ``length`` counts both. A caption takes part in as many steps as it has words, so that no
@@ -149,22 +149,24 @@ class CaptionHead(Head, ABC):
         given = torch.split(self.read(words), kept)  # a [B', G] for every step
         state = self.initial(encoded, image_index)
         outputs: list[Tensor] = []
-        looks: list[Tensor] = []
+        attentions: list[Tensor] = []
         output: Tensor | None = None
         for n, rows, word in zip(going, kept, given, strict=True):
             if output is not None and self.training and self.sampling:
                 word = self._mix(word, output[:rows])
             state = tuple(part[:rows] for part in state)
-            output, state, look = self.step(encoded, image_index[:rows], word, state)
+            output, state, attention = self.step(encoded, image_index[:rows], word, state)
             outputs.append(output[:n])
-            if look is not None:
-                looks.append(look[:n])
-        looked = None
-        if looks:
-            looked = looks[0].new_zeros(len(length), looks[0].shape[1])
-            looked = looked.index_add(0, torch.cat([order[:n] for n in going]), torch.cat(looks))
+            if attention is not None:
+                attentions.append(attention[:n])
+        attention_sum = None
+        if attentions:
+            attention_sum = attentions[0].new_zeros(len(length), attentions[0].shape[1])
+            attention_sum = attention_sum.index_add(
+                0, torch.cat([order[:n] for n in going]), torch.cat(attentions)
+            )
         target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
-        return Taught(self.scores(torch.cat(outputs)), target, looked)
+        return TeacherForcedOutput(self.scores(torch.cat(outputs)), target, attention_sum)
 
     def _mix(self, word: Tensor, output: Tensor) -> Tensor:
         """Exchange some of the words ``[B, G]`` for ones drawn from the last step's scores."""

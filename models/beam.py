@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .base import CaptionHead, Encoded, State
-from .layers.top_k import likeliest
+from .layers.top_k import top_k
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3  # the first words of every caption vocabulary
 FIRST_SAID = END  # the words before it are never said
@@ -93,7 +93,7 @@ def advance(
     )
     history = beams.words.flatten(0, 1)[alive]
     forbid = partial(forbid_trigrams, words=history) if options.no_repeated_trigrams else None
-    log_p, word = likeliest(head.scores(output), options.beam, FIRST_SAID, forbid)  # [alive, k]
+    log_p, word = top_k(head.scores(output), options.beam, FIRST_SAID, forbid)  # [alive, k]
     return select(beams, alive, log_p, word, options), state
 
 

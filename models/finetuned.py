@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .base import CaptionHead, Encoded, Head, State, Taught, VqaHead
+from .base import CaptionHead, Encoded, Head, State, TeacherForcedOutput, VqaHead
 from .layers.cells import Standardize, layer_dtype
 
 FIT_IMAGES = 8  # whose cells are encoded at once when a head takes their statistics
@@ -92,7 +92,7 @@ class FinetunedVqa(Finetuned, VqaHead):
     def __init__(self, encoder: Encoder, head: VqaHead) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        self.looks = head.looks
+        self.has_attention = head.has_attention
 
     def forward(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
@@ -102,11 +102,11 @@ class FinetunedVqa(Finetuned, VqaHead):
         scores: Tensor = self.head(self.encoder(features), image_index, question, length)
         return scores
 
-    def look(
+    def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """See :class:`VqaHead`."""
-        return self.head.look(self.encoder(features), image_index, question, length)
+        return self.head.with_attention(self.encoder(features), image_index, question, length)
 
 
 class FinetunedCaption(Finetuned, CaptionHead):
@@ -117,7 +117,7 @@ class FinetunedCaption(Finetuned, CaptionHead):
     def __init__(self, encoder: Encoder, head: CaptionHead) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        self.looks, self.sampling = head.looks, head.sampling
+        self.has_attention, self.sampling = head.has_attention, head.sampling
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
@@ -147,9 +147,9 @@ class FinetunedCaption(Finetuned, CaptionHead):
 
     def forward(
         self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
-    ) -> Taught:
+    ) -> TeacherForcedOutput:
         """See :class:`CaptionHead`."""
-        taught: Taught = self.head(self.encoder(features), image_index, tokens, length)
+        taught: TeacherForcedOutput = self.head(self.encoder(features), image_index, tokens, length)
         return taught
 
 

@@ -67,7 +67,7 @@ def ask(trained: Trained, cells: Cells | None, question: str, n_answers: int = 5
     with torch.inference_mode(), trained.precision.autocast():
         features = None if cells is None else cells.floats()
         assert isinstance(trained.head, VqaHead)
-        scores, maps = trained.head.look(features, index, *text)
+        scores, maps = trained.head.with_attention(features, index, *text)
     top = scores[0].float().softmax(0).topk(min(n_answers, len(trained.answers)))
     numbers, probabilities = top.indices.tolist(), top.values.tolist()
     read, known = tokens[:longest], set(trained.words) - {UNKNOWN_WORD}

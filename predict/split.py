@@ -7,7 +7,7 @@ from ..datasets.catalog import open_dataset
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..train.data import vqa as vqa_data
-from ..train.data.batches import ImageMajor
+from ..train.data.batches import SamplesByImage
 from ..train.data.features import SplitFeatures
 from ..train.prepare import open_run_features
 from ..train.tasks.captions import describe, write_captions
@@ -44,7 +44,7 @@ def predict_answers(
 ) -> Predicted:
     """Answer every question of the split."""
     questions = vqa_data.load_split(open_dataset(data), split, trained.words, trained.answers)
-    texts = ImageMajor(questions.image_id, questions.tokens, questions.length, features)
+    texts = SamplesByImage(questions.image_id, questions.tokens, questions.length, features)
     predicted, _ = answer_questions(trained.head, texts, trained.precision)
     write_answers(out, questions.question_id, predicted, trained.answers)
     return Predicted(out, len(predicted), "answers")

@@ -88,7 +88,7 @@ def watch(
         except (InputError, OSError) as error:
             findings.notes.append(f"No maps of {record.name}: {error}")
             continue
-        if one.looks:
+        if one.has_attention:
             watched.append((k, run, one))
     return watched
 

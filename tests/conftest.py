@@ -12,6 +12,7 @@ from frostgrid.featurize.cli import featurize
 from frostgrid.models.kernels import choice, cpu
 from hypothesis import settings
 from PIL import Image
+from reference.runs import run_head
 
 if TYPE_CHECKING:
     from frostgrid.featurize.backbones import Backbone
@@ -111,3 +112,17 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Parsed data are cached in a folder of the tests, never in the user's."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FROSTGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+SMALL = ("--epochs", "2", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")
+
+
+@pytest.fixture(scope="session")
+def runs(
+    tiny_set: tuple[Path, list[Path]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Tiny runs, trained for real: a run folder of each of some heads, by the head's name."""
+    folder = tmp_path_factory.mktemp("runs")
+    for head in ("san", "mean-embed", "question-only", "show-attend-tell", "rnn-decoder"):
+        run_head(head, tiny_set, folder / head, *SMALL)
+    return {path.name: path for path in folder.iterdir()}

@@ -1,5 +1,5 @@
 import pytest
-from frostgrid.atomic import whole_file, write_bytes
+from frostgrid.atomic import atomic_write, write_bytes
 
 
 @pytest.mark.parametrize("alone", [False, True])
@@ -8,7 +8,7 @@ def test_error_leaves_the_old_file_and_nothing_else(tmp_path, alone):
     path.write_text("old")
 
     def write_half() -> None:
-        with whole_file(path, alone) as part:
+        with atomic_write(path, alone) as part:
             part.write_text("ne")
             assert path.read_text() == "old"
             raise KeyboardInterrupt
@@ -27,7 +27,7 @@ def test_the_file_appears_whole(tmp_path):
 
 
 def test_two_writers_do_not_meet(tmp_path):
-    with whole_file(tmp_path / "file") as one, whole_file(tmp_path / "file") as other:
+    with atomic_write(tmp_path / "file") as one, atomic_write(tmp_path / "file") as other:
         one.write_text("one")
         other.write_text("other")
     assert (tmp_path / "file").read_text() == "one"  # the last to be whole
@@ -35,10 +35,10 @@ def test_two_writers_do_not_meet(tmp_path):
 
 def test_what_a_killed_process_left_is_written_over(tmp_path):
     path = tmp_path / "file"
-    with whole_file(path, alone=True) as part:
+    with atomic_write(path, alone=True) as part:
         part.write_text("old")
     part.write_text("left")
-    with whole_file(path, alone=True) as part:
+    with atomic_write(path, alone=True) as part:
         part.write_text("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]

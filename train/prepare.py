@@ -62,7 +62,7 @@ def prepare(config: RunConfig, precision: Precision, start: Start | None = Start
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, train_features, val_features)
     task, facts = prepared.task, prepared.facts
-    task.train.limit_texts(config.optimisation.texts_per_image)
+    task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
         place, streamed = place_features(task)
         facts.append(("loading", place))

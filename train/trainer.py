@@ -173,7 +173,7 @@ class Trainer:
             group = p.batches // o.accumulate * o.accumulate
             in_group = min(o.accumulate, len(cuts) - group)
             loss_sum += self._backward(batch, in_group)
-            p.batches, p.items = p.batches + 1, p.items + batch.part.n_texts
+            p.batches, p.items = p.batches + 1, p.items + batch.part.n_samples
             update = p.batches - group == in_group
             if update:
                 self._update()
@@ -193,7 +193,7 @@ class Trainer:
             loss = self.loss(batch, last)
         # Gradients of several processes are averaged, but their losses are parts of one.
         torch.autograd.backward(self.scaler.scale(loss / (in_group / self.ranks.n)))
-        return loss.detach().double() * batch.part.n_texts
+        return loss.detach().double() * batch.part.n_samples
 
     def _update(self) -> None:
         p, o = self.progress, self.o

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import whole_file
+from ...atomic import atomic_write
 
 TABLE_FILE = Path(__file__).with_name("table.npz")
 
@@ -34,7 +34,7 @@ class Table(NamedTuple):
 
 def save_table(table: Table, path: Path) -> None:
     """Write a table, whole or not at all."""
-    with whole_file(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **table._asdict())
 
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import whole_file
+from ...atomic import atomic_write
 from ...errors import InputError
 from .archive import ArchiveWriter, compression, create_archive
 from .background_writer import checksums
@@ -43,7 +43,7 @@ def convert_file(
         after = dtype or str(file.attrs["dtype"])
         n_images, n_cells, n_channels = file["grid"].shape
         check_space(out, needed_bytes(n_images, n_channels, after, n_cells))
-        with whole_file(out) as part, create_target(file, part, after, layout) as target:
+        with atomic_write(out) as part, create_target(file, part, after, layout) as target:
             for rows, values in read_rows(file):
                 done = values["status"] == DONE
                 check_rows(source, rows, values, done)

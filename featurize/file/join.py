@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ...atomic import sync, whole_file
+from ...atomic import atomic_write, sync
 from ...errors import InputError
 from .layout import columns_of, write_head
 from .reader import FeatureFile, open_features
@@ -90,7 +90,7 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
     names = [os.path.relpath(part.path.resolve(), folder) for part in parts]
     counts = [part.n_images for part in parts]
     about = {**first.provenance, "shard": "", "parts": json.dumps(names)}
-    with whole_file(out) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_write(out) as temporary, h5py.File(temporary, "w") as file:
         write_head(file, about, [name for part in parts for name in part.file_name])
         for column in columns_of(first.provenance):
             add_virtual(file, column.name, column.row_shape, first, names, counts)

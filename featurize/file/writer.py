@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import sync, whole_file
+from ...atomic import atomic_write, sync
 from ...console import say_bytes
 from ...errors import InputError
 from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column, write_head
@@ -63,7 +63,7 @@ def create_file(
     """
     n_images = len(file_names)
     try:
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             with h5py.File(part, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file:
                 write_head(file, provenance, file_names)
                 for column in columns_of(provenance):

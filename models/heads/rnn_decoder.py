@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..base import CaptionHead, Encoded, State, Taught
+from ..base import CaptionHead, Encoded, State, TeacherForcedOutput
 from ..config import CaptionHeadConfig
 from ..layers.cells import BatchNorm, Standardize
 from ..layers.dropout import Dropout
@@ -58,7 +58,7 @@ class RNNDecoder(CaptionHead):
 
     def forward(
         self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
-    ) -> Taught:
+    ) -> TeacherForcedOutput:
         """See :class:`CaptionHead`: no step needs the one before, so the LSTM runs in one call."""
         if self.training and self.sampling:
             return super().forward(features, image_index, tokens, length)
@@ -67,7 +67,7 @@ class RNNDecoder(CaptionHead):
         output, _ = self.lstm(words, (hidden[None].to(words.dtype), cell[None].to(words.dtype)))
         # The LSTM runs to the right: words of a caption cannot depend on the pads behind them.
         real = torch.arange(words.shape[1], device=length.device) < (length - 1)[:, None]
-        return Taught(self.scores(output[real]), tokens[:, 1:][real], None)
+        return TeacherForcedOutput(self.scores(output[real]), tokens[:, 1:][real], None)
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

@@ -62,7 +62,7 @@ class SAN(VqaHead):
     """
 
     features = "grid"
-    looks = True
+    has_attention = True
 
     def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
@@ -82,9 +82,9 @@ class SAN(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
-        return self.look(features, image_index, question, length)[0]
+        return self.with_attention(features, image_index, question, length)[0]
 
-    def look(
+    def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Answer scores, and each hop's map ``[B, S]``."""

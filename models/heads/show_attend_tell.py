@@ -20,7 +20,7 @@ class ShowAttendTell(CaptionHead):
     """
 
     features = "grid"
-    looks = True
+    has_attention = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
         super().__init__()

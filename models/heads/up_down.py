@@ -19,7 +19,7 @@ class UpDown(CaptionHead):
     """
 
     features = "grid"
-    looks = True
+    has_attention = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
         super().__init__()

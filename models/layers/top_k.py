@@ -1,4 +1,4 @@
-"""The likeliest classes of every row of scores."""
+"""The top_k classes of every row of scores."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from ..kernels.choice import fused
 _FUSED_DTYPES = (torch.float32, torch.bfloat16)
 
 
-def likeliest(
+def top_k(
     scores: Tensor, k: int, start: int = 0, forbid: Callable[[Tensor], None] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The log-probabilities of the k likeliest classes, float32 ``[R, k]``, and their numbers.
+    """The log-probabilities of the k top_k classes, float32 ``[R, k]``, and their numbers.
 
     ``scores``: ``[R, V]``, which may be overwritten; classes before ``start`` do not exist.
     ``forbid`` sets scores to -inf that are not to be found although they have a probability.

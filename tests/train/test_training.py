@@ -269,7 +269,7 @@ def test_little_memory_is_noticed_said_and_kept_in_the_config(tiny_set, tmp_path
     out = tmp_path / "run"
     asked = []
     keep = pytest.MonkeyPatch()
-    keep.setattr(features, "read_ahead", lambda source, rows: asked.append(rows))
+    keep.setattr(features, "prefetch_rows", lambda source, rows: asked.append(rows))
     keep.setattr(batches, "EXPECTED", 1)
     output = run_head("lstm", tiny_set, out, *SMALL)
     keep.undo()
@@ -282,7 +282,7 @@ def test_enough_memory_shuffles_all_and_asks_for_nothing(tiny_set, tmp_path, mon
     def fail(source, rows):
         raise AssertionError
 
-    monkeypatch.setattr(features, "read_ahead", fail)
+    monkeypatch.setattr(features, "prefetch_rows", fail)
     output = run_head("lstm", tiny_set, tmp_path / "run", *SMALL)
     assert "from the page cache" in output
     assert json.loads((tmp_path / "run" / "config.json").read_text())["order"] == "full"

@@ -20,7 +20,7 @@ from torch import Tensor
 from .features import Cells, SplitFeatures
 
 T = TypeVar("T")
-EXPECTED = 8  # batches before a batch is read, its rows are asked for
+PREFETCHED = 8  # batches before a batch is read, its rows are asked for
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ WHOLE = Share()
 class Part:
     """How much of the whole batch, over all processes, this one's part of it is.
 
-    ``n_images``, ``n_texts``: of the whole batch; ``texts``, ``words``: what share of its texts,
-    and of its words after each text's first, this process has. The shares of all processes add up
+    ``n_images``, ``n_samples``: of the whole batch; ``samples``, ``words``: this process's share of
+    its samples, and of its words after each sample's first. The shares of all processes add up
     to 1, also where each has the whole.
     """
 
     n_images: int
-    n_texts: int
-    texts: float = 1.0
+    n_samples: int
+    samples: float = 1.0
     words: float = 1.0
 
 
@@ -75,14 +75,14 @@ class Batch:
         return len(self.item)
 
 
-class ImageMajor:
+class SamplesByImage:
     """Groups texts by image: ``image_id`` int64 ``[Q]``, ``tokens`` ``[Q, T]``, ``length`` ``[Q]``.
 
     ``keep``, bool ``[Q]``, leaves texts out; images without a text left are never read. Images are
     numbered in the order of their rows in the feature file. ``target_of`` makes a batch's targets
     from its items, in the reading thread.
 
-    A group is what is drawn at once: all texts of an image, or some (see ``limit_texts``).
+    A group is what is drawn at once: all texts of an image, or some (see ``limit_samples``).
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class ImageMajor:
         """How many groups an epoch's order is of."""
         return len(self.image_row)
 
-    def limit_texts(self, n_together: int) -> None:
+    def limit_samples(self, n_together: int) -> None:
         """Make groups of at most so many texts of an image; 0: of all that it has.
 
         Smaller groups make batches of more images, whose gradients differ more: each text counts
@@ -173,11 +173,11 @@ class ImageMajor:
     def part(self, images: NDArray[np.int64], mine: NDArray[np.int64], n_processes: int) -> Part:
         """What the images ``mine`` are of the batch of ``images``."""
         counts = np.diff(self.first)
-        n_texts = int(counts[images].sum())
+        n_samples = int(counts[images].sum())
         if len(mine) == len(images):
-            return Part(len(images), n_texts, 1 / n_processes, 1 / n_processes)
+            return Part(len(images), n_samples, 1 / n_processes, 1 / n_processes)
         words = float(self.n_words[mine].sum() / max(1, self.n_words[images].sum()))
-        return Part(len(images), n_texts, float(counts[mine].sum() / n_texts), words)
+        return Part(len(images), n_samples, float(counts[mine].sum() / n_samples), words)
 
     @cached_property
     def n_words(self) -> NDArray[np.int64]:
@@ -207,8 +207,8 @@ class ImageMajor:
         mine = [share.pick(images) for images in cuts] if share.of > 1 else cuts
 
         def make(number: int) -> Batch:
-            if self.features is not None and number + EXPECTED < len(mine):
-                self.features.expect(rows[mine[number + EXPECTED]])
+            if self.features is not None and number + PREFETCHED < len(mine):
+                self.features.prefetch(rows[mine[number + PREFETCHED]])
             images, part = mine[number], None
             if share.of > 1:
                 part = self.part(cuts[number], images, share.of)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...featurize.file.reader import FeatureFile, open_features
-from .gather import forget, gather_rows, read_ahead
+from .gather import gather_rows, prefetch_rows, release_rows
 
 # Of a map, that are read before it is given back. The system maps the large pages around a row with
 # it, so that several times as much is resident.
@@ -87,13 +87,13 @@ class SplitFeatures:
             return Cells(values)
         return Cells(values, self._read(scales, rows, device))  # type: ignore[arg-type]
 
-    def expect(self, rows: NDArray[np.int64]) -> None:
+    def prefetch(self, rows: NDArray[np.int64]) -> None:
         """Say that these rows will be gathered soon; does nothing unless they are streamed."""
         if not self.streamed or self.resident is not None:
             return
         owner = np.searchsorted(self.bases, rows, side="right") - 1
         for number, source in enumerate(self.sources):
-            read_ahead(source, rows[owner == number] - self.bases[number])
+            prefetch_rows(source, rows[owner == number] - self.bases[number])
 
     def _read(
         self, sources: list[NDArray[Any]], rows: NDArray[np.int64], device: torch.device
@@ -115,7 +115,7 @@ class SplitFeatures:
         if self.mapped > MAPPED_BYTES:
             self.mapped = 0
             for source in self.sources:
-                forget(source)
+                release_rows(source)
         return out.to(device, non_blocking=True) if pin else out
 
     def bytes_of(self, n_rows: int) -> int:

@@ -20,7 +20,7 @@ def gather_rows(source: NDArray[Any], rows: NDArray[np.int64], out: Tensor | NDA
 
     ``out`` is contiguous memory to be used again and again, pinned for CUDA. Runs without the GIL
     on as many threads as PyTorch uses. Warm rows move as fast as a plain copy of as many bytes;
-    rows that are not in the page cache are read as they are touched (see ``read_ahead``).
+    rows that are not in the page cache are read as they are touched (see ``prefetch_rows``).
 
     Raises ``InputError`` for a row that is not there, ``ValueError`` for an ``out`` that does not
     fit.
@@ -47,7 +47,7 @@ def gather_rows(source: NDArray[Any], rows: NDArray[np.int64], out: Tensor | NDA
     run_pieces(copy, even_pieces(len(rows), n_threads), n_threads)
 
 
-def read_ahead(source: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def prefetch_rows(source: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """Ask the system to read these rows of a memory map into the page cache, and return at once.
 
     Does nothing for an array that is no map, and where the system takes no such hint. Raises
@@ -62,7 +62,7 @@ def read_ahead(source: NDArray[Any], rows: NDArray[np.int64]) -> None:
         file_map.madvise(mmap.MADV_WILLNEED, start, length)
 
 
-def forget(source: NDArray[Any]) -> None:
+def release_rows(source: NDArray[Any]) -> None:
     """Give back the memory that the rows of a map take in this process; the page cache keeps them.
 
     Else a process that has read a file of 100 GB once has 100 GB to its name until the system is

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ...atomic import write_bytes
 from ...evaluate.captions.scores import score_captions
-from ...models.base import CaptionHead, Taught
+from ...models.base import CaptionHead, TeacherForcedOutput
 from ...models.beam import BeamOptions, search
-from ..data.batches import Batch, ImageMajor, read_ahead
+from ..data.batches import Batch, SamplesByImage, read_ahead
 from ..data.captions import CaptionData
 from ..data.features import SplitFeatures
 from ..data.order import deranged
@@ -47,7 +47,7 @@ class CaptionTask(Task):
         self.precision, self.words = precision, words
         self.attention_penalty = attention_penalty
         self.train, self.val = (
-            ImageMajor(data.image_id, data.tokens, data.length, features)
+            SamplesByImage(data.image_id, data.tokens, data.length, features)
             for data, features in (train, val)
         )
         self.val_data, self.val_features = val
@@ -55,10 +55,10 @@ class CaptionTask(Task):
         self.sample = np.arange(min(SAMPLE_IMAGES, len(self.val_rows)))
         self.captions: list[str] = []
 
-    def teach(self, batch: Batch) -> Taught:
+    def teach(self, batch: Batch) -> TeacherForcedOutput:
         """A teacher-forced pass."""
         assert batch.features is not None
-        out: Taught = self.head(
+        out: TeacherForcedOutput = self.head(
             batch.features.floats(), batch.image_index, batch.tokens, batch.length
         )
         return out
@@ -70,9 +70,9 @@ class CaptionTask(Task):
         """
         taught = self.teach(batch)
         loss = word_cross_entropy(taught.scores, taught.target) * batch.part.words
-        if self.attention_penalty and taught.looked is not None:
-            weight = self.attention_penalty * batch.part.texts
-            loss = loss + weight * (1 - taught.looked).square().mean()
+        if self.attention_penalty and taught.attention_sum is not None:
+            weight = self.attention_penalty * batch.part.samples
+            loss = loss + weight * (1 - taught.attention_sum).square().mean()
         return loss
 
     def evaluate(self) -> dict[str, float]:

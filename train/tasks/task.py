@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models.base import Head
-from ..data.batches import Batch, ImageMajor
+from ..data.batches import Batch, SamplesByImage
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Task(ABC):
     item_name: ClassVar[str]  # what a batch counts
 
     head: Head
-    train: ImageMajor
-    val: ImageMajor
+    train: SamplesByImage
+    val: SamplesByImage
     precision: Precision
 
     @abstractmethod

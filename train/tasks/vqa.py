@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...atomic import write_bytes
 from ...models.base import Head
-from ..data.batches import Batch, ImageMajor
+from ..data.batches import Batch, SamplesByImage
 from ..data.features import SplitFeatures
 from ..data.order import deranged
 from ..data.vqa import VqaData
@@ -48,13 +48,13 @@ class VqaTask(Task):
         keep = np.diff(train[0].targets.indptr) > 0
         if loss == "commonest":
             keep = train[0].targets.commonest >= 0
-        self.train = self._image_major(*train, keep)
-        self.val = self._image_major(*val, None)
+        self.train = self._by_image(*train, keep)
+        self.val = self._by_image(*val, None)
         self.predicted = np.zeros(len(self.val_data.question_id), np.int64)
 
-    def _image_major(
+    def _by_image(
         self, data: VqaData, features: SplitFeatures | None, keep: NDArray[np.bool_] | None
-    ) -> ImageMajor:
+    ) -> SamplesByImage:
         targets = data.targets
 
         def target_of(item: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
@@ -63,7 +63,7 @@ class VqaTask(Task):
                 return (targets.commonest[item].astype(np.int64),)
             return soft_entries(targets, item)
 
-        return ImageMajor(
+        return SamplesByImage(
             data.image_id,
             data.tokens,
             data.length,
@@ -74,7 +74,7 @@ class VqaTask(Task):
 
     def loss(self, batch: Batch) -> Tensor:
         """See :class:`Task`."""
-        return self._loss(answer_scores(self.head, batch), batch) * batch.part.texts
+        return self._loss(answer_scores(self.head, batch), batch) * batch.part.samples
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if self.loss_kind == "commonest":
@@ -119,14 +119,14 @@ def answer_scores(head: Head, batch: Batch) -> Tensor:
 
 def answer_questions(
     head: Head,
-    questions: ImageMajor,
+    questions: SamplesByImage,
     precision: Precision,
     loss_of: Callable[[Tensor, Batch], Tensor] | None = None,
     image_row: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], float]:
     """The best answer's number for every question, int64 ``[Q]``, and the mean loss if asked.
 
-    ``image_row`` as in :class:`ImageMajor`.
+    ``image_row`` as in :class:`SamplesByImage`.
     """
     device = precision.device
     loss = torch.zeros((), dtype=torch.float64, device=device)

@@ -81,8 +81,8 @@ def test_the_loss_falls_on_five_captions(name):
 def test_every_step_looks_once(name):
     head = build(name).eval()
     features, image_index, tokens, length = example(name)
-    looked = head(features, image_index, tokens, length).looked
-    torch.testing.assert_close(looked.sum(1), (length - 1).float())
+    attention_sum = head(features, image_index, tokens, length).attention_sum
+    torch.testing.assert_close(attention_sum.sum(1), (length - 1).float())
 
 
 def test_lstm_step_is_that_of_torch():

@@ -97,7 +97,7 @@ def test_san_looks_as_the_paper_says():
         "san", hops=2, standardize=False, fusion="add", question="mean", whole=False
     ).eval()
     features, image_index, question, length = example("san")
-    _, maps = head.look(features, image_index, question, length)
+    _, maps = head.with_attention(features, image_index, question, length)
     u = head.enter(head.question(question, length))
     for hop, where in zip(head.hops, maps, strict=True):
         v = features[image_index]  # [B, S, D]

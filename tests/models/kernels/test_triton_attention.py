@@ -14,9 +14,9 @@ INTERPRET = """
 from functools import partial
 
 import torch
-from frostgrid.models import additive_attention as attention
+from frostgrid.models.layers import additive_attention as attention
 from frostgrid.models.kernels import cuda, functions
-from frostgrid.models.shared_cells import SharedCells
+from frostgrid.models.layers.shared_cells import SharedCells
 
 def run(cells, query, weight, alpha, index, score, look):
     shared = SharedCells(cells)

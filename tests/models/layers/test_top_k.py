@@ -1,7 +1,7 @@
 import pytest
 import torch
 from frostgrid.models.kernels.choice import kernels
-from frostgrid.models.layers.top_k import likeliest
+from frostgrid.models.layers.top_k import top_k
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -40,12 +40,12 @@ def test_equals_a_stable_sort(n_rows, n_classes, k, start, levels, dtype, n_forb
         scores[:, forbidden] = -INF
 
     values, places = plainly(scores, k, start, forbidden)
-    best, place = likeliest(scores.clone(), k, start, forbid)
+    best, place = top_k(scores.clone(), k, start, forbid)
     torch.testing.assert_close(best, values, rtol=2e-6, atol=2e-6)
     assert torch.equal(place[best > -INF], places[best > -INF])
     assert ((place >= 0) & (place < n_classes)).all()
     with kernels("plain"):
-        found = likeliest(scores.clone(), k, start, forbid)[0]
+        found = top_k(scores.clone(), k, start, forbid)[0]
     torch.testing.assert_close(found, values, rtol=2e-6, atol=2e-6)
 
 
@@ -53,7 +53,7 @@ def test_equals_a_stable_sort(n_rows, n_classes, k, start, levels, dtype, n_forb
 def test_on_several_threads(dtype):
     scores = torch.randn(61, 9000).to(dtype)
     values, places = plainly(scores, 5, 3, torch.empty(0).long())
-    best, place = likeliest(scores, 5, 3)
+    best, place = top_k(scores, 5, 3)
     torch.testing.assert_close(best, values, rtol=2e-6, atol=2e-6)
     assert torch.equal(place, places)
 
@@ -61,7 +61,7 @@ def test_on_several_threads(dtype):
 def test_minus_infinity_is_found_last_of_all():
     scores = torch.full((1, 300), -INF)
     scores[0, 290], scores[0, 7] = 1.0, 2.0
-    best, place = likeliest(scores, 3)
+    best, place = top_k(scores, 3)
     assert best[0, 2] == -INF
     torch.testing.assert_close(best[0, :2], torch.tensor([2.0, 1.0]).log_softmax(0))
     assert place[0, :2].tolist() == [7, 290]
@@ -70,7 +70,7 @@ def test_minus_infinity_is_found_last_of_all():
 def test_what_is_no_number_spoils_its_row_alone():
     scores = torch.randn(3, 600)
     scores[1, 500] = NAN
-    best, place = likeliest(scores.clone(), 4)
+    best, place = top_k(scores.clone(), 4)
     assert best[1].isnan().all()
     torch.testing.assert_close(best[::2], scores[::2].log_softmax(1).topk(4, 1).values)
     assert ((place >= 0) & (place < 600)).all()
@@ -79,4 +79,4 @@ def test_what_is_no_number_spoils_its_row_alone():
 def test_scores_that_are_not_contiguous():
     scores = torch.randn(700, 6).t()
     values = scores[:, 3:].log_softmax(1).topk(4, 1).values
-    torch.testing.assert_close(likeliest(scores, 4, 3)[0], values)
+    torch.testing.assert_close(top_k(scores, 4, 3)[0], values)

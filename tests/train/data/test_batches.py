@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from frostgrid.train.data.batches import ImageMajor, read_ahead
+from frostgrid.train.data.batches import SamplesByImage, read_ahead
 from frostgrid.train.data.features import Cells
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ class Rows:
     def gather(self, rows, device):
         return Cells(torch.from_numpy(rows.astype(np.float32))[:, None])
 
-    def expect(self, rows):
+    def prefetch(self, rows):
         self.expected = rows
 
 
@@ -29,7 +29,7 @@ def texts(image_id):
     q = len(image_id)
     tokens = np.arange(1, q + 1, dtype=np.int32)[:, None].repeat(4, 1)
     length = (np.arange(q) % 4 + 1).astype(np.int32)
-    return ImageMajor(np.array(image_id, np.int64), tokens, length, Rows(100))
+    return SamplesByImage(np.array(image_id, np.int64), tokens, length, Rows(100))
 
 
 @given(
@@ -37,7 +37,7 @@ def texts(image_id):
 )
 def test_a_pass_holds_every_text_once_with_its_own_image(image_id, batch_size, together):
     data = texts(image_id)
-    data.limit_texts(together)
+    data.limit_samples(together)
     order = np.random.default_rng(0).permutation(data.n_groups)
     seen = []
     for batch in data.batches(order, batch_size, CPU):
@@ -63,7 +63,7 @@ def test_batches_are_alike_in_size(counts, batch_size):
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(1, 5))
 def test_groups_are_no_larger_than_they_may_be(counts, together):
     data = texts(np.repeat(np.arange(len(counts)), counts))
-    data.limit_texts(together)
+    data.limit_samples(together)
     assert data.n_images == len(counts)
     sizes = [np.diff(data.first)[data.image_row == row] for row in np.unique(data.image_row)]
     for size, count in zip(sizes, counts[::-1], strict=True):  # the last image has the first row
@@ -84,7 +84,7 @@ def test_texts_left_out_are_never_read():
     image_id = np.array([5, 5, 6, 7])
     tokens, length = np.ones((4, 2), np.int32), np.ones(4, np.int32)
     keep = np.array([True, False, False, True])
-    data = ImageMajor(image_id, tokens, length, Rows(100), keep)
+    data = SamplesByImage(image_id, tokens, length, Rows(100), keep)
     assert (data.n_images, data.n_items) == (2, 2)
     items = [i for batch in data.batches(np.arange(2), 10, CPU) for i in batch.item]
     assert sorted(items) == [0, 3]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from frostgrid.errors import InputError
 from frostgrid.train.data import gather
-from frostgrid.train.data.gather import gather_rows, page_runs, read_ahead
+from frostgrid.train.data.gather import gather_rows, page_runs, prefetch_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.callers import call_at_once
@@ -85,7 +85,7 @@ def test_a_few_rows_of_a_map_of_more_than_4_gb(tmp_path, threads) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, 40, 2**40])
-@pytest.mark.parametrize("function", [gather_rows, read_ahead])
+@pytest.mark.parametrize("function", [gather_rows, prefetch_rows])
 def test_a_row_that_is_not_there(tmp_path, wrong, function) -> None:
     source = memory_map(tmp_path / "map", (40, 7), "float16")
     out = (np.empty((2, 7), np.float16),) if function is gather_rows else ()
@@ -125,8 +125,8 @@ def test_several_python_threads_at_once(tmp_path, threads) -> None:
 
 def test_reading_ahead_of_a_part_of_a_map(tmp_path) -> None:
     source = memory_map(tmp_path / "map", (100, 1000), "float32", offset=4096 + 40)
-    read_ahead(source[10:], np.array([7, 3, 4, 5, 89]))
-    read_ahead(source[10:], np.zeros(0, np.int64))
+    prefetch_rows(source[10:], np.array([7, 3, 4, 5, 89]))
+    prefetch_rows(source[10:], np.zeros(0, np.int64))
 
 
 def test_adjacent_rows_are_asked_for_at_once_from_the_start_of_a_page() -> None:
@@ -139,5 +139,5 @@ def test_adjacent_rows_are_asked_for_at_once_from_the_start_of_a_page() -> None:
 
 
 def test_reading_ahead_of_plain_memory_does_nothing() -> None:
-    read_ahead(np.zeros((9, 7), np.float16), np.array([0, 1]))
-    read_ahead(np.zeros((0, 7), np.float16), np.zeros(0, np.int64))
+    prefetch_rows(np.zeros((9, 7), np.float16), np.array([0, 1]))
+    prefetch_rows(np.zeros((0, 7), np.float16), np.zeros(0, np.int64))
