@@ -97,7 +97,7 @@ def explain_full_disk(path: Path, error: OSError) -> Exception:
         return error
     return InputError(
         f"{path}: cannot grow or be written ({error.strerror}); free some space and run the same "
-        "command again: it continues where it stopped."
+        "command again: it goes on where it stopped."
     )
 
 
