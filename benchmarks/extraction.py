@@ -22,7 +22,7 @@ from frostgrid.featurize.extract import Extractor, Watch, batches_to_do, extract
 from frostgrid.featurize.file.writer import RowWriter
 from frostgrid.featurize.fill import prepare
 from frostgrid.featurize.images import Preprocessing
-from frostgrid.featurize.jobs import Job
+from frostgrid.featurize.prepare import Job
 from frostgrid.featurize.network import build_network, choose_device, choose_precision
 from frostgrid.featurize.random_weights import dead_leaves
 from frostgrid.process import keep_freed_memory

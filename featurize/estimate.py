@@ -9,7 +9,7 @@ import numpy as np
 from .decoding import decode_batches
 from .extract import Extractor, run_network
 from .file.writer import needed_bytes
-from .jobs import Job
+from .prepare import Job
 
 MAX_BATCHES = 4
 

@@ -14,7 +14,7 @@ from .file.layout import DONE, ERROR_BYTES, TO_DO
 from .file.reader import FeatureFile, open_features
 from .file.verify import image_changed, verify
 from .file.writer import RowWriter, check_space, create_file, needed_bytes
-from .jobs import Job, check_same, describe, find_changed, name_some
+from .prepare import Job, check_same, describe, find_changed, name_some
 
 
 @contextmanager

@@ -1,120 +1,79 @@
-"""One feature file to make: what goes in, what it is called, whether an old one fits."""
+"""From what was asked for to the feature files to make: which images, which file each."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import click
 
-from ..datasets.image_list import ImageList
+from ..datasets.catalog import ImageList, list_folder_images, open_dataset
 from ..errors import InputError
-from .backbone_input import MEAN, STD
-from .extract import Extractor
-from .file.layout import DONE, FORMAT, VERSION
-from .file.reader import FeatureFile
+from .prepare import Job
 
-# What must be equal for two runs to write into one file; their words for a message.
-DECISIVE = {
-    "backbone": "--backbone",
-    "weights_sha256": "weights",
-    "layer": "--layer",
-    "image_size": "--image-size",
-    "grid": "--grid",
-    "crop": "--crop",
-    "preprocessing": "image preparation",
-    "dtype": "--dtype",
-}
+FOLDER = Path("features")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One feature file to fill.
+class Wanted:
+    """What to extract.
 
     Attributes:
-        images: which images, row by row.
-        data, split: the data set's name and its split ("" for a plain folder).
-        out: the feature file.
-        shard: "2of4" if these are only a part of the split's images, else "".
+        image_dir: a plain folder of images; goes before ``data``.
+        data: a data set's name or folder.
+        split: one split, or None for all that the set has.
+        out: the feature file, or None for the default name in ``FOLDER``.
+        network: the backbone and what is special about it, for the default file name.
+        limit: the first so many images of each list only.
+        shard: (i, n): the i-th of n equal parts of each list, from 1; (1, 1) for all.
     """
 
-    images: ImageList
+    image_dir: Path | None
     data: str
-    split: str
-    out: Path
-    shard: str = ""
-
-    def __str__(self) -> str:
-        return ", ".join(word for word in (self.data, self.split, self.shard) if word)
-
-
-def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
-    """All that the file says about itself: its HDF5 attributes."""
-    backbone, preprocessing = extractor.backbone, extractor.preprocessing
-    packages = ("frostgrid", "torch", "torchvision", "pillow", "numpy", "h5py")
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "backbone": backbone.name,
-        "weights": backbone.weights,
-        "weights_sha256": backbone.weights_sha256,
-        "layer": backbone.layer,
-        "image_size": preprocessing.image_size,
-        "crop": preprocessing.crop,
-        "preprocessing": preprocessing.describe(),
-        "mean": np.array(MEAN),
-        "std": np.array(STD),
-        "grid": list(extractor.network.shape),
-        "channels": backbone.channels,
-        "dtype": extractor.dtype,
-        "compute": extractor.network.describe(),
-        "data": job.data,
-        "split": job.split,
-        "shard": job.shard,
-        "image_root": str(job.images.root.resolve()),
-        "versions": json.dumps({name: version(name) for name in packages}),
-    }
+    split: str | None
+    out: Path | None
+    network: str
+    limit: int | None = None
+    shard: tuple[int, int] = (1, 1)
 
 
-def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
-    """Raise ``InputError`` saying what differs if these images may not go into this file."""
-    for name, words in DECISIVE.items():
-        if file.provenance[name] != provenance[name]:
-            raise InputError(
-                f"{file.path}: was made with {words} {file.provenance[name]}, now asked for "
-                f"{provenance[name]}; the two must not be mixed: choose another --out, or "
-                "--overwrite to begin anew."
-            )
-    if file.file_name == images.file_names and np.array_equal(file.image_id, images.image_ids):
-        return
-    before, now = set(file.file_name), set(images.file_names)
-    changes = [
-        f"{len(names)} {what} ({name_some(sorted(names))})"
-        for what, names in (("gone", before - now), ("new", now - before))
-        if names
-    ]
-    raise InputError(
-        f"{file.path}: was begun with {len(before)} images of {file.provenance['image_root']}, now "
-        f"there are {len(now)} in {images.root}: {'; '.join(changes) or 'ids or order changed'}; "
-        "bring the list back, choose another --out, or --overwrite to begin anew."
-    )
+def plan(wanted: Wanted) -> list[Job]:
+    """One job a feature file.
+
+    Raises ``InputError`` for a set, a split or a folder that is not there, and ``UsageError`` when
+    one ``--out`` would have to hold several splits.
+    """
+    if wanted.image_dir is not None:
+        images = list_folder_images(wanted.image_dir)
+        name = wanted.image_dir.resolve().name
+        return [make_job(wanted, images, name, "")]
+    dataset = open_dataset(wanted.data)
+    splits: Sequence[str] = dataset.splits()
+    if wanted.split is not None:
+        splits = [dataset.checked_split(wanted.split)]
+    if wanted.out is not None and len(splits) > 1:
+        raise click.UsageError(
+            f"--out names one file, but {dataset.name} has {len(splits)} splits "
+            f"({', '.join(splits)}); name one by --split."
+        )
+    return [make_job(wanted, dataset.images(s), dataset.name, s) for s in splits]
 
 
-def find_changed(file: FeatureFile, images: ImageList) -> NDArray[np.int64]:
-    """The finished rows whose image file has another length now, or is gone: a quick look."""
-    changed = []
-    for row in np.flatnonzero(file.status == DONE):
-        try:
-            n_bytes = images.path(int(row)).stat().st_size
-        except OSError:
-            n_bytes = -1
-        if n_bytes != file.source_bytes[row]:
-            changed.append(row)
-    return np.array(changed, np.int64)
+def make_job(wanted: Wanted, images: ImageList, data: str, split: str) -> Job:
+    """The job for one list of images, cut to the limit and to the shard."""
+    n = len(images) if wanted.limit is None else min(wanted.limit, len(images))
+    index, of = wanted.shard
+    part = slice(n * (index - 1) // of, n * index // of)
+    if part.start == part.stop:
+        name = ", ".join(word for word in (data, split) if word)
+        raise InputError(
+            f"{name}: the shard {index}/{of} of {n} images is empty; ask for {n} shards at most."
+        )
+    images = ImageList(images.root, images.file_names[part], images.image_ids[part])
+    shard = f"{index}of{of}" if of > 1 else ""
+    out = wanted.out or default_path(data, split, wanted.network, shard)
+    return Job(images, data, split, out, shard)
 
 
-def name_some(names: list[str]) -> str:
-    """The first few names, and whether there are more."""
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+def default_path(*words: str) -> Path:
+    """The file of which nobody said where: named by the words that say what is in it."""
+    return FOLDER / f"{'-'.join(filter(None, words))}.h5"

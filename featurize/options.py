@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .plan import Wanted
+from .jobs import Wanted
 
 
 @dataclass(frozen=True)

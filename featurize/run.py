@@ -23,10 +23,10 @@ from .file.reader import FeatureFile, open_features
 from .file.verify import verify
 from .fill import count_to_do, fill, locked, prepare
 from .images import Preprocessing
-from .jobs import Job
+from .prepare import Job
 from .network import build_network, choose_device, choose_precision
 from .options import Options
-from .plan import plan
+from .jobs import plan
 from .ranks import Ranks, join_ranks
 
 Say = Callable[[str], object]

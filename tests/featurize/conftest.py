@@ -13,7 +13,7 @@ from frostgrid.featurize.extract import Extractor, Outcome, Share, Watch
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.fill import fill, locked, prepare
 from frostgrid.featurize.images import Preprocessing
-from frostgrid.featurize.jobs import Job
+from frostgrid.featurize.prepare import Job
 from frostgrid.featurize.network import build_network
 from PIL import Image
 

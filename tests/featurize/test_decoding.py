@@ -2,7 +2,7 @@ import numpy as np
 from frostgrid.featurize.decoding import decode_batches
 from frostgrid.featurize.extract import Extractor, batches_to_do
 from frostgrid.featurize.images import load_image
-from frostgrid.featurize.jobs import Job
+from frostgrid.featurize.prepare import Job
 
 
 def test_decoding_goes_on_ahead_in_order(job: Job, extractor: Extractor) -> None:

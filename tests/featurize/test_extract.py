@@ -17,7 +17,7 @@ from frostgrid.featurize.file.verify import verify
 from frostgrid.featurize.file.writer import RowWriter
 from frostgrid.featurize.fill import locked
 from frostgrid.featurize.images import Preprocessing, load_image
-from frostgrid.featurize.jobs import Job
+from frostgrid.featurize.prepare import Job
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
