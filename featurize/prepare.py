@@ -1,22 +1,27 @@
-"""One feature file to make: what goes in, what it is called, whether an old one fits."""
+"""Create the feature file of a job, or check that the one on the disk fits it; under a lock."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.image_list import ImageList
 from ..errors import InputError
-from .backbone_input import MEAN, STD
 from .extract import Extractor
-from .file.layout import DONE, FORMAT, VERSION
-from .file.reader import FeatureFile
+from .file.layout import DONE, ERROR_BYTES, FORMAT, TO_DO, VERSION
+from .file.reader import FeatureFile, open_features
+from .file.verify import image_changed, verify
+from .file.writer import RowWriter, check_space, create_file, needed_bytes
+from .images import MEAN, STD
+from .jobs import Job
 
-# What must be equal for two runs to write into one file; their words for a message.
+# The attributes that two runs into one file must share, and how messages call them.
 DECISIVE = {
     "backbone": "--backbone",
     "weights_sha256": "weights",
@@ -29,29 +34,68 @@ DECISIVE = {
 }
 
 
-@dataclass(frozen=True)
-class Job:
-    """One feature file to fill.
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other process from writing this feature file.
 
-    Attributes:
-        images: which images, row by row.
-        data, split: the data set's name and its split ("" for a plain folder).
-        out: the feature file.
-        shard: "2of4" if these are only a part of the split's images, else "".
+    The lock is a hidden file beside it; the system releases it when the process ends, however
+    that ends.
+    Raises ``InputError`` if another process holds it.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(
+            f"{path}: cannot be created, since {path.parent} is not a folder; choose another --out."
+        ) from None
+    try:
+        with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+            yield
+    except filelock.Timeout:
+        raise InputError(
+            f"{path}: another process is writing it; wait until it ends, or choose another --out."
+        ) from None
 
-    images: ImageList
-    data: str
-    split: str
-    out: Path
-    shard: str = ""
 
-    def __str__(self) -> str:
-        return ", ".join(word for word in (self.data, self.split, self.shard) if word)
+def prepare(
+    job: Job,
+    extractor: Extractor,
+    overwrite: bool = False,
+    repair: bool = False,
+    report: Callable[[int], object] = lambda n: None,
+) -> None:
+    """Create the job's feature file, or check the existing one; the caller holds its lock.
+
+    With ``repair``, rows that are damaged or failed, or whose image changed, are marked as to do;
+    ``report`` gets the number of rows checked for that, piece by piece.
+    Raises ``InputError`` if the disk has too little space, or if the existing file does not fit.
+    """
+    for leftover in job.out.parent.glob(f".{job.out.name}.*.tmp"):
+        leftover.unlink()
+    provenance = describe(job, extractor)
+    if overwrite or not job.out.exists():
+        if repair:
+            raise InputError(f"{job.out}: no such file, so there is nothing to repair.")
+        n_channels = extractor.backbone.channels
+        n_cells = extractor.n_cells
+        check_space(job.out, needed_bytes(len(job.images), n_channels, extractor.dtype, n_cells))
+        create_file(job.out, provenance, job.images.image_ids, job.images.file_names)
+    file = open_features(job.out)
+    check_same(file, provenance, job.images)
+    if repair:
+        reopen_rows(file, find_repairs(file, job, report))
+        return
+    changed = find_changed(file, job.images)
+    if len(changed):
+        names = name_some([str(job.images.path(int(row))) for row in changed])
+        raise InputError(
+            f"{file.path}: {len(changed)} images changed or were removed since their rows were "
+            f"written ({names}); --repair to redo those rows, or --overwrite to start afresh."
+        )
 
 
 def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
-    """All that the file says about itself: its HDF5 attributes."""
+    """The HDF5 attributes of the file: what made it, and from what."""
     backbone, preprocessing = extractor.backbone, extractor.preprocessing
     packages = ("frostgrid", "torch", "torchvision", "pillow", "numpy", "h5py")
     return {
@@ -79,31 +123,32 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
 
 
 def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
-    """Raise ``InputError`` saying what differs if these images may not go into this file."""
+    """Raise ``InputError`` naming what differs if these images must not go into this file."""
     for name, words in DECISIVE.items():
         if file.provenance[name] != provenance[name]:
             raise InputError(
                 f"{file.path}: was made with {words} {file.provenance[name]}, now asked for "
                 f"{provenance[name]}; the two must not be mixed: choose another --out, or "
-                "--overwrite to begin anew."
+                "--overwrite to start afresh."
             )
     if file.file_name == images.file_names and np.array_equal(file.image_id, images.image_ids):
         return
     before, now = set(file.file_name), set(images.file_names)
     changes = [
         f"{len(names)} {what} ({name_some(sorted(names))})"
-        for what, names in (("gone", before - now), ("new", now - before))
+        for what, names in (("missing", before - now), ("new", now - before))
         if names
     ]
     raise InputError(
-        f"{file.path}: was begun with {len(before)} images of {file.provenance['image_root']}, now "
-        f"there are {len(now)} in {images.root}: {'; '.join(changes) or 'ids or order changed'}; "
-        "bring the list back, choose another --out, or --overwrite to begin anew."
+        f"{file.path}: was started with {len(before)} images of {file.provenance['image_root']}, "
+        f"now there are {len(now)} in {images.root}: "
+        f"{'; '.join(changes) or 'ids or order changed'}; restore the images, choose another "
+        "--out, or --overwrite to start afresh."
     )
 
 
 def find_changed(file: FeatureFile, images: ImageList) -> NDArray[np.int64]:
-    """The finished rows whose image file has another length now, or is gone: a quick look."""
+    """The finished rows whose image file is missing or has another length (a quick look)."""
     changed = []
     for row in np.flatnonzero(file.status == DONE):
         try:
@@ -113,6 +158,25 @@ def find_changed(file: FeatureFile, images: ImageList) -> NDArray[np.int64]:
         if n_bytes != file.source_bytes[row]:
             changed.append(row)
     return np.array(changed, np.int64)
+
+
+def find_repairs(file: FeatureFile, job: Job, report: Callable[[int], object]) -> NDArray[np.int64]:
+    """The rows that are damaged or failed, or whose image file changed."""
+    verdict = verify(file, report)
+    rows = set(verdict.damaged) | set(verdict.failed)
+    for row in np.flatnonzero(file.status == DONE).tolist():
+        n_bytes, crc32 = int(file.source_bytes[row]), int(file.source_crc32[row])
+        if row not in rows and image_changed(job.images.path(row), n_bytes, crc32):
+            rows.add(row)
+    return np.array(sorted(rows), np.int64)
+
+
+def reopen_rows(file: FeatureFile, rows: NDArray[np.int64]) -> None:
+    """Mark rows as to do and clear their errors."""
+    with RowWriter(file.path) as writer:
+        writer.write("status", rows, np.full(len(rows), TO_DO, np.uint8))
+        writer.write("error", rows, np.full(len(rows), b"", f"S{ERROR_BYTES}"))
+        writer.sync()
 
 
 def name_some(names: list[str]) -> str:

@@ -9,7 +9,7 @@ from frostgrid.featurize.extract import Extractor
 from frostgrid.featurize.file.background_writer import cut_utf8
 from frostgrid.featurize.file.layout import DONE
 from frostgrid.featurize.file.reader import open_features
-from frostgrid.featurize.prepare import Job
+from frostgrid.featurize.jobs import Job
 from hypothesis import given
 from hypothesis import strategies as st
 
