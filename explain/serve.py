@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from ..errors import InputError
 from ..predict.photo import decode_photo
 from ..report.plots import PALETTE
-from .page import page_runs, render
+from .html import page_runs, render
 from .session import Oracle
 
 HOST = "127.0.0.1"

@@ -12,7 +12,7 @@ from ..predict.inference import Answered, CellMap
 from ..predict.photo import Photo
 from ..predict.trained import Trained
 from .explain import say
-from .visuals import shade
+from ..report.pictures import shade
 
 REMEMBERED = 8  # photos whose features are kept, so that a second question costs no second look
 FRAME_PIXELS = 480  # the longer side of a picture in a reply

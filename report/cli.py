@@ -13,7 +13,7 @@ from ..predict.photo import refuse_huge_images
 from .charts import loss_chart, score_chart, split_panels
 from .plots import to_png
 from .ranking import score_runs, standings_table
-from .report import build_report
+from .page import build_report
 from .runs import read_records
 
 

@@ -12,9 +12,9 @@ from ..console import Command, StopRequest, say_bytes, stop_on_signal
 from ..evaluate.table import as_text
 from ..featurize.choices import BACKBONES
 from ..options import data_option, device_option
-from .children import Stopped
-from .published import REPORTS, Report
-from .reproduction import Wanted, check_references, extract_missing, train_missing
+from .child_process import Stopped
+from .published_reports import REPORTS, Report
+from .reproduction_runs import Wanted, check_references, extract_missing, train_missing
 
 SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 
@@ -101,8 +101,8 @@ def show_results(wanted: Wanted) -> None:
     """Compare all runs: tables on the terminal, and the page."""
     from ..predict.photo import refuse_huge_images
     from .ranking import score_runs, standings_table
-    from .report import build_report
-    from .reproduced import beside_table, study_tables
+    from .page import build_report
+    from .reproduction_tables import beside_table, study_tables
     from .runs import read_records
 
     records = read_records(wanted.comparison())

@@ -12,7 +12,7 @@ from frostgrid.report.cli import compare
 from frostgrid.report.plots import PALETTE, Chart, Curve, to_png, to_svg
 from frostgrid.report.ranking import score_runs
 from frostgrid.report.runs import name_apart, read_records, settings_that_differ
-from frostgrid.report.specimens import choose_items, count_better
+from frostgrid.report.disagreement import choose_items, count_better
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays

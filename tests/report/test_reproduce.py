@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from frostgrid.cli import main
 from frostgrid.console import StopRequest
 from frostgrid.errors import InputError
-from frostgrid.report import reproduction
+from frostgrid.report import reproduction_runs as reproduction
 from frostgrid.report.charts import number_runs, score_chart, split_panels
-from frostgrid.report.children import Stopped, run_child, wait_for
+from frostgrid.report.child_process import Stopped, run_child, wait_for
 from frostgrid.report.plots import PALETTE
-from frostgrid.report.published import AMP, MEASURES, REPORTS, STOPPING
+from frostgrid.report.published_reports import AMP, MEASURES, REPORTS, STOPPING
 from frostgrid.report.reproduce_cli import reproduce
-from frostgrid.report.reproduced import study_tables
-from frostgrid.report.reproduction import Wanted, measure_options, plan_runs
+from frostgrid.report.reproduction_tables import study_tables
+from frostgrid.report.reproduction_runs import Wanted, measure_options, plan_runs
 from frostgrid.report.runs import read_records
 from frostgrid.train.recipes import RECIPES
 

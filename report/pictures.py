@@ -16,7 +16,7 @@ from ..predict.inference import CellMap, ask, retrace
 from ..predict.trained import Trained, load_run
 from ..train.data.features import Cells, SplitFeatures
 from ..train.prepare import open_run_features
-from .overlay import overlay
+from ..explain.overlay import overlay
 
 SHOWN = 360  # pixels, the longer side
 MAP_PIXELS = 280  # the longer side of a picture with a map over it

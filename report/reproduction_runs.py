@@ -11,8 +11,8 @@ from ..featurize.plan import default_path
 from ..models.registry import HEADS
 from ..train.recipes import RECIPES
 from ..train.run_folder import RunFolder
-from .children import Say, run_child
-from .published import ACCUMULATION, AMP, MEASURES, STOPPING, Report
+from .child_process import Say, run_child
+from .published_reports import ACCUMULATION, AMP, MEASURES, STOPPING, Report
 
 SPLITS = ("train", "val")
 

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from .. import __version__
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.table import Table
-from ..explain.page import page_runs, render
+from ..explain.html import page_runs, render
 from .charts import loss_chart, number_runs, score_chart, split_panels
-from .examples import find_cases
+from .example_cards import find_cases
 from .plots import to_svg
 from .ranking import Scored, Standing, ranked, standings_table
 from .runs import RunRecord, settings_that_differ

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..explain.page import PageRun
-from ..explain.visuals import Pictures, Watched, data_uri
+from ..explain.html import PageRun
+from .pictures import Pictures, Watched, data_uri
 from .ranking import Scored
 from .runs import RunRecord
-from .specimens import RIGHT, Disagreement, Specimen, compare_answers, compare_captions
+from .disagreement import RIGHT, Disagreement, Specimen, compare_answers, compare_captions
 
 CASES = {"vqa": 24, "caption": 12}  # questions, or images to be described, that are shown
 MAPPED = 8  # of the questions, with maps of where runs looked

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.table import DASH, Table
-from .published import ACCUMULATION, MEASURES, STOPPING, Report
+from .published_reports import ACCUMULATION, MEASURES, STOPPING, Report
 from .ranking import SCORE, Scored, Standing
 from .runs import RunRecord, read_record
 
