@@ -1,4 +1,4 @@
-"""Commands of this program in processes of their own, which stop when this one is asked to."""
+"""``frostgrid`` commands in child processes, which stop when this process is asked to."""
 
 import shlex
 import signal
@@ -9,24 +9,24 @@ from collections.abc import Callable
 from ..console import StopRequest
 from ..errors import InputError
 
-POLL_SECONDS = 0.2  # how soon a signal is passed on
-Say = Callable[[str], object]
+POLL_SECONDS = 0.2  # between checks for a signal
+Echo = Callable[[str], object]
 
 
 class Stopped(Exception):
-    """The user asked to stop; what is done so far is kept."""
+    """The user asked to stop; finished work is kept."""
 
 
-def run_child(arguments: list[str], stop: StopRequest, say: Say) -> None:
-    """Run a ``frostgrid`` command in a process of its own; what it prints is seen.
+def run_child(arguments: list[str], stop: StopRequest, echo: Echo) -> None:
+    """Run a ``frostgrid`` command in a child process, whose output is shown.
 
-    When ``stop`` is raised the child is asked to stop, and waited for. Raises ``InputError`` if it
-    could not do its work, and ``Stopped`` if it was asked to leave it.
+    Once ``stop`` is set the child is terminated and waited for. Raises ``InputError`` if the child
+    fails, and ``Stopped`` if it was terminated.
     """
     if stop:
         raise Stopped
-    say(f"$ frostgrid {shlex.join(arguments)}")
-    # In a session of its own Ctrl-C reaches the child once, from here, and not twice.
+    echo(f"$ frostgrid {shlex.join(arguments)}")
+    # In its own session the child gets Ctrl-C once, from here, and not also from the terminal.
     command = [sys.executable, "-m", __package__.partition(".")[0], *arguments]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -40,15 +40,15 @@ def run_child(arguments: list[str], stop: StopRequest, say: Say) -> None:
     if code:
         why = "its own message is above"
         if code < 0:
-            why = f"it was ended by {signal.Signals(-code).name}, for want of memory perhaps"
+            why = f"it was killed by {signal.Signals(-code).name}, perhaps out of memory"
         raise InputError(
-            f"`frostgrid {arguments[0]}` could not go on: {why}. Type the same command again, "
-            "when that is mended, to go on from here."
+            f"`frostgrid {arguments[0]}` failed: {why}. Once that is fixed, the same command "
+            "continues from here."
         )
 
 
 def wait_for(child: subprocess.Popen[bytes], stop: StopRequest) -> int:
-    """Wait for the child's exit code, and pass on one wish to stop."""
+    """The child's exit code; the child is terminated once ``stop`` is set."""
     while not stop:
         try:
             return child.wait(POLL_SECONDS)

@@ -1,79 +1,79 @@
-"""The two reports that can be reproduced: their heads, their figures, their settings."""
+"""The two published reports that can be reproduced: their heads, figures and settings."""
 
 from dataclasses import dataclass
 
 from ..evaluate.table import DASH
 
 AMP, ACCUMULATION, STOPPING = "mixed precision", "accumulation", "early stopping"
-MEASURES = (AMP, ACCUMULATION, STOPPING)  # what the second report saves time and memory by
+MEASURES = (AMP, ACCUMULATION, STOPPING)  # by which the second report saves time and memory
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a report says of one head; a dash where it says nothing."""
+class PublishedFigures:
+    """A report's figures of one head; a dash where it has none."""
 
     score: str
     training: str = DASH
 
 
 @dataclass(frozen=True)
-class Report:
-    """A comparison of heads that somebody published.
+class PublishedReport:
+    """A published comparison of heads.
 
     Attributes:
-        data: what the figures were measured on.
+        data: the data set of the figures.
         backbone: the frozen network.
-        heads: head -> its figures; the first heads may be ours, with none.
-        studied: the head on which the measures are studied.
-        measures: those that the recipe takes.
-        batch: questions or captions to one update.
-        patience: epochs without gain, where training stops early.
-        claims: measure -> what the report says it changes; "" -> all measures together.
+        heads: head -> its figures; the report lacks some of the heads.
+        studied: the head of the ablation.
+        measures: those of the report's recipe.
+        batch_size: questions or captions of one update.
+        patience: epochs without gain before training stops early.
+        claims: measure -> the change that the report claims; "" -> all measures together.
     """
 
     name: str
     task: str
     data: str
     backbone: str
-    heads: dict[str, Published]
+    heads: dict[str, PublishedFigures]
     studied: str
     measures: frozenset[str]
-    batch: int
+    batch_size: int
     patience: int
     claims: dict[str, str]
 
 
 REPORTS = {
-    "vqa-report": Report(
+    "vqa-report": PublishedReport(
         name="vqa-report",
         task="vqa",
         data="VQA v2, val",
         backbone="resnet18",
         heads={
-            "question-only": Published(DASH),  # the gate: what can be had without any image
-            "mean-embed": Published("41.71 (epoch 10)", "7–10 min + 3.5–5 min"),
-            "lstm": Published("lost"),
-            "question-attention": Published("44.65 (epoch 6)", "150 min for 15 epochs"),
-            "san": Published("40.28 (epoch 8)", "7.6–10 min + 3.5–5 min"),
+            "question-only": PublishedFigures(DASH),  # the baseline without any image
+            "mean-embed": PublishedFigures("41.71 (epoch 10)", "7–10 min + 3.5–5 min"),
+            "lstm": PublishedFigures("lost"),
+            "question-attention": PublishedFigures("44.65 (epoch 6)", "150 min for 15 epochs"),
+            "san": PublishedFigures("40.28 (epoch 8)", "7.6–10 min + 3.5–5 min"),
         },
         studied="san",
         measures=frozenset({AMP}),
-        batch=512,
+        batch_size=512,
         patience=3,
         claims={},
     ),
-    "caption-report": Report(
+    "caption-report": PublishedReport(
         name="caption-report",
         task="caption",
         data="COCO, test",
         backbone="resnet101",
         heads={
-            "rnn-decoder": Published("0.2499"),
-            "show-attend-tell": Published("0.2682"),
+            "rnn-decoder": PublishedFigures("0.2499"),
+            "show-attend-tell": PublishedFigures("0.2682"),
         },
         studied="show-attend-tell",
         measures=frozenset(MEASURES),
-        batch=64,
+        batch_size=64,
         patience=3,
         claims={
             AMP: "40 % faster, 30 % less memory",

@@ -1,4 +1,4 @@
-"""Which runs reproduce a report, and training those that are not there yet."""
+"""The runs that reproduce a report: planning them, and training those that are missing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,15 @@ from ..featurize.plan import default_path
 from ..models.registry import HEADS
 from ..train.recipes import RECIPES
 from ..train.run_folder import RunFolder
-from .child_process import Say, run_child
-from .published_reports import ACCUMULATION, AMP, MEASURES, STOPPING, Report
+from .child_process import Echo, run_child
+from .published_reports import ACCUMULATION, AMP, MEASURES, STOPPING, PublishedReport
 
 SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What to reproduce a report with.
+class Reproduction:
+    """How a report is reproduced.
 
     Attributes:
         heads: those to be trained.
@@ -27,10 +27,10 @@ class Wanted:
         features: feature files of both splits.
         epochs: of each run; None for each recipe's own.
         out: the folder of all runs.
-        study: whether to study the measures too.
+        study: whether to train the runs of the ablation too.
     """
 
-    report: Report
+    report: PublishedReport
     heads: tuple[str, ...]
     data: str
     features: tuple[Path, ...]
@@ -45,10 +45,10 @@ class Wanted:
         return [self.out / recipe / head for recipe in ("report", "default") for head in self.heads]
 
     def studied(self) -> dict[frozenset[str], Path]:
-        """The measures that a run takes -> its folder; empty if none are studied.
+        """The measures of a run of the ablation -> its folder; empty without an ablation.
 
-        With the recipe's own measures it is the run of the comparison. Beside it stand the runs in
-        which one measure is changed, that with all measures and that with none.
+        The run with the recipe's own measures is that of the comparison. The others change one
+        measure, have all of them, or have none.
         """
         if not self.study or self.report.studied not in self.heads:
             return {}
@@ -60,8 +60,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A run to be trained: its folder, its head and recipe, and more options of ``train-head``."""
+class PlannedRun:
+    """A run to be trained: its folder, head, recipe and further options of ``train-head``."""
 
     path: Path
     head: str
@@ -70,40 +70,40 @@ class Planned:
 
 
 def name_measures(measures: frozenset[str]) -> str:
-    """A folder's name for a run that takes these measures."""
-    taken = [measure.replace(" ", "-") for measure in MEASURES if measure in measures]
-    return "+".join(taken) or "none"
+    """The folder's name of a run with these measures."""
+    names = [measure.replace(" ", "-") for measure in MEASURES if measure in measures]
+    return "+".join(names) or "none"
 
 
-def measure_options(report: Report, measures: frozenset[str]) -> tuple[str, ...]:
-    """The options by which ``train-head`` takes these measures, and not the others."""
+def measure_options(report: PublishedReport, measures: frozenset[str]) -> tuple[str, ...]:
+    """The options of ``train-head`` for these measures and not the others."""
     steps = 2 if ACCUMULATION in measures else 1
     patience = report.patience if STOPPING in measures else 0
     return (
         *("--amp", "auto" if AMP in measures else "off"),
-        *("--batch-size", str(report.batch // steps), "--accumulate", str(steps)),
+        *("--batch-size", str(report.batch_size // steps), "--accumulate", str(steps)),
         *("--patience", str(patience)),
     )
 
 
-def plan_runs(wanted: Wanted) -> list[Planned]:
+def plan_runs(reproduction: Reproduction) -> list[PlannedRun]:
     """All runs, those of the comparison first."""
-    runs = [Planned(path, path.name, path.parent.name) for path in wanted.comparison()]
+    runs = [PlannedRun(path, path.name, path.parent.name) for path in reproduction.comparison()]
     compared = {run.path for run in runs}
-    for measures, path in wanted.studied().items():
+    for measures, path in reproduction.studied().items():
         if path not in compared:
-            options = measure_options(wanted.report, measures)
-            runs.append(Planned(path, wanted.report.studied, "report", options))
+            options = measure_options(reproduction.report, measures)
+            runs.append(PlannedRun(path, reproduction.report.studied, "report", options))
     return runs
 
 
-def check_references(report: Report, data: str) -> None:
+def check_references(report: PublishedReport, data: str) -> None:
     """Raise ``InputError`` for data without the report's questions or captions, before any work."""
     dataset = open_dataset(data)
     for split in SPLITS:
         if report.task == "caption":
             if not dataset.has_captions(split):
-                dataset.captions_path(split)  # says which files it looked for
+                dataset.captions_path(split)  # raises an error that names the files
             continue
         if not dataset.has_vqa(split):
             dataset.questions_path(split)
@@ -112,89 +112,92 @@ def check_references(report: Report, data: str) -> None:
 
 
 def default_features(data: str, backbone: str) -> dict[str, Path]:
-    """Split -> where ``featurize`` puts its features."""
+    """Split -> the default output of ``featurize``."""
     name = open_dataset(data).name
     return {split: default_path(name, split, backbone) for split in SPLITS}
 
 
 def extract_missing(
-    data: str, backbone: str, device: str, stop: StopRequest, say: Say
+    data: str, backbone: str, device: str, stop: StopRequest, echo: Echo
 ) -> tuple[Path, ...]:
     """The default feature files, extracted first where they are missing or unfinished."""
     files = default_features(data, backbone)
     for split, file in files.items():
         if file.exists() and open_features(file).is_complete:
-            say(f"features   {file}")
+            echo(f"features   {file}")
             continue
-        say(f"features   {file} is missing or unfinished: it is extracted first")
+        echo(f"features   {file} is missing or unfinished: it is extracted first")
         arguments = ["featurize", "--data", data, "--split", split, "--backbone", backbone]
-        run_child([*arguments, "--device", device, "--out", str(file)], stop, say)
+        run_child([*arguments, "--device", device, "--out", str(file)], stop, echo)
     return tuple(files.values())
 
 
-def train_missing(wanted: Wanted, stop: StopRequest, say: Say) -> None:
-    """Train every planned run that is not finished, each in a process of its own.
+def train_missing(reproduction: Reproduction, stop: StopRequest, echo: Echo) -> None:
+    """Train every planned run that is not finished, each in a child process.
 
-    A process of its own gives each run a peak memory of its own. Raises ``InputError`` for a folder
+    A child process measures the peak memory of one run alone. Raises ``InputError`` for a folder
     that holds a run of other data, features, seed or epochs, before anything is trained.
     """
-    runs = plan_runs(wanted)
+    runs = plan_runs(reproduction)
     for run in runs:
-        check_same(run, wanted)
+        check_same(run, reproduction)
     for number, run in enumerate(runs, 1):
         folder = RunFolder(run.path)
         head = f"\n[{number}/{len(runs)}] {run.path}"
         if folder.summary.exists():
-            say(f"{head}: finished before")
+            echo(f"{head}: finished before")
         elif folder.last.exists():
-            say(f"{head}: goes on")
-            arguments = ["train-head", "--resume", str(run.path), "--device", wanted.device]
-            run_child(arguments, stop, say)
+            echo(f"{head}: goes on")
+            arguments = ["train-head", "--resume", str(run.path), "--device", reproduction.device]
+            run_child(arguments, stop, echo)
         else:
-            say(head)
-            # A run that was killed in its first epoch left a config and nothing to go on from.
+            echo(head)
+            # A run that was killed in its first epoch left a config but no checkpoint.
             folder.config.unlink(missing_ok=True)
             folder.metrics.unlink(missing_ok=True)
-            run_child(train_arguments(run, wanted), stop, say)
+            run_child(train_arguments(run, reproduction), stop, echo)
 
 
-def train_arguments(run: Planned, wanted: Wanted) -> list[str]:
+def train_arguments(run: PlannedRun, reproduction: Reproduction) -> list[str]:
     """The command that trains a run."""
     return [
-        *("train-head", run.head, "--data", wanted.data, "--recipe", run.recipe),
-        *(part for file in features_of(run, wanted) for part in ("--features", str(file))),
-        *("--epochs", str(wanted_epochs(run, wanted)), "--seed", str(wanted.seed)),
-        *("--device", wanted.device, "--out", str(run.path), *run.options),
+        *("train-head", run.head, "--data", reproduction.data, "--recipe", run.recipe),
+        *(part for file in features_of(run, reproduction) for part in ("--features", str(file))),
+        *("--epochs", str(n_epochs(run, reproduction)), "--seed", str(reproduction.seed)),
+        *("--device", reproduction.device, "--out", str(run.path), *run.options),
     ]
 
 
-def features_of(run: Planned, wanted: Wanted) -> tuple[Path, ...]:
-    """The feature files that a run is given; none to a head that reads none."""
-    return () if HEADS[run.head].features == "none" else wanted.features
+def features_of(run: PlannedRun, reproduction: Reproduction) -> tuple[Path, ...]:
+    """The feature files of a run; empty for a head that reads none."""
+    return () if HEADS[run.head].features == "none" else reproduction.features
 
 
-def wanted_epochs(run: Planned, wanted: Wanted) -> int:
-    """How many epochs a run has at most."""
-    return wanted.epochs or RECIPES[run.recipe][run.head].optimisation.epochs
+def n_epochs(run: PlannedRun, reproduction: Reproduction) -> int:
+    """The maximum number of epochs of a run."""
+    return reproduction.epochs or RECIPES[run.recipe][run.head].optimisation.epochs
 
 
-def check_same(run: Planned, wanted: Wanted) -> None:
-    """Raise ``InputError`` if the folder holds a run that was told otherwise."""
+def check_same(run: PlannedRun, reproduction: Reproduction) -> None:
+    """Raise ``InputError`` if the folder holds a run with other settings."""
     folder = RunFolder(run.path)
     if not folder.config.exists():
         return
     config = folder.read_config()
-    asked = {
-        "--data": (config.data, address_of(wanted.data)),
-        "--features": (config.features, [str(file.resolve()) for file in features_of(run, wanted)]),
-        "--seed": (config.seed, wanted.seed),
-        "--epochs": (config.optimisation.epochs, wanted_epochs(run, wanted)),
+    requested = {
+        "--data": (config.data, address_of(reproduction.data)),
+        "--features": (
+            config.features,
+            [str(file.resolve()) for file in features_of(run, reproduction)],
+        ),
+        "--seed": (config.seed, reproduction.seed),
+        "--epochs": (config.optimisation.epochs, n_epochs(run, reproduction)),
     }
-    for option, (before, now) in asked.items():
+    for option, (before, now) in requested.items():
         if before != now:
             raise InputError(
-                f"{run.path}: holds a run with {option} {show(before)}, now {show(now)} is asked "
-                "for; choose another --out, or ask for the same again."
+                f"{run.path}: holds a run with {option} {show(before)}, now {show(now)} is asked; "
+                "choose another --out, or repeat the earlier settings."
             )
 
 
