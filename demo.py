@@ -59,8 +59,8 @@ def demo() -> None:
     weights = choose_weights()
     features = [FOLDER / f"easy-vqa-{split}-{BACKBONE}-{weights}.h5" for split in ("train", "val")]
     click.echo(
-        "\nAll of easy-vqa, at 224 pixels up to layer3: also 14 x 14 cells, in a fifth of the time of "
-        "the default (448 pixels, layer4)."
+        "\nAll of easy-vqa, at 224 pixels up to layer3: also 14 x 14 cells, in a fifth of the time "
+        "of the default (448 pixels, layer4)."
     )
     for split, file in zip(("train", "val"), features, strict=True):
         run_command(
