@@ -62,7 +62,7 @@ class RowChecker:
 
     def __init__(self, file: "FeatureFile", kind: str) -> None:
         self._file = file
-        self._kind = kind
+        self.kind = kind
         self._checked = np.zeros(file.n_images, bool)
 
     def unchecked(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -78,10 +78,10 @@ class RowChecker:
         """Raise ``InputError`` naming the first of the rows that does not match its checksum."""
         file, numbers = self._file, rows.tolist()
         wrong = np.zeros(len(rows), bool)
-        if self._kind == "grid":
+        if self.kind == "grid":
             grid = np.asarray(file.grid)  # a plain array's rows are had faster than a memmap's
             wrong |= bytes_crc32(grid[row] for row in numbers) != file.crc32[rows]
-        if self._kind == "pooled" or file.scale is not None:
+        if self.kind == "pooled" or file.scale is not None:
             scale = None if file.scale is None else file.scale[rows]
             wrong |= pooled_crc32(file.pooled[rows], scale) != file.pooled_crc32[rows]
         if wrong.any():

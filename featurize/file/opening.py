@@ -64,7 +64,7 @@ def check_attributes(path: Path, attributes: dict[str, Any]) -> None:
         sizes = (attributes["channels"], *grid_of(attributes))
     except (TypeError, ValueError):
         raise incomplete(path, f"has the attribute 'grid' {attributes['grid']!r}") from None
-    if attributes["dtype"] not in GRID_DTYPES or not all(
+    if str(attributes["dtype"]) not in GRID_DTYPES or not all(
         isinstance(size, int) and size > 0 for size in sizes
     ):
         raise incomplete(path, f"claims {sizes} channels and cells of {attributes['dtype']!r}")
@@ -115,3 +115,20 @@ def map_column(path: Path, structure: Structure, name: str) -> NDArray[Any]:
         )
     dtype = np.dtype(stored.dtype)
     return np.memmap(path, dtype, mode="r", offset=stored.offset, shape=stored.shape)
+
+
+def check_distinct(
+    path: Path, image_ids: NDArray[np.int64], file_names: list[str]
+) -> NDArray[np.int64]:
+    """The rows in the order of their image ids; raises ``InputError`` if one id stands twice."""
+    order = np.argsort(image_ids, kind="stable")
+    ids = image_ids[order]
+    twice = np.flatnonzero(ids[1:] == ids[:-1])
+    if len(twice):
+        first, second = order[twice[0] : twice[0] + 2].tolist()
+        raise InputError(
+            f"{path}: rows {first} ({file_names[first]}) and {second} ({file_names[second]}) have "
+            f"the same image id {image_ids[first]}, but an id must belong to one image; run "
+            "`featurize` with --overwrite."
+        )
+    return order

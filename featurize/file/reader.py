@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from .checksums import row_crc32
 from .layout import FAILED, IDENTITY, TO_DO, grid_of, name_grid
-from .opening import incomplete, map_column, read_structure
+from .opening import check_distinct, incomplete, map_column, read_structure
 from .structure import Structure, cut_off, damaged
 
 
@@ -85,8 +85,9 @@ class FeatureFile:
         self.source_bytes: NDArray[np.int64] = rows["source_bytes"]
         self.source_crc32: NDArray[np.uint32] = rows["source_crc32"]
         self.n_images, self.n_cells, self.channels = self.grid.shape
-        self._order = np.argsort(self.image_id, kind="stable")
-        check_ids(path, structure, self.image_id, self._order)
+        if structure.image_id_crc32 not in (None, zlib.crc32(self.image_id.tobytes())):
+            raise damaged(path)
+        self._order = check_distinct(path, self.image_id, self.file_name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_features, (self.path,)
@@ -188,23 +189,6 @@ def join_rows(parts: list["FeatureFile"]) -> dict[str, Any]:
     for name in (*short, "source_bytes", "source_crc32"):
         rows[name] = np.concatenate([getattr(part, name) for part in parts])
     return rows
-
-
-def check_ids(
-    path: Path, structure: Structure, image_id: NDArray[np.int64], order: NDArray[np.int64]
-) -> None:
-    """Raise ``InputError`` if ids are not those the file was made with, or one stands twice."""
-    if structure.image_id_crc32 not in (None, zlib.crc32(image_id.tobytes())):
-        raise damaged(path)
-    twice = np.flatnonzero(np.diff(image_id[order]) == 0)
-    if len(twice):
-        first, second = sorted(order[twice[0] : twice[0] + 2].tolist())
-        names = structure.file_name
-        raise InputError(
-            f"{path}: the image id {image_id[first]} is that of row {first} ({names[first]}) and "
-            f"of row {second} ({names[second]}), but an id must belong to one image; run "
-            "`featurize` with --overwrite."
-        )
 
 
 def open_parts(path: Path, structure: Structure) -> list[FeatureFile]:

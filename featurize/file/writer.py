@@ -16,7 +16,7 @@ from ...console import say_bytes
 from ...errors import InputError
 from .hdf5 import create_column, new_hdf5, seal
 from .layout import N_CELLS, Column, columns, columns_of
-from .opening import map_column, read_structure
+from .opening import check_distinct, map_column, read_structure
 
 PAGE = 4096  # maps and direct reads of columns that begin at one are aligned
 SLACK_BYTES = 16 << 20  # for HDF5's own structure and the file names
@@ -54,13 +54,17 @@ def create_file(
     provenance: Mapping[str, Any],
     image_ids: NDArray[np.int64],
     file_names: list[str],
+    reserve: bool = True,
 ) -> None:
     """Create a feature file with its complete structure and no rows filled.
 
     The file appears under its name only once its structure is on the disk. Where the file system
-    supports it, all blocks are reserved, so that the disk cannot fill up halfway.
+    supports it, all blocks are reserved, so that the disk cannot fill up halfway; without
+    ``reserve``, columns that are never written take no space. Raises ``InputError`` if two images
+    have one id.
     """
     n_images = len(file_names)
+    check_distinct(path, image_ids, file_names)
     try:
         with atomic_write(path) as part:
             with new_hdf5(part, provenance, file_names, PAGE) as file:
@@ -68,7 +72,8 @@ def create_file(
                     create_column(file, column, n_images)
                 file["image_id"][:] = image_ids
             seal(part)
-            reserve_blocks(part)
+            if reserve:
+                reserve_blocks(part)
         sync(path.parent)
     except OSError as error:
         raise explain_full_disk(path, error) from error
