@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..datasets.image_list import ImageList
+from ..distributed import WHOLE, Share
 from ..errors import InputError
 from .backbones import Backbone
 from .decoding import Batch, decode_batches
@@ -70,14 +71,6 @@ class Watch:
     report: Callable[[int], object]
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which of the batches are this process's: every ``of``-th, from ``index`` on."""
-
-    index: int = 0
-    of: int = 1
-
-
 def batches_to_do(status: NDArray[np.uint8], batch_size: int) -> list[NDArray[np.int64]]:
     """The rows of each batch that still has something to do, in order.
 
@@ -95,7 +88,7 @@ def extract(
     status: NDArray[np.uint8],
     writer: RowWriter,
     watch: Watch,
-    share: Share = Share(),
+    share: Share = WHOLE,
 ) -> Outcome:
     """Compute and write the rows whose ``status`` [N] is to do.
 
@@ -104,7 +97,7 @@ def extract(
     """
     outcome = Outcome()
     to_do = status == TO_DO
-    batches = batches_to_do(status, extractor.batch_size)[share.index :: share.of]
+    batches = batches_to_do(status, extractor.batch_size)[share.rank :: share.of]
     decoded = decode_batches(images, batches, extractor.preprocessing, extractor.workers)
     with closing(BackgroundWriter(writer, to_do)) as background, closing(decoded):
         for computed in run_network(extractor.network, until(decoded, watch.should_stop, outcome)):

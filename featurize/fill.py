@@ -8,8 +8,9 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from ..distributed import Share
 from ..errors import InputError
-from .extract import Extractor, Outcome, Share, Watch, extract
+from .extract import Extractor, Outcome, Watch, extract
 from .file.layout import DONE, ERROR_BYTES, TO_DO
 from .file.reader import FeatureFile, open_features
 from .file.verify import image_changed, verify

@@ -37,5 +37,5 @@ def load_run(path: Path, device: torch.device) -> Trained:
     channels = config.feature_identity.get("channels", 0)
     head = build_head(config, words, answers, channels, precision)
     load_weights(head, tensors, run.best)
-    set_kernels(config.kernels)  # type: ignore[arg-type]
+    set_kernels(config.kernels)
     return Trained(head.eval(), config, words, answers, precision)

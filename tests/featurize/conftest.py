@@ -8,8 +8,9 @@ import pytest
 import torch
 import torchvision
 from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.distributed import Share
 from frostgrid.featurize.backbones import load_backbone
-from frostgrid.featurize.extract import Extractor, Outcome, Share, Watch
+from frostgrid.featurize.extract import Extractor, Outcome, Watch
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.fill import fill, locked, prepare
 from frostgrid.featurize.images import Preprocessing

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.datasets.image_list import list_folder_images
+from frostgrid.distributed import Share
 from frostgrid.errors import InputError
-from frostgrid.featurize.extract import Extractor, Share, Watch, batches_to_do, extract
+from frostgrid.featurize.extract import Extractor, Watch, batches_to_do, extract
 from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.file.verify import verify
