@@ -85,7 +85,7 @@ def vqa_families(scores: VqaScores) -> list[Family]:
 
 
 def questions_by_group(groups: Groups) -> Iterator[tuple[str, NDArray[np.intp]]]:
-    """Each group's name and the places of its questions, in order."""
+    """Each group's name and the rows of its questions, in order."""
     if not groups.names:
         return
     order = np.argsort(groups.member, kind="stable")

@@ -58,8 +58,8 @@ def lost_note(evaluation: Evaluation) -> list[str]:
 
 def display_order(metrics: Sequence[Metric]) -> list[int]:
     """Question types by their number of questions; all else as it is."""
-    places = list(range(len(metrics)))
-    return sorted(places, key=lambda k: (metrics[k].group == QUESTION_TYPE) * (1e9 - metrics[k].n))
+    rows = range(len(metrics))
+    return sorted(rows, key=lambda k: (metrics[k].group == QUESTION_TYPE) * (1e9 - metrics[k].n))
 
 
 def first_cells(metric: Metric) -> list[str]:

@@ -36,7 +36,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScoreOutcome:
     """The evaluations of R results files; intervals and comparisons, where asked for, of each."""
 
     origin: str  # of the references, in words
@@ -46,7 +46,7 @@ class Outcome:
     comparisons: list[Comparison]
 
 
-def score_files(request: Request) -> Outcome:
+def score_files(request: Request) -> ScoreOutcome:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     other = [request.against] if request.against else []
     references, origin = find_references([*request.results, *other], request.references)
@@ -59,7 +59,7 @@ def score_files(request: Request) -> Outcome:
     evaluations = evaluate([*request.results, *other], references)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
-    return Outcome(
+    return ScoreOutcome(
         origin,
         scored,
         resampling,

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..ptb.token_ids import Int64, TokenIds
 from ..ptb.tokenizer import VERSION, number_tokens
 from .bleu import N_STATISTICS, bleu_from_statistics, bleu_statistics, clipped_matches
 from .cider import cider, cosines
-from .ngrams import Corpus, Int64, TokenIds
+from .ngrams import Corpus
 from .rouge import lcs_lengths, rouge_l
 
 # How often each image counts, [N]: multiplicities for a bootstrap, or real weights.
@@ -137,8 +138,8 @@ def split_words(corpus: Corpus, vocabulary: list[str]) -> Corpus:
     def split(tokens: TokenIds) -> TokenIds:
         n = n_parts[tokens.ids]
         end = np.concatenate([[0], np.cumsum(n)])
-        place = np.arange(end[-1]) + np.repeat(first[tokens.ids] - end[:-1], n)
-        return TokenIds(flat[place], end[tokens.offsets])
+        position = np.arange(end[-1]) + np.repeat(first[tokens.ids] - end[:-1], n)
+        return TokenIds(flat[position], end[tokens.offsets])
 
     predictions, references = split(corpus.predictions), split(corpus.references)
     return Corpus(predictions, references, corpus.image_offsets, len(numbers))

@@ -15,7 +15,7 @@ TABLE_FILE = Path(__file__).with_name("table.npz")
 FAR = 64
 
 
-class Table(NamedTuple):
+class LexerTable(NamedTuple):
     """A deterministic automaton over UTF-16 code units; state 0 is the start.
 
     ``character_class`` uint8[65536] maps a code unit to a column. ``transition`` int16[states,
@@ -32,14 +32,14 @@ class Table(NamedTuple):
     body_end: NDArray[np.uint64]
 
 
-def save_table(table: Table, path: Path) -> None:
+def save_lexer_table(table: LexerTable, path: Path) -> None:
     """Write a table, whole or not at all."""
     with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **table._asdict())
 
 
 @cache
-def load_table() -> Table:
+def load_lexer_table() -> LexerTable:
     """The table that comes with the package."""
     with np.load(TABLE_FILE) as arrays:
-        return Table(*(arrays[name] for name in Table._fields))
+        return LexerTable(*(arrays[name] for name in LexerTable._fields))

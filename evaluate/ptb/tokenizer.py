@@ -5,20 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..captions.ngrams import TokenIds
+from .forms import PUNCTUATION
 from .lexer import Lexer
+from .token_ids import TokenIds
 
 # Named in signatures: the official tokenizer whose tokens these are.
 VERSION = "ptb3.4.1"
-
-# The official list. It names round brackets in capitals, but tokens are in lower case by then:
-# "-lrb-" and "-rrb-" stay as words, and so they do here.
-PUNCTUATION = frozenset(
-    (
-        *("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-"),
-        *(".", "?", "!", ",", ":", "-", "--", "...", ";"),
-    )
-)
 
 # Every caption is one line of the text that is lexed. The official code replaces "\n" alone, so
 # that any of the others in a caption shifts all later captions by one: a deliberate difference.

@@ -23,9 +23,9 @@ CONTRACTIONS = """
     you've
 """
 APOSTROPHES_RESTORED = {
-    whole[:place] + whole[place + 1 :]: whole
+    whole[:index] + whole[index + 1 :]: whole
     for whole in CONTRACTIONS.split()
-    for place, letter in enumerate(whole)
+    for index, letter in enumerate(whole)
     if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the official table has this one the wrong way round
 

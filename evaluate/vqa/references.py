@@ -18,7 +18,7 @@ from .json_pieces import IrregularFile
 
 if TYPE_CHECKING:
     from .accuracy import VqaScores
-    from .table import AnnotationTable
+    from .annotation_table import AnnotationTable
 
 
 class VqaReferences:

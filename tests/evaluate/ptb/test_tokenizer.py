@@ -13,7 +13,7 @@ from frostgrid.evaluate.ptb.build.grammar import compile_table
 from frostgrid.evaluate.ptb.forms import Action
 from frostgrid.evaluate.ptb.kernel import number_tokens_compiled
 from frostgrid.evaluate.ptb.lexer import Lexer
-from frostgrid.evaluate.ptb.table import load_table
+from frostgrid.evaluate.ptb.lexer_table import load_lexer_table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference.ptb_lexing import lex
@@ -48,7 +48,7 @@ def test_golden_captions_get_the_official_tokens() -> None:
 
 
 def test_the_table_is_what_the_grammar_compiles_to() -> None:
-    for stored, compiled in zip(load_table(), compile_table(), strict=True):
+    for stored, compiled in zip(load_lexer_table(), compile_table(), strict=True):
         np.testing.assert_array_equal(stored, compiled)
 
 
@@ -200,7 +200,7 @@ def test_importing_the_tokenizer_imports_neither_numba_nor_the_grammar() -> None
 
 def test_after_a_space_only_more_white_space_belongs_to_the_match() -> None:
     # What lets the plain lexer take a word and the space after it for granted.
-    table = load_table()
+    table = load_lexer_table()
     state = table.transition[0, table.character_class[ord(" ")]]
     spaces = np.unique(table.character_class[[ord(c) for c in " \t\u00a0\u2003\u200a\u3000"]])
     reached = table.transition[state]
@@ -210,4 +210,4 @@ def test_after_a_space_only_more_white_space_belongs_to_the_match() -> None:
 
 
 def test_every_action_of_the_table_is_known() -> None:
-    assert set(load_table().action.tolist()) <= {0, *Action}
+    assert set(load_lexer_table().action.tolist()) <= {0, *Action}
