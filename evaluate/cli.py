@@ -88,7 +88,7 @@ def score(**options: Any) -> None:
     typed = ScoreOptions(**options)
     check_usage(typed)
     if "numpy" not in sys.modules:
-        # Its second thread would wait in a loop, and take the time of the second process.
+        # OpenBLAS's second thread would spin while idle, and slow down the second process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     outcome = score_files(build_request(typed))
     write_files(typed, outcome)
@@ -121,7 +121,7 @@ def check_usage(options: ScoreOptions) -> None:
 
 
 def build_request(options: ScoreOptions) -> Request:
-    """What is to be computed; JSON alone holds intervals only if they were asked for."""
+    """What to compute; JSON output holds intervals only if they were asked for."""
     n_resamples = DEFAULT_RESAMPLES if options.bootstrap is None else options.bootstrap
     shown = options.bootstrap is not None or not is_json(options)
     return Request(
@@ -157,7 +157,7 @@ def write_files(options: ScoreOptions, outcome: ScoreOutcome) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, and first the folder that it is to be in."""
+    """Write a file, and create its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
@@ -182,7 +182,7 @@ def format_json(options: ScoreOptions, outcome: ScoreOutcome) -> str:
 
 
 def print_outcome(options: ScoreOptions, outcome: ScoreOutcome) -> None:
-    """Print the scores in the format asked for; where they are from goes first."""
+    """Print the scores in the chosen format, after a line that names the references."""
     plain = options.form == "table" and not is_json(options)
     click.echo(f"References: {outcome.origin}", err=not plain)
     if is_json(options):
@@ -195,7 +195,7 @@ def print_outcome(options: ScoreOptions, outcome: ScoreOutcome) -> None:
 
 
 def build_tables(outcome: ScoreOutcome, *, apart: bool) -> list[Table]:
-    """The table of scores, and for each comparison its own and those of what changed most."""
+    """The table of scores; for each comparison one of differences and those of what changed most."""
     from .score_tables import change_table, comparison_table, resampling_note, score_table
 
     tables = [score_table(outcome.evaluations, outcome.intervals, apart=apart)]

@@ -14,15 +14,15 @@ from .cider import cider, cosines
 from .ngrams import Corpus
 from .rouge import lcs_lengths, rouge_l
 
-# How often each image counts, [N]: multiplicities for a bootstrap, or real weights.
+# The weight of each image, [N]: its multiplicity in a bootstrap, or any real number.
 Weights = Int64 | NDArray[np.float64]
 
 METRICS = ("bleu", "rouge_l", "cider")
 
-# From so many tokens on, compiled code is worth its start-up time.
+# From this many tokens on, compiled code is worth its start-up time.
 LARGE_TOKENS = 200_000
 
-# What a printed score must say of how it came about.
+# How the scores are computed; printed beside them.
 SIGNATURE = f"tok:{VERSION}|lineseparators:space|bleu:closest|rouge:beta1.2|cider:d-sigma6-corpusdf"
 
 
@@ -102,7 +102,7 @@ def counting(
 ) -> tuple[
     Callable[[Corpus], Int64], Callable[[Corpus], NDArray[np.float64]], Callable[[Corpus], Int64]
 ]:
-    """What counts for BLEU, CIDEr-D and ROUGE-L: array operations; for much text, compiled code."""
+    """The functions behind BLEU, CIDEr-D and ROUGE-L: array operations, or compiled for much text."""
     if not large:
         return clipped_matches, cosines, lcs_lengths
     from .ngram_kernels import compiled_cosines, compiled_matches

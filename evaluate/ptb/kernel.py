@@ -80,7 +80,7 @@ def cut_match(action: int, start: int, end: int) -> tuple[int, int]:
 
 @numba.njit(cache=True, nogil=True)
 def is_noted(states: Any, state: int) -> bool:
-    """Whether a state is among the latest fruitless ones of a position; now it is (see ``Lexer``).
+    """Whether a state is among the latest fruitless ones of a position; it is added (see ``Lexer``).
 
     State 0, the start, is never entered again.
     """

@@ -1,4 +1,4 @@
-"""The lexer's automaton as arrays, kept in a file that ``build.grammar`` writes."""
+"""The lexer's automaton as arrays, kept in a file written by ``build.grammar``."""
 
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,8 @@ from ...atomic import atomic_write
 
 TABLE_FILE = Path(__file__).with_name("table.npz")
 
-# So far beyond the last possible end of a match, a lexer notes the states that led to nothing.
+# From this many characters past the last possible end of a match on, a lexer notes the states that
+# led to no match.
 FAR = 64
 
 
@@ -33,7 +34,7 @@ class LexerTable(NamedTuple):
 
 
 def save_lexer_table(table: LexerTable, path: Path) -> None:
-    """Write a table, whole or not at all."""
+    """Write a table, atomically."""
     with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **table._asdict())
 

@@ -1,4 +1,4 @@
-"""Numbers for the different matches of a text, by hashing, in compiled code."""
+"""Numbers for the distinct matches of a text, by hashing, in compiled code."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ VERSION = "ptb3.4.1"
 # that any of the others in a caption shifts all later captions by one: a deliberate difference.
 LINE_SEPARATORS = "\n\r\x0b\x0c\u2028\u2029"
 
-# From so many characters on, compiled code is worth its start-up time.
+# From this many characters on, compiled code is worth its start-up time.
 LARGE_CHARACTERS = 1_000_000
 
 
@@ -104,7 +104,7 @@ def lex_words(text: str) -> Iterator[list[str]]:
 
 
 def printed_tokens(line: list[str]) -> list[str]:
-    """What is left of a line once it is printed, stripped on the right and split again."""
+    """The tokens of a line after it is printed, stripped on the right and split again."""
     if line and line[-1][-1:].isspace():
         line = " ".join(line).rstrip().split(" ")
     return [token for token in line if token and token not in PUNCTUATION]

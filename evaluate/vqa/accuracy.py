@@ -16,14 +16,14 @@ Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
 
 RULE_VERSION = "GT-Vision-Lab/VQA-a013f00"
-# So many other people must have given an answer for it to be fully right.
+# An answer that this many other people gave is fully right.
 ENOUGH = 3
 
 
 class Groups(NamedTuple):
     """A kind of each question: that of question i is ``names[member[i]]``; member is int32[N].
 
-    There are no names if the annotations do not tell the kind.
+    There are no names if the annotations do not say the kind.
     """
 
     names: list[str]

@@ -1,7 +1,7 @@
-"""VQA files read entry by entry with Python's own decoder: whatever the official code accepts.
+"""VQA files read entry by entry with Python's own decoder, which accepts all the official code does.
 
 Ids may be numbers, strings or even NaN, questions may have one answer or twenty, with ``answer_id``
-or without. What the official code would break on is an ``InputError`` that names file and entry.
+or without. What would break the official code raises an ``InputError`` that names file and entry.
 """
 
 import json
