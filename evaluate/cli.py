@@ -195,7 +195,7 @@ def print_outcome(options: ScoreOptions, outcome: ScoreOutcome) -> None:
 
 
 def build_tables(outcome: ScoreOutcome, *, apart: bool) -> list[Table]:
-    """The table of scores; for each comparison one of differences and those of what changed most."""
+    """The table of scores; for each comparison, its differences and what changed most."""
     from .score_tables import change_table, comparison_table, resampling_note, score_table
 
     tables = [score_table(outcome.evaluations, outcome.intervals, apart=apart)]

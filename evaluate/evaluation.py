@@ -21,8 +21,8 @@ from .vqa.references import VqaReferences
 if TYPE_CHECKING:
     from .captions.scores import CaptionScores
 
-# Our choice wherever the official number depends on the Python version, or the official code accepts
-# an obvious mistake.
+# Our choice wherever the official number depends on the Python version, or the official code
+# accepts an obvious mistake.
 VQA_DEVIATIONS = "rounding:python3|unicode:python3|duplicates:refused"
 
 

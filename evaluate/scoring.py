@@ -69,7 +69,7 @@ def score_files(request: Request) -> ScoreOutcome:
 
 
 def prepare_kernels(references: CaptionReferences, announce: Callable[[str], None]) -> None:
-    """Choose the kernels' cache folder, and announce it if many captions must wait for compilation."""
+    """Choose the kernels' cache folder; announce it if many captions must wait for compilation."""
     from .numba_cache import choose_numba_cache, holds_kernels
 
     folder = choose_numba_cache()

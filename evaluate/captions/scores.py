@@ -102,7 +102,7 @@ def counting(
 ) -> tuple[
     Callable[[Corpus], Int64], Callable[[Corpus], NDArray[np.float64]], Callable[[Corpus], Int64]
 ]:
-    """The functions behind BLEU, CIDEr-D and ROUGE-L: array operations, or compiled for much text."""
+    """The functions behind BLEU, CIDEr-D and ROUGE-L: by arrays, or compiled for long text."""
     if not large:
         return clipped_matches, cosines, lcs_lengths
     from .ngram_kernels import compiled_cosines, compiled_matches

@@ -6,8 +6,8 @@ from enum import IntEnum
 
 NO_BREAK_SPACE = "\u00a0"
 
-# The tokens left out: the official list. It names round brackets in capitals, but tokens are in lower case by then:
-# "-lrb-" and "-rrb-" stay as words, and so they do here.
+# The tokens left out: the official list. It names round brackets in capitals, but tokens are in
+# lower case by then: "-lrb-" and "-rrb-" stay as words, and so they do here.
 PUNCTUATION = frozenset(
     (
         *("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-"),

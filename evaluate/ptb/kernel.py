@@ -80,7 +80,7 @@ def cut_match(action: int, start: int, end: int) -> tuple[int, int]:
 
 @numba.njit(cache=True, nogil=True)
 def is_noted(states: Any, state: int) -> bool:
-    """Whether a state is among the latest fruitless ones of a position; it is added (see ``Lexer``).
+    """Whether a state is among a position's latest fruitless ones; if not, add it (see ``Lexer``).
 
     State 0, the start, is never entered again.
     """
@@ -143,7 +143,7 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
 
 
 def number_tokens_compiled(text: str, n_lines: int, vocabulary: dict[str, int]) -> TokenIds | None:
-    """As ``tokenizer.number_tokens``; None for a text with tokens that only the plain lexer prints right.
+    """As ``tokenizer.number_tokens``; None for a text with tokens only the plain lexer gets right.
 
     Those are tags that run over several lines, and addresses that end in white space.
     """

@@ -84,7 +84,7 @@ class Lexer:
         return Match(start, end, resume, action, reach)
 
     def _body_end(self, start: int, end: int, ahead: int) -> int:
-        """The last position up to ``end`` where the body of the rule with that look-ahead may end."""
+        """The last position up to ``end`` where the body of that look-ahead's rule may end."""
         table = load_lexer_table()
         state, last = 0, end
         for position in range(start, end):

@@ -1,4 +1,4 @@
-"""The lexer's automaton as arrays, kept in a file written by ``build.grammar``."""
+"""The lexer's automaton as arrays, kept in a file written by ``grammar.rules``."""
 
 from functools import cache
 from pathlib import Path

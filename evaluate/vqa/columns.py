@@ -1,8 +1,8 @@
 """VQA annotations and results as columns of numbers, decoded fast and by two processes.
 
-Only files in the official layout are read here: every question has the same number of answers, their
-``answer_id`` counts from 1, so that no two people's answers are equal as objects. All other files
-raise ``IrregularFile`` and are left to ``entries``.
+Only files in the official layout are read here: every question has the same number of answers,
+whose ``answer_id`` counts from 1, so that no two people's answers are equal as objects. All other
+files raise ``IrregularFile`` and are left to ``entries``.
 """
 
 import gc

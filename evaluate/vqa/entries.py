@@ -1,4 +1,4 @@
-"""VQA files read entry by entry with Python's own decoder, which accepts all the official code does.
+"""VQA files read entry by entry with Python's own decoder: all that the official code accepts.
 
 Ids may be numbers, strings or even NaN, questions may have one answer or twenty, with ``answer_id``
 or without. What would break the official code raises an ``InputError`` that names file and entry.

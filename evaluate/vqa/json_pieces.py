@@ -49,7 +49,7 @@ class JsonList(NamedTuple):
     cut: re.Pattern[bytes]
 
     def next_cut(self, position: int) -> tuple[int, int]:
-        """Where the first cut from a position on starts and ends, or the last cut if there is none."""
+        """Start and end of the first cut from ``position`` on; of the last cut if there is none."""
         found = self.cut.search(self.text, position) if position < self.stop else None
         return cut_span(found) if found else (self.stop, self.tail)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .expressions import Alternatives, CharacterSet, Expression, Repeat, Sequence_
 from ..lexer_table import LexerTable
+from .expressions import Alternatives, CharacterSet, Expression, Repeat, Sequence_
 
 DEAD = -1
 

@@ -7,11 +7,11 @@ writes the table anew that the lexer uses.
 
 from dataclasses import dataclass
 
+from ..forms import Action
+from ..lexer_table import TABLE_FILE, LexerTable, save_lexer_table
 from .automaton import Pattern, compile_patterns
 from .characters import DIGITS, LETTERS, MARKS, SYMBOLS
 from .expressions import CharacterSet, Expression, character_ranges, parse
-from ..forms import Action
-from ..lexer_table import TABLE_FILE, LexerTable, save_lexer_table
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from frostgrid.evaluate.ptb import tokenizer as ptb
-from frostgrid.evaluate.ptb.build.expressions import parse
-from frostgrid.evaluate.ptb.build.grammar import compile_table
 from frostgrid.evaluate.ptb.forms import Action
+from frostgrid.evaluate.ptb.grammar.expressions import parse
+from frostgrid.evaluate.ptb.grammar.rules import compile_table
 from frostgrid.evaluate.ptb.kernel import number_tokens_compiled
 from frostgrid.evaluate.ptb.lexer import Lexer
 from frostgrid.evaluate.ptb.lexer_table import load_lexer_table
@@ -191,7 +191,7 @@ def test_importing_the_tokenizer_imports_neither_numba_nor_the_grammar() -> None
     code = (
         "import sys; from frostgrid.evaluate.captions import scores;"
         "scores.score_captions([1], ['a'], [['a dog']]);"
-        "slow = {'numba', 'torch', 'frostgrid.evaluate.ptb.build.grammar'};"
+        "slow = {'numba', 'torch', 'frostgrid.evaluate.ptb.grammar.rules'};"
         "print(sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
