@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from .hdf5 import create_column, new_hdf5, seal
 from .layout import columns_of
-from .reader import read_rows
+from .rows import FEATURES, read_rows
 from .structure import Structure, check_fixed_bytes
-
-BIG = ("grid", "pooled", "scale")
 
 
 def compression() -> Mapping[str, Any]:
@@ -39,7 +37,7 @@ def create_archive(
     n_images = len(file_names)
     with new_hdf5(path, provenance, file_names) as file:
         for column in columns_of(provenance):
-            if column.name not in BIG or not n_images:
+            if column.name not in FEATURES or not n_images:
                 create_column(file, column, n_images)
                 continue
             file.create_dataset(
@@ -61,7 +59,7 @@ def open_archive(path: Path, structure: Structure) -> Iterator[dict[str, Any]]:
         check_fixed_bytes(path, structure)
     rows = read_rows(path, structure)
     with h5py.File(path) as file:
-        yield rows | {name: file[name] for name in BIG if name in file}
+        yield rows | {name: file[name] for name in FEATURES if name in file}
 
 
 class ArchiveWriter:

@@ -15,7 +15,8 @@ from .convert import LAYOUTS, convert_file
 from .join import join_files
 from .layout import DONE, FAILED, TO_DO
 from .opening import read_structure
-from .reader import open_features, read_rows
+from .reader import open_features
+from .rows import read_rows
 
 PATH = click.Path(path_type=Path, dir_okay=False)
 

@@ -3,15 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...errors import InputError
 from .hdf5 import HDF5_SIGNATURE, describe_in_child, unreadable
 from .layout import FORMAT, GRID_DTYPES, IDENTITY, VERSION, columns_of, grid_of
 from .structure import (
     SIGNATURE,
-    StoredColumn,
     Structure,
     check_fixed_bytes,
     cut_off,
@@ -98,37 +94,3 @@ def incomplete(path: Path, what: str) -> InputError:
         f"{path}: {what}, so it is not a complete feature file; fetch it again or run `featurize` "
         "with --overwrite."
     )
-
-
-def map_column(path: Path, structure: Structure, name: str) -> NDArray[Any]:
-    """The column as a read-only memory map [N, …] that needs no HDF5 call to read.
-
-    Raises ``InputError`` if it is not contiguous.
-    """
-    stored: StoredColumn = structure.columns[name]
-    if not stored.n_bytes:  # what is empty cannot be mapped
-        return np.zeros(stored.shape, stored.dtype)
-    if stored.offset is None:
-        raise InputError(
-            f"{path}: its dataset '{name}' is chunked or virtual, so it has no single offset in "
-            "the file; make a plain copy with `frostgrid convert`."
-        )
-    dtype = np.dtype(stored.dtype)
-    return np.memmap(path, dtype, mode="r", offset=stored.offset, shape=stored.shape)
-
-
-def check_distinct(
-    path: Path, image_ids: NDArray[np.int64], file_names: list[str]
-) -> NDArray[np.int64]:
-    """The rows in the order of their image ids; raises ``InputError`` if one id stands twice."""
-    order = np.argsort(image_ids, kind="stable")
-    ids = image_ids[order]
-    twice = np.flatnonzero(ids[1:] == ids[:-1])
-    if len(twice):
-        first, second = order[twice[0] : twice[0] + 2].tolist()
-        raise InputError(
-            f"{path}: rows {first} ({file_names[first]}) and {second} ({file_names[second]}) have "
-            f"the same image id {image_ids[first]}, but an id must belong to one image; run "
-            "`featurize` with --overwrite."
-        )
-    return order

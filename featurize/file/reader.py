@@ -10,36 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .checksums import row_crc32
 from .layout import FAILED, IDENTITY, TO_DO, grid_of, name_grid
-from .opening import check_distinct, incomplete, map_column, read_structure
+from .opening import incomplete, read_structure
+from .rows import LONG, JoinedRows, check_distinct, read_rows
 from .structure import Structure, cut_off, damaged
-
-
-class JoinedRows:
-    """A column [N, …] of several files, indexed like one array: by a number, a slice or an array.
-
-    Each part stays its own memory map; indexing copies the rows.
-    """
-
-    def __init__(self, parts: list[NDArray[Any]]) -> None:
-        self.parts = parts
-        self.starts = np.cumsum([0] + [len(part) for part in parts])
-        self.shape = (int(self.starts[-1]), *parts[0].shape[1:])
-        self.dtype = parts[0].dtype
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        asked = np.arange(len(self))[rows]
-        flat = np.atleast_1d(asked).ravel()
-        out = np.empty((len(flat), *self.shape[1:]), self.dtype)
-        owner = np.searchsorted(self.starts, flat, side="right") - 1
-        for number, part in enumerate(self.parts):
-            mine = np.flatnonzero(owner == number)
-            out[mine] = part[flat[mine] - self.starts[number]]
-        return out.reshape(np.shape(asked) + self.shape[1:])
 
 
 class FeatureFile:
@@ -160,34 +134,12 @@ def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
     return {name: provenance[name] for name in IDENTITY} | {"grid": grid}
 
 
-def read_rows(path: Path, structure: Structure) -> dict[str, NDArray[Any]]:
-    """The columns of a file that is not joined: the long ones mapped, the short ones read.
-
-    An archive's long columns are left out.
-
-    ``damaged`` is one of them, and a damaged row is to do: nothing vouches for what it says.
-    """
-    # First: all else of a row that is done was written before its status, maybe just now.
-    rows = {"status": np.array(map_column(path, structure, "status"))}
-    chunked = {"grid", "pooled", "scale"} if structure.layout == "archive" else set()
-    for name in structure.columns.keys() - {"status"} - chunked:
-        column = map_column(path, structure, name)
-        rows[name] = np.array(column) if column.ndim == 1 and name != "error" else column
-    status = rows["status"]
-    wrong = status > FAILED
-    if "row_crc32" in rows:
-        wrong |= (status != TO_DO) & (row_crc32(rows) != rows["row_crc32"])
-    status[wrong] = TO_DO
-    return rows | {"damaged": wrong}
-
-
 def join_rows(parts: list["FeatureFile"]) -> dict[str, Any]:
-    """The columns of several files as one: the long ones of maps, the short ones copied."""
-    long = ["grid", "pooled", "error"] + (["scale"] if parts[0].scale is not None else [])
-    short = ("image_id", "status", "damaged", "crc32", "pooled_crc32")
-    rows: dict[str, Any] = {n: JoinedRows([getattr(part, n) for part in parts]) for n in long}
-    for name in (*short, "source_bytes", "source_crc32"):
-        rows[name] = np.concatenate([getattr(part, name) for part in parts])
+    """The columns of several files as one: the long ones stay maps, the short ones are copied."""
+    rows: dict[str, Any] = {}
+    for name in set.intersection(*(set(part.columns) for part in parts)):
+        columns = [part.columns[name] for part in parts]
+        rows[name] = JoinedRows(columns) if name in LONG else np.concatenate(columns)
     return rows
 
 

@@ -16,7 +16,8 @@ from ...console import say_bytes
 from ...errors import InputError
 from .hdf5 import create_column, new_hdf5, seal
 from .layout import N_CELLS, Column, columns, columns_of
-from .opening import check_distinct, map_column, read_structure
+from .opening import read_structure
+from .rows import check_distinct, map_column
 
 PAGE = 4096  # maps and direct reads of columns that begin at one are aligned
 SLACK_BYTES = 16 << 20  # for HDF5's own structure and the file names

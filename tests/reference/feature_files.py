@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from frostgrid.featurize.file.checksums import SHORT_COLUMNS, checksums, row_crc32
-from frostgrid.featurize.file.layout import DONE, columns_of
+from frostgrid.featurize.file.layout import DONE, FAILED, columns_of
 from frostgrid.featurize.file.structure import read_user_block
 from frostgrid.featurize.file.writer import RowWriter, create_file
 
@@ -34,8 +34,8 @@ def complete(
     return {name: column for name, column in values.items() if name != "image_id"}
 
 
-def write_file(path: Path, n_images: int, **changes: Any) -> None:
-    """A finished file of random values, every checksum right."""
+def write_file(path: Path, n_images: int, failed: int | None = None, **changes: Any) -> None:
+    """A finished file of random values, every checksum right; the row ``failed`` did."""
     provenance = {**PROVENANCE, **changes}
     ids = np.arange(100, 100 + n_images)
     create_file(path, provenance, ids, [f"ü {i}.png" for i in ids])
@@ -45,7 +45,10 @@ def write_file(path: Path, n_images: int, **changes: Any) -> None:
         for column in columns_of(provenance)
         if column.name in ("grid", "pooled", "scale")
     }
-    values = complete(values | checksums(values), ids, np.full(n_images, DONE, np.uint8))
+    status, error = np.full(n_images, DONE, np.uint8), np.zeros(n_images, "S160")
+    if failed is not None:
+        status[failed], error[failed] = FAILED, b"is no image"
+    values = complete(values | checksums(values) | {"error": error}, ids, status)
     with RowWriter(path) as writer:
         for name, column in values.items():
             writer.write(name, np.arange(n_images), column)
