@@ -14,7 +14,7 @@ from ..featurize.backbones import channels_of
 from ..featurize.file.layout import GRID, name_grid
 from ..models.base import CaptionHead, Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
-from ..models.finetuned import Finetuned, put_behind
+from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
 from .config import RunConfig
 from .data import captions as caption_data
@@ -74,18 +74,17 @@ def prepare(config: RunConfig, precision: Precision, start: Start | None = Start
 
 def start_head(task: Task, config: RunConfig, start: Start | None) -> list[tuple[str, str]]:
     """Give a new run's head what it begins with; returns what to say of it."""
-    head: Head = task.head
     facts = []
-    if isinstance(task.head, Finetuned):
+    encoder = task.head.encoder
+    if isinstance(encoder, Encoder):
         assert config.finetune is not None
-        head = task.head.head
         identity, lr = config.feature_identity, config.optimisation.encoder_lr
-        facts.append(("encoder", describe_encoder(task.head, identity, config.finetune, lr)))
+        facts.append(("encoder", describe_encoder(encoder, identity, config.finetune, lr)))
         if start is not None:
-            load_pretrained(task.head, identity, config.finetune, start.encoder_weights)
+            load_pretrained(encoder, identity, config.finetune, start.encoder_weights)
     if start is not None:
         fit_features(task)
-    n_parameters = sum(p.numel() for p in head.parameters())
+    n_parameters = sum(p.numel() for p in task.head.own_parameters())
     facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
     return facts
 

@@ -15,7 +15,7 @@ class LSTMHead(VqaHead):
     features = "grid"
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.cells = Standardize(c.channels, c.standardize)
         self.gate = SpatialGate(c.channels)
@@ -33,7 +33,6 @@ class LSTMHead(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
-        assert features is not None
-        image = self.project(self.gate(self.cells(features)))[image_index]  # [B, H]
+        image = self.project(self.gate(self.standardized(features)))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -15,7 +15,7 @@ class MeanEmbed(VqaHead):
     features = "pooled"
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.project = nn.Linear(c.channels, c.hidden)
@@ -27,7 +27,6 @@ class MeanEmbed(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, D]`` and questions ``[B, T]``."""
-        assert features is not None
-        image = self.project(self.cells(features))[image_index]  # [B, H]
+        image = self.project(self.standardized(features))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -14,7 +14,7 @@ class QuestionOnly(VqaHead):
     features = "none"
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.question = question_encoder(c.question, c.n_words, c.embedding, c.hidden, c.dropout)
         self.classifier = Classifier(self.question.width, c.classifier, c.n_answers, c.dropout)

@@ -15,9 +15,8 @@ class RNNDecoder(CaptionHead):
     features = "pooled"
 
     def __init__(self, config: CaptionHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
-        self.sampling = c.sampling
         self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.enter = nn.ModuleList(nn.Linear(c.channels, c.hidden) for _ in range(2))
         self.norm = nn.ModuleList(BatchNorm(c.hidden) for _ in range(2))
@@ -29,7 +28,7 @@ class RNNDecoder(CaptionHead):
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
-        return Encoded(None, None, self.cells(features))
+        return Encoded(None, None, self.standardized(features))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`."""

@@ -65,7 +65,7 @@ class SAN(VqaHead):
     has_attention = True
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.cells = Standardize(c.channels, c.standardize)
         self.question = question_encoder(c.question, c.n_words, c.embedding, c.hidden, c.dropout)
@@ -88,8 +88,7 @@ class SAN(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Answer scores, and each hop's map ``[B, S]``."""
-        assert features is not None
-        cells = self.cells(features)
+        cells = self.standardized(features)
         asked = self.enter(self.question(question, length))
         seen = torch.zeros_like(asked) if self.whole is None else self.whole(cells)[image_index]
         maps = []

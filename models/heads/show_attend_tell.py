@@ -23,9 +23,8 @@ class ShowAttendTell(CaptionHead):
     has_attention = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
-        self.sampling = c.sampling
         self.cells = Standardize(c.channels, c.standardize)
         self.enter = nn.Linear(c.channels, 2 * c.hidden)
         self.embed = nn.Embedding(c.n_words, c.embedding)
@@ -42,7 +41,7 @@ class ShowAttendTell(CaptionHead):
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
-        cells = self.cells(features)
+        cells = self.standardized(features)
         attended = SharedCells(cells) if cells.requires_grad else cells
         return Encoded(attended, SharedCells(self.attend_cells(cells)), mean_cell(cells))
 

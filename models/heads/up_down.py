@@ -22,10 +22,8 @@ class UpDown(CaptionHead):
     has_attention = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
-        self.sampling = c.sampling
-        self.hidden = c.hidden
         self.cells = Standardize(c.channels, c.standardize)
         self.project = nn.Sequential(nn.Linear(c.channels, c.hidden), nn.ReLU(), Dropout(c.dropout))
         self.embed = nn.Embedding(c.n_words, c.embedding)
@@ -42,13 +40,13 @@ class UpDown(CaptionHead):
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`; ``mean`` is the mean cell's part of the first gates."""
-        cells = self.project(self.cells(features))
+        cells = self.project(self.standardized(features))
         projected, shared = SharedCells(self.attend_cells(cells)), SharedCells(cells)
         return Encoded(shared, projected, self.mean_gates(mean_cell(shared)))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: zeros."""
-        zero = torch.zeros(len(image_index), self.hidden, device=image_index.device)
+        zero = torch.zeros(len(image_index), self.config.hidden, device=image_index.device)
         return zero, zero, zero, zero
 
     def read(self, words: Tensor) -> Tensor:
