@@ -10,7 +10,6 @@ from .config import CaptionHeadConfig, VqaHeadConfig
 from .layers.cells import Standardize
 from .layers.shared_cells import SharedCells
 
-
 FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics
 
 
@@ -71,7 +70,7 @@ class VqaHead(Head, ABC):
     def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Answer scores as from a call, and each hop's attention ``[B, S]``, if the head has any."""
+        """Answer scores as from a call, and the attention ``[B, S]`` of each hop, if there are any."""
         return self(features, image_index, question, length), []
 
 

@@ -113,7 +113,7 @@ def test_a_checkpoint_names_the_encoder_s_weights_and_the_head_s(name):
     copied.load_state_dict({key: value.clone() for key, value in state.items()})
     found = copied.state_dict()
     assert all(torch.equal(found[key], value) for key, value in state.items())
-    with pytest.raises(RuntimeError, match="encoder.block.shift"):
+    with pytest.raises(RuntimeError, match=r"encoder\.block\.shift"):
         model.load_state_dict(alone.state_dict())
 
 
