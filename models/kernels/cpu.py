@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from . import rows, scores, sums
+from . import scores, standardize as rows, sums
 from .by_image import ByImage, group_by_image
 from .compile import Array
 from .threads import even_pieces, run_pieces

@@ -7,7 +7,7 @@ reading; nothing of the scores' size is written but their gradient.
 import numpy as np
 
 from .compile import Array, decode, encode, kernel
-from .log_sum_exp import exp_of, log_sum_exp
+from .softmax import exp_of, log_sum_exp
 
 
 @kernel

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .compile import Array, decode, kernel
-from .log_sum_exp import largest, log_sum_exp
+from .softmax import largest, log_sum_exp
 
 _BLOCK = 256  # scores that are left out at once where none of them is large enough
 

@@ -26,7 +26,7 @@ def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         )
     ours = gates.device.type == "cpu" and gates.dtype in _FUSED_DTYPES
     if ours and cell.dtype == torch.float32 and fused(gates.numel()):
-        from ..kernels.lstm import lstm_step as fused_step
+        from ..kernels.lstm_function import lstm_step as fused_step
 
         return fused_step(gates, cell)
     entry, forget, candidate, out = gates.to(cell.dtype).chunk(4, 1)
