@@ -22,7 +22,7 @@ class Head(nn.Module):
 
     task: ClassVar[str]  # "vqa" or "caption"
     features: str  # "none", "pooled" or "grid"
-    has_attention: ClassVar[bool] = False  # whether it says where in the grid it attends
+    has_attention: ClassVar[bool] = False  # whether it returns the attention over its cells
     cells: Standardize  # the first layer of a head that reads features
 
     def __init__(self, config: VqaHeadConfig | CaptionHeadConfig) -> None:
@@ -70,7 +70,7 @@ class VqaHead(Head, ABC):
     def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Answer scores as from a call, and the attention ``[B, S]`` of each hop, if there are any."""
+        """Answer scores as from a call, and each hop's attention ``[B, S]``: none by default."""
         return self(features, image_index, question, length), []
 
 

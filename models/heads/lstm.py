@@ -10,7 +10,7 @@ from ..layers.question import AttendedQuestion, LSTMQuestion
 
 
 class LSTMHead(VqaHead):
-    """A sigmoid gate weighs the cells before they are pooled; the question is read by an LSTM."""
+    """A sigmoid gate weights the cells before they are pooled; an LSTM reads the question."""
 
     features = "grid"
 
@@ -26,7 +26,7 @@ class LSTMHead(VqaHead):
 
     @staticmethod
     def make_question(c: VqaHeadConfig) -> LSTMQuestion | AttendedQuestion:
-        """What reads the question."""
+        """The encoder of the question."""
         return LSTMQuestion(c.n_words, c.embedding, c.hidden, c.dropout)
 
     def forward(

@@ -10,7 +10,7 @@ from ..layers.question import MeanQuestion
 
 
 class MeanEmbed(VqaHead):
-    """Reads ``pooled`` alone, so the whole training set's features are a few megabytes."""
+    """Reads ``pooled`` only, so that the features of a whole training set are a few megabytes."""
 
     features = "pooled"
 

@@ -1,4 +1,4 @@
-"""``question-only``: answers without looking, the gate that shows whether a head uses its image."""
+"""``question-only``: answers without the image; the control for heads that read one."""
 
 from torch import Tensor
 
@@ -22,6 +22,6 @@ class QuestionOnly(VqaHead):
     def forward(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
-        """Answer scores ``[B, A]``; the features and the image index are not looked at."""
+        """Answer scores ``[B, A]``; features and image index are ignored."""
         scores: Tensor = self.classifier(self.question(question, length))
         return scores

@@ -10,7 +10,7 @@ from ..layers.dropout import Dropout
 
 
 class RNNDecoder(CaptionHead):
-    """The initial state comes from the mean encoding by Linear and BatchNorm; then words alone."""
+    """The mean cell gives the initial state, by Linear and BatchNorm; the steps read words only."""
 
     features = "pooled"
 
@@ -58,7 +58,7 @@ class RNNDecoder(CaptionHead):
     def forward(
         self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
     ) -> TeacherForcedOutput:
-        """See :class:`CaptionHead`: no step needs the one before, so the LSTM runs in one call."""
+        """See :class:`CaptionHead`: the words are known, so the LSTM runs in one call."""
         if self.training and self.sampling:
             return super().forward(features, image_index, tokens, length)
         hidden, cell = self.initial(self.encode(features), image_index)

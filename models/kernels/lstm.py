@@ -1,12 +1,59 @@
-"""Numba kernels of an LSTM step's gates, forward and backward, each in one sweep."""
+"""An LSTM step on the CPU as one differentiable function: one sweep forward, one backward."""
+
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from .compile import Array, decode, encode, exact_kernel, kernel
+from .compile import Array, array_of, decode, encode, exact_kernel, kernel
 from .exponential import exp
+from .threads import run_rows
 
 _LARGEST = np.float32(87)  # exp(-87) is still a normal number
 _ONE, _TWO = np.float32(1), np.float32(2)
+
+
+def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """See ``models.layers.recurrent.lstm_step``."""
+    result: tuple[Tensor, Tensor] = _Step.apply(  # type: ignore[no-untyped-call, unused-ignore]
+        gates, cell
+    )
+    return result
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        gates, cell = gates.contiguous(), cell.contiguous()
+        opened, after = torch.empty(gates.shape), torch.empty_like(cell)
+        hidden = torch.empty_like(cell, dtype=gates.dtype)
+        given = array_of(gates), array_of(cell)
+        out = array_of(opened), array_of(after), array_of(hidden)
+
+        def task(first: int, last: int) -> None:
+            step_rows(*given, first, last, *out)
+
+        run_rows(task, len(gates), gates.numel())
+        ctx.save_for_backward(opened, cell, after)
+        return hidden, after
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
+    def backward(ctx: Any, grad_hidden: Tensor, grad_after: Tensor) -> tuple[Tensor, Tensor]:
+        opened, cell, after = ctx.saved_tensors
+        grad_gates = torch.empty_like(opened, dtype=grad_hidden.dtype)
+        grad_cell = torch.empty_like(cell)
+        step = array_of(opened), array_of(cell), array_of(after)
+        grads = array_of(grad_hidden.contiguous()), array_of(grad_after.contiguous())
+        out = array_of(grad_gates), array_of(grad_cell)
+
+        def task(first: int, last: int) -> None:
+            step_gradients(*step, *grads, first, last, *out)
+
+        run_rows(task, len(opened), opened.numel())
+        return grad_gates, grad_cell
 
 
 @exact_kernel

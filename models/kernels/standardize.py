@@ -1,14 +1,36 @@
-"""The Numba kernel that standardises vectors in one sweep."""
+"""Standardising vectors on the CPU in one sweep."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from .compile import Array, decode, encode, kernel
+from .compile import Array, array_of, decode, encode, kernel
+from .threads import run_rows
+
+
+def standardize(
+    cells: Tensor,
+    mean: Tensor,
+    inverse_deviation: Tensor,
+    dtype: torch.dtype,
+    unit: bool,
+    epsilon: float,
+) -> Tensor:
+    """See ``models.layers.cells.standardize``."""
+    out = torch.empty(cells.shape, dtype=dtype, device=cells.device)
+    stored, result = (array_of(x.contiguous().view(-1, x.shape[-1])) for x in (cells, out))
+    means, deviations = (array_of(x.float().contiguous()) for x in (mean, inverse_deviation))
+
+    def task(first: int, last: int) -> None:
+        standardize_rows(stored, means, deviations, unit, epsilon, first, last, result)
+
+    run_rows(task, len(stored), out.numel())
+    return out
 
 
 @kernel
 def standardize_rows(
     rows: Array,  # (R, D), stored type
-    scale: Array,  # (R,), stored type: what a row is multiplied by; or (0,): nothing
     mean: Array,  # (D,) float32
     inverse_deviation: Array,  # (D,) float32
     unit: bool,
@@ -23,10 +45,9 @@ def standardize_rows(
     one = np.float32(1)
     for r in range(first, last):
         stored, result = rows[r], out[r]
-        factor = decode(scale[r]) if scale.size else one
         total = np.float32(0)
         for d in range(width):
-            x = (factor * decode(stored[d]) - mean[d]) * inverse_deviation[d]
+            x = (decode(stored[d]) - mean[d]) * inverse_deviation[d]
             row[d] = x
             total += x * x
         length = np.float32(1 / np.sqrt(total / width + epsilon)) if unit else one
