@@ -60,7 +60,7 @@ class FeatureFile:
         self.source_crc32: NDArray[np.uint32] = rows["source_crc32"]
         self.n_images, self.n_cells, self.channels = self.grid.shape
         if structure.image_id_crc32 not in (None, zlib.crc32(self.image_id.tobytes())):
-            raise damaged(path)
+            raise other_parts(path) if self.parts != [self] else damaged(path)
         self._order = check_distinct(path, self.image_id, self.file_name)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -158,12 +158,16 @@ def open_parts(path: Path, structure: Structure) -> list[FeatureFile]:
     expected = identity_of(structure.attributes)
     odd = [part.path for part in parts if part.identity() != expected]
     if odd or [n for part in parts for n in part.file_name] != structure.file_name or not parts:
-        raise InputError(
-            f"{path}: its parts are not those it was joined from"
-            f"{f' ({odd[0]} was made with other settings)' if odd else ''}; remove it and run "
-            "`frostgrid join` again."
-        )
+        raise other_parts(path, f" ({odd[0]} was made with other settings)" if odd else "")
     return parts
+
+
+def other_parts(path: Path, what: str = "") -> InputError:
+    """What a joined file is refused with if a part has been replaced."""
+    return InputError(
+        f"{path}: its parts are not those it was joined from{what}; remove it and run `frostgrid "
+        "join` again."
+    )
 
 
 def open_part(path: Path, part: Path) -> FeatureFile:

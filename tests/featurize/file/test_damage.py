@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import random
+import re
+import shutil
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,10 +27,11 @@ from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
 from frostgrid.featurize.file.reader import open_features
 from frostgrid.featurize.file.structure import HEAD, HEAD_BYTES, HEAD_CRC32, SIGNATURE, Structure
 from frostgrid.featurize.file.verify import verify
-from frostgrid.featurize.file.writer import RowWriter
+from frostgrid.featurize.file.writer import RowWriter, create_file
 from frostgrid.featurize.jobs import Job
+from frostgrid.train.cli import train_head
 from frostgrid.train.data.features import SplitFeatures
-from reference.feature_files import make_old, write_file
+from reference.feature_files import PROVENANCE, make_old, write_file
 from reference.feature_flips import flip, flip_many, use
 
 FLIPS = 100
@@ -159,6 +162,25 @@ def test_a_row_whose_short_columns_are_damaged_is_computed_again(
     assert use(after) == expected
 
 
+def test_training_stops_at_a_damaged_row(tiny_set: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    root, files = tiny_set
+    words = ["--data", str(root), "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
+    copies = [Path(shutil.copy(file, tmp_path)) for file in files]
+    words += [f"--features={path}" for path in copies]
+    for kind, head in (("grid", "lstm"), ("pooled", "mean-embed")):
+        stored = open_features(copies[1]).structure.columns[kind]
+        assert stored.offset is not None
+        flip(copies[1], stored.offset + stored.n_bytes - 1, 6)
+        result = CliRunner().invoke(train_head, [head, *words, "--out", str(tmp_path / head)])
+        assert result.exit_code == 1
+        assert re.search(r"val\.h5: row 8 \(image .*\) does not match its checksum", result.stderr)
+    shutil.copy(files[1], tmp_path)
+    make_old(copies[1])
+    result = CliRunner().invoke(train_head, ["mean-embed", *words, "--out", str(tmp_path / "old")])
+    assert result.exit_code == 0
+    assert "val.h5 has no checksums of its attributes" in result.stdout
+
+
 @pytest.mark.parametrize("keep", [0.2, 0.9])
 def test_a_file_cut_off_while_it_is_read(tmp_path: Path, keep: float) -> None:
     write_file(tmp_path / "f.h5", 4)
@@ -187,6 +209,11 @@ def test_parts_are_those_that_were_joined(tmp_path: Path) -> None:
     join_files([tmp_path / "b.h5"], tmp_path / "all.h5")
     assert open_features(tmp_path / "all.h5").file_name == file_names
     write_file(tmp_path / "c.h5", 4)
+    (tmp_path / "c.h5").replace(tmp_path / "b.h5")
+    with pytest.raises(InputError, match="not those it was joined from"):
+        open_features(tmp_path / "all.h5")
+    other_ids = np.arange(103, 106)
+    create_file(tmp_path / "c.h5", PROVENANCE, other_ids, file_names)
     (tmp_path / "c.h5").replace(tmp_path / "b.h5")
     with pytest.raises(InputError, match="not those it was joined from"):
         open_features(tmp_path / "all.h5")
