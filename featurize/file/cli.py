@@ -1,6 +1,7 @@
 """The commands on existing feature files: ``info``, ``join`` and ``convert``."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .convert import LAYOUTS, convert_file
 from .join import join_files
 from .layout import DONE, FAILED, TO_DO
 from .opening import read_structure
-from .reader import open_features
+from .reader import FeatureFile
 from .rows import read_rows
 
 PATH = click.Path(path_type=Path, dir_okay=False)
@@ -48,11 +49,11 @@ def gather_facts(path: Path) -> dict[str, Any]:
         rows = read_rows(path, structure)
         lacks = "" if structure.fixed_crc32 is not None else "made without checksums of all bytes"
     else:
-        features = open_features(path)
+        features = FeatureFile(path, structure)
         rows, lacks = features.columns, features.missing_checks
     status = rows["status"]
     for name in ("versions", "parts"):
-        if name in facts:
+        with suppress(KeyError, ValueError):  # an old file's may be damaged
             facts[name] = json.loads(str(facts[name]))
     columns = structure.columns.items()
     facts["datasets"] = {n: f"{np.dtype(c.dtype)} {list(c.shape)}" for n, c in columns}

@@ -15,7 +15,7 @@ from .checksums import checksums, row_crc32
 from .layout import DONE
 from .opening import read_structure
 from .quantize import dequantize, quantize
-from .reader import open_features
+from .reader import FeatureFile
 from .structure import Structure
 from .writer import RowWriter, check_name, check_space, create_file, needed_bytes
 
@@ -65,7 +65,7 @@ def open_columns(
     """The columns of a file of any layout, each to be sliced."""
     if structure.layout == "archive":
         return open_archive(source, structure)
-    return nullcontext(open_features(source).columns)
+    return nullcontext(FeatureFile(source, structure).columns)
 
 
 def create_target(

@@ -4,11 +4,13 @@ A damaged file can make the library fail in any way, or never return. So a file 
 checked beforehand is described in a child process with limits.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +114,11 @@ def describe_in_child(path: Path) -> Structure:
     """The structure of an unchecked file; raises ``InputError`` if it cannot be read."""
     code = "from frostgrid.featurize.file.hdf5 import serve; serve()"
     command = [sys.executable, "-P", "-c", code, str(path), str(CPU_SECONDS)]
+    # NumPy's threads would take address space, which is limited.
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WALL_SECONDS
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WALL_SECONDS, env=env
         )
         seconds = CPU_SECONDS if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL) else 0
     except subprocess.TimeoutExpired:
@@ -134,12 +138,13 @@ def describe_in_child(path: Path) -> Structure:
 
 def serve() -> None:
     """What the child does: write the structure of a file to standard output as JSON."""
-    import resource
+    import resource  # which Windows lacks
 
     path, cpu_seconds = Path(sys.argv[1]), int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    with suppress(ValueError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     try:
         data = msgspec.json.encode(describe(path, trusted=False))
     except Exception as error:  # whatever a damaged file leads to

@@ -24,6 +24,7 @@ HEAD_BYTES = HEAD.size + HEAD_CRC32.size
 # For the JSON beside the attributes and file names: the column table takes about 1 KB.
 TABLE_BYTES = 4096
 READ_BYTES = 1 << 20
+MOST_JSON_BYTES = 1 << 30  # 120,000 images take 5 MB
 
 
 class StoredColumn(msgspec.Struct, frozen=True):
@@ -109,6 +110,8 @@ def read_user_block(path: Path) -> Structure:
         if zlib.crc32(head[: HEAD.size]) != HEAD_CRC32.unpack(head[HEAD.size :])[0]:
             raise damaged(path)
         _, n_bytes, crc32 = HEAD.unpack(head[: HEAD.size])
+        if n_bytes > MOST_JSON_BYTES:
+            raise InputError(f"{path}: its description claims {n_bytes} bytes; fetch it again.")
         if HEAD_BYTES + n_bytes > file_bytes:
             raise cut_off(path, file_bytes, HEAD_BYTES + n_bytes)
         data = file.read(n_bytes)
@@ -116,9 +119,9 @@ def read_user_block(path: Path) -> Structure:
         raise damaged(path)
     try:
         structure = msgspec.json.decode(data, type=Structure)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: its description is not that of a feature file: {error}"
+            f"{path}: its description is not that of a feature file: {error}; fetch it again."
         ) from None
     if structure.file_bytes > file_bytes:
         raise cut_off(path, file_bytes, structure.file_bytes)

@@ -35,6 +35,7 @@ from reference.feature_files import PROVENANCE, make_old, write_file
 from reference.feature_flips import flip, flip_many, use
 
 FLIPS = 100
+NESTED = "a list in a list in a list"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "uint8"])
@@ -241,7 +242,7 @@ def seal_again(path: Path, attributes: dict[str, Any] | None = None, **changes: 
         for folder in folders:
             target = target[folder]
         target[name] = value
-    text = json.dumps(about).encode()
+    text = json.dumps(about).replace(f'"{NESTED}"', "[" * 3000 + "]" * 3000).encode()
     head = HEAD.pack(SIGNATURE, len(text), zlib.crc32(text))
     with path.open("r+b") as file:
         file.write(head + HEAD_CRC32.pack(zlib.crc32(head)) + text)
@@ -266,6 +267,7 @@ def seal_again(path: Path, attributes: dict[str, Any] | None = None, **changes: 
         ({"columns": {}}, "has no dataset 'grid'"),
         ({"file_bytes": 10**18}, "is cut off"),
         ({"hdf5_offset": -1}, "its description is not that"),
+        ({"attributes": {"deep": NESTED}}, "its description is not that"),
         ({"fixed_crc32": 1}, "does not match its checksum"),
     ],
 )
