@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..console import Command
-from ..datasets.dataset import SPLITS
+from ..datasets.official_names import SPLITS
 from ..devices import pick_device
 from ..models.beam import BeamOptions
 from ..options import device_option, run_argument
