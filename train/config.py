@@ -45,6 +45,7 @@ class RunConfig:
     feature_identity: dict[str, Any] = field(default_factory=dict)
     order: str = "auto"  # of the images in an epoch: "full", "local", or as their size demands
     finetune: str | None = None  # the backbone's block that learns with the head: "layer4"
+    trust_ids: bool = False  # take features by image id alone, whatever names and digests say
 
     @staticmethod
     def of_fields(fields: dict[str, Any]) -> "RunConfig":
