@@ -30,8 +30,8 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
 
     They lie in ``<kind>-<hash of key>.npz``, so ``key``, which must be JSON, has to name all that
     the result depends on: the hashes of the bytes that are parsed (``formats.read_source``), the
-    options, a format version. A file
-    that cannot be read is built anew; a folder that cannot be written costs time, no more.
+    options, a format version. A file that cannot be read is built anew; a folder that cannot be
+    written costs time, no more.
     """
     digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
     path = cache_folder() / f"{kind}-{digest}.npz"
