@@ -52,7 +52,20 @@ def order_shards(parts: list[FeatureFile]) -> list[FeatureFile]:
             f"{', '.join(str(part.path) for part in parts)}: are not one complete set; expected "
             f"each of the shards {', '.join(wanted)} once."
         )
+    lists = {shard: list_of(by_shard[shard]) for shard in wanted}
+    odd = next((shard for shard in wanted if lists[shard] != lists[wanted[0]]), None)
+    if odd is not None:
+        raise InputError(
+            f"{by_shard[odd].path}: is a shard of another list of images than "
+            f"{by_shard[wanted[0]].path}; join the shards of one data set and split."
+        )
     return [by_shard[shard] for shard in wanted]
+
+
+def list_of(part: FeatureFile) -> tuple[str, ...]:
+    """What tells the list of images that a file is a shard of from other lists."""
+    names = ("data", "split", "images_digest")
+    return tuple(str(part.provenance.get(name, "")) for name in names)
 
 
 def check_same_make(first: FeatureFile, other: FeatureFile) -> None:

@@ -182,6 +182,36 @@ def test_a_karpathy_file_of_any_set(tmp_path):
     assert found(tmp_path, "val") == {2: "images/val_1.jpg", 3: "images/val_2.jpg"}
 
 
+def test_coco_images_under_their_names_of_another_year(tmp_path):
+    images = [
+        {
+            "filename": f"COCO_val2014_{i:012d}.jpg",
+            "filepath": "val2014",
+            "cocoid": i,
+            "imgid": k,
+            "split": split,
+            "sentences": [{"raw": "a ."}],
+        }
+        for k, (i, split) in enumerate([(42, "restval"), (73, "val")])
+    ]
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"images": images}))
+    put(tmp_path, "train2017/000000000042.jpg", "val2017/000000000073.jpg", "val2017/73.jpg")
+    assert found(tmp_path) == {42: "train2017/000000000042.jpg"}
+    assert found(tmp_path, "val") == {73: "val2017/000000000073.jpg"}
+    assert "COCO's names of another year" in notes(tmp_path, "val")[0]
+    (tmp_path / "val2017/000000000073.jpg").unlink()
+    with pytest.raises(InputError, match=r"no file for the image 73 \(val2014/COCO_val2014_0"):
+        found(tmp_path, "val")
+
+
+def test_an_official_number_is_no_name_of_another_splits_image(tmp_path):
+    put_captions(tmp_path, "train", {42: "COCO_train2014_000000000042.jpg"})
+    put(tmp_path, "train2014/COCO_train2014_000000000001.jpg")
+    put(tmp_path, "val2014/COCO_val2014_000000000042.jpg")
+    with pytest.raises(InputError, match=r"no file for the image 42 \(COCO_train2014_00"):
+        found(tmp_path)
+
+
 def test_the_identity_is_of_ids_and_names_wherever_the_folder_lies(tmp_path):
     for folder, names in (("a", {1: "x.jpg"}), ("b", {1: "x.jpg"}), ("c", {1: "y.jpg"})):
         (tmp_path / folder).mkdir()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...datasets.catalog import open_dataset
 from ...datasets.dataset import Dataset
-from ...datasets.name_matching import base_name, is_tail, normalize, split_of_folders
+from ...datasets.name_matching import base_name, is_renamed, is_tail, normalize, split_of_folders
 from ...datasets.stated_images import StatedImages
 from ...errors import InputError
 from ...featurize.file.reader import FeatureFile
@@ -140,17 +140,30 @@ class ImageCheck:
     ) -> bool:
         """Compare the stated names with the rows'; returns whether all images have both."""
         all_named = True
+        names_of, file_names = self.stated.names, file.file_name
+        usual: dict[str, bool] = {}  # folders before a stated name -> whether they are no others'
         for image_id, row in zip(ids.tolist(), rows.tolist(), strict=True):
-            stated, name = self.stated.names.get(image_id, ""), file.file_name[row]
+            stated, name = names_of.get(image_id, ""), file_names[row]
             if not stated or not name:
                 all_named = False
-            elif not self._agree(stated, name, origin):
+                continue
+            if origin.split and name.endswith(stated):  # nearly all: no more than this for each
+                above = name[: -len(stated)]
+                if above not in usual:
+                    usual[above] = self._is_usual(above)
+                if usual[above]:
+                    continue
+            if not self._agree(stated, name, origin):
                 raise InputError(
                     f"{file.path}: its image {image_id} (row {row}) is {name}, but "
-                    f"{self.stated.source[image_id]} names it {stated}; these are features of "
+                    f"{self.stated.source(image_id)} names it {stated}; these are features of "
                     f"other images, so {self.advice}."
                 )
         return all_named
+
+    def _is_usual(self, above: str) -> bool:
+        """Whether folders before a stated name are whole and not those of another split."""
+        return above[-1:] in ("", "/") and split_of_folders(above) in (None, self.split)
 
     @cached_property
     def _base_counts(self) -> Counter[str]:
@@ -161,6 +174,8 @@ class ImageCheck:
         stated = normalize(stated)
         path = name if origin.split else f"{origin.folder}/{name}".removeprefix("/")
         if path == stated or is_tail(path, stated):
+            return True
+        if is_renamed(base_name(stated), base_name(path)):
             return True
         if not is_tail(stated, path):
             base = base_name(stated)
