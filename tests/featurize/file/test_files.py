@@ -131,7 +131,7 @@ def test_shards_of_two_lists_are_not_joined(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"b\.h5: is a shard of another list of images than .*a\.h5"
     ):
-        join_files([one, two], tmp_path / "all.h5")
+        join_files([one.path, two.path], tmp_path / "all.h5")
 
 
 def test_shards_are_put_in_order(tmp_path: Path) -> None:
