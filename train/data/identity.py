@@ -232,7 +232,8 @@ class ImageCheck:
                 raise InputError(
                     f"{path}: is not the image that row {row} of {file.path} was made from "
                     f"({n_found:,} bytes here, {n_bytes:,} there, other content); "
-                    f"{self.advice}, or, if the images were only saved anew, add --trust-ids."
+                    f"{self.advice} (with --repair, if that file is complete), or, if the images "
+                    "were only saved anew, add --trust-ids."
                 )
         return n_compared > 0
 
