@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from frostgrid.datasets.catalog import open_dataset
 from frostgrid.errors import InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def put(root: Path, *names: str) -> None:
@@ -236,3 +238,44 @@ def test_the_identity_needs_no_images_and_is_parsed_once(tmp_path, monkeypatch):
     assert data.stated_images("train").digest == digest
     with pytest.raises(InputError, match="no file for the image 1"):
         data.images("train")
+
+
+NAMES = ["a.jpg", "b_1.jpg", "x_1.jpg", "1.jpg", "2.jpg", "val_2.jpg", "train_2.jpg"]
+FOLDERS = ["", "train", "val", "images", "images/train", "images/val", "images/more"]
+PATHS = st.builds(
+    lambda f, n: f"{f}/{n}".removeprefix("/"), st.sampled_from(FOLDERS), st.sampled_from(NAMES)
+)
+STATED = st.dictionaries(st.integers(1, 3), st.one_of(PATHS, st.sampled_from(NAMES), st.just("")))
+
+
+@settings(max_examples=150)
+@given(st.sets(PATHS, min_size=1), STATED.filter(bool), STATED)
+def test_whatever_lies_where_an_id_gets_its_own_image_or_none(tmp_path_factory, files, train, val):
+    root = tmp_path_factory.mktemp("data")
+    put(root, *files)
+    for split, names in (("train", train), ("val", val)):
+        if names:
+            put_captions(root, split, names)
+    try:
+        images = found(root)
+    except InputError:
+        return
+    assert set(train) <= set(images)
+    assert len(set(images.values())) == len(images)
+    own = {"train", "images/train"} & {str(Path(file).parent) for file in files}
+    for image_id, stated in train.items():
+        file = images[image_id]
+        folder, name = str(Path(file).parent), Path(file).name
+        if not stated:
+            assert name.split("_")[-1] == f"{image_id}.jpg"
+            # Of another split's folder only what that split does not claim.
+            assert "val" not in folder or (image_id not in val and file not in val.values())
+        elif file != stated and not file.endswith(f"/{stated}"):
+            # By the base name, which is then nobody else's.
+            assert name == Path(stated).name
+            assert "val" not in folder
+            assert [Path(n).name for n in train.values()].count(name) == 1
+            assert folder in own or name not in {Path(n).name for n in val.values()}
+        if stated and "/" not in stated and "val" in folder:
+            assert image_id not in val
+            assert stated not in val.values()

@@ -1,12 +1,7 @@
 """Whether the rows of a feature file are a data set's own images: names, splits and digests."""
 
-import json
-import zlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from shlex import quote
 
 import numpy as np
@@ -17,43 +12,9 @@ from ...datasets.dataset import Dataset
 from ...datasets.name_matching import base_name, is_renamed, is_tail, normalize, split_of_folders
 from ...datasets.stated_images import StatedImages
 from ...errors import InputError
+from ...featurize.file.origins import Origin, origins_of
 from ...featurize.file.reader import FeatureFile
-
-# Image files that are compared with what the features were made from: by size, some by checksum.
-N_SIZES, N_CHECKSUMS = 32, 4
-LARGEST_READ = 2**24  # bytes
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a feature file says of some rows: the data set and the split they were made for.
-
-    ``data_digest`` is that of the data set's stated images, "" in files that do not record it;
-    ``split`` is "" for a plain folder; ``folder`` is the name of the folder that file names start
-    from.
-    """
-
-    rows: slice
-    data: str
-    split: str
-    data_digest: str
-    folder: str
-
-
-def origins_of(file: FeatureFile) -> Iterator[Origin]:
-    """The origins of a file's rows: one, or one for each file that it was joined from."""
-    parts = json.loads(file.provenance.get("origins", "[]")) or [file.provenance]
-    first = 0
-    for part in parts:
-        n_images = int(part.get("images", file.n_images))
-        yield Origin(
-            slice(first, first + n_images),
-            str(part.get("data", "")),
-            str(part.get("split", "")),
-            str(part.get("data_digest", "")),
-            Path(str(part.get("image_root", ""))).name,
-        )
-        first += n_images
+from .image_sample import compare_images
 
 
 class ImageCheck:
@@ -126,9 +87,8 @@ class ImageCheck:
         if self.trust_ids:
             return
         all_named = self._check_names(file, origin, ids, rows)
-        if self._is_shown(origin, all_named):
-            self._compare_images(file, rows)
-        elif not self._compare_images(file, rows):
+        seen = compare_images(file, rows, self.dataset.images_root(self.split), self.advice)
+        if not seen and not self._is_shown(origin, all_named):
             raise InputError(self._explain_doubt(file, origin))
 
     def _check_names(
@@ -206,36 +166,6 @@ class ImageCheck:
         if origin.split:  # a file from before digests were recorded
             return all_named or origin.data == self.dataset.name
         return all_named
-
-    def _compare_images(self, file: FeatureFile, rows: NDArray[np.int64]) -> bool:
-        """Compare some image files that lie in the data set with what the rows were made from.
-
-        Returns whether there were any. Raises ``InputError`` for a file of other content.
-        """
-        root = self.dataset.images_root(self.split)
-        step = max(1, len(rows) // N_SIZES)
-        n_compared = n_read = 0
-        for row in rows[::step].tolist():
-            n_bytes, path = int(file.source_bytes[row]), root / file.file_name[row]
-            try:
-                n_found = path.stat().st_size if n_bytes and file.file_name[row] else 0
-                if not n_found:
-                    continue
-                is_same = n_found == n_bytes
-                if is_same and n_read < N_CHECKSUMS and n_bytes <= LARGEST_READ:
-                    is_same = zlib.crc32(path.read_bytes()) == int(file.source_crc32[row])
-                    n_read += 1
-            except OSError:
-                continue
-            n_compared += 1
-            if not is_same:
-                raise InputError(
-                    f"{path}: is not the image that row {row} of {file.path} was made from "
-                    f"({n_found:,} bytes here, {n_bytes:,} there, other content); "
-                    f"{self.advice} (with --repair, if that file is complete), or, if the images "
-                    "were only saved anew, add --trust-ids."
-                )
-        return n_compared > 0
 
     def _explain_doubt(self, file: FeatureFile, origin: Origin) -> str:
         root, more = self.data, "to take features by image id alone, add --trust-ids"
