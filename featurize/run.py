@@ -53,6 +53,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
         keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:
+                for note in job.images.notes:
+                    speak(f"{job}: {note}")
                 if options.dry_run:
                     speak(forecast(job, extractor))
                 else:

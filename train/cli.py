@@ -11,7 +11,7 @@ from ..console import Command
 from ..devices import pick_device
 from ..distributed import join_ranks
 from ..models.registry import HEADS
-from ..options import choice_option, data_option, device_option
+from ..options import choice_option, data_option, device_option, trust_ids_option
 from .config import convert
 from .finetuning import BEFORE
 from .plan import Plan, plan_new, plan_resume
@@ -19,7 +19,7 @@ from .recipes import RECIPES
 from .run import train
 from .run_folder import RunFolder
 
-RESUMABLE = ("head", "resume", "epochs", "data", "features", "device")
+RESUMABLE = ("head", "resume", "epochs", "data", "features", "trust_ids", "device")
 WHEN_OTHERS_END = (
     "go on from the last epoch that was finished with --resume, and as many processes as you like."
 )
@@ -35,6 +35,7 @@ WHEN_OTHERS_END = (
     metavar="FILE.h5",
     help="Feature file; give it once a file.  [default: where featurize put them]",
 )
+@trust_ids_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -189,7 +190,8 @@ def check_options(
         if fixed:
             raise click.UsageError(
                 f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
-                "only --epochs, --device, and where --data and --features are, may change."
+                "only --epochs, --device, and where --data and --features are, may change, and "
+                "--trust-ids be added."
             )
         if head is not None and head != (begun := RunFolder(resume).read_config().head):
             raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")

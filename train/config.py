@@ -53,6 +53,7 @@ class RunConfig:
     # Of the images in an epoch; auto: as their size demands.
     order: Literal["auto", "full", "local"] = "auto"
     finetune: Literal["layer4"] | None = None  # the backbone's block that learns with the head
+    trust_ids: bool = False  # take features by image id alone, with nothing but the split compared
 
     @staticmethod
     def of_fields(fields: Any) -> "RunConfig":

@@ -39,6 +39,8 @@ def plan_resume(folder: Path, typed: dict[str, Any]) -> Plan:
         config = replace(config, data=address_of(typed["data"]))
     if "features" in typed:
         config = replace(config, features=[str(path.resolve()) for path in typed["features"]])
+    if typed.get("trust_ids"):
+        config = replace(config, trust_ids=True)
     check_optimisation(config.optimisation)
     return Plan(config, str(folder), resume=True)
 
@@ -67,6 +69,7 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,
         finetune=o["finetune"],
+        trust_ids=o["trust_ids"],
     ).with_overrides(**{name: o[name] for name in OVERRIDES})
     run = RunFolder(o["out"] or next_free(Path("runs"), head))
     run.check_free()

@@ -20,6 +20,7 @@ from .config import RunConfig
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.features import SplitFeatures, open_split
+from .data.identity import ImageCheck
 from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
 from .memory import available_bytes
 from .tasks.captions import SAMPLE_IMAGES, CaptionTask
@@ -53,6 +54,8 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
     task, facts = prepared.task, prepared.facts
     task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
+        if config.trust_ids:
+            facts.append(("features", "taken by image id alone (--trust-ids)"))
         storage, streamed = store_features(task)
         facts.append(("loading", storage))
         facts += [("unchecked", words) for words in missing_checks(train_features, val_features)]
@@ -173,7 +176,8 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
         return None
     if config.finetune is not None:
         kind = "grid"  # that the encoder goes on from
-    features = open_split(config.features, split, kind)
+    check = ImageCheck(config.data, split, config.trust_ids)
+    features = open_split(config.features, kind, check)
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)

@@ -52,7 +52,7 @@ def gather_facts(path: Path) -> dict[str, Any]:
         features = FeatureFile(path, structure)
         rows, lacks = features.columns, features.missing_checks
     status = rows["status"]
-    for name in ("versions", "parts"):
+    for name in ("versions", "parts", "origins"):
         with suppress(KeyError, ValueError):  # an old file's may be damaged
             facts[name] = json.loads(str(facts[name]))
     columns = structure.columns.items()

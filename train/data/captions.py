@@ -7,9 +7,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.cache import Arrays, cached_arrays, hash_files, string_array, strings_of
-from ...datasets.captions import CaptionTable, load_captions
+from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
+from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
+from ...datasets.formats import read_source
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
 
 FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
@@ -48,13 +49,14 @@ def load_train_val(
 ) -> tuple[CaptionData, CaptionData, list[str]]:
     """The training and the validation split, and the words, which come from training alone.
 
-    Raises ``InputError`` when a file is missing or does not fit; see ``load_captions``.
+    Raises ``InputError`` when a file is missing or does not fit; see ``read_captions``.
     """
     dataset.captions_path("val")  # training is scored on it, so say at once if it is missing
-    key = [FORMAT_VERSION, asdict(options), *hash_files([dataset.captions_path("train")])]
+    file = read_source(dataset.captions_path("train"))
+    key = [FORMAT_VERSION, asdict(options), file.sha256]
 
     def build() -> Arrays:
-        table = load_captions(dataset, "train")
+        table = read_captions(file, "train")
         tokens = tokenize_all(table.text)
         vocabulary = Vocabulary.build(tokens, CAPTION_SPECIALS, options.min_word_count)
         arrays = _pack(table, tokens, vocabulary, options.max_length)
@@ -73,12 +75,12 @@ def load_split(
     Raises ``InputError`` as ``load_train_val`` does.
     """
     split = dataset.checked_split(split)
-    files = hash_files([dataset.captions_path(split)])
+    file = read_source(dataset.captions_path(split))
     # A Karpathy file holds all splits, so the file alone does not say which.
-    key = [FORMAT_VERSION, split, max_length, list(words), *files]
+    key = [FORMAT_VERSION, split, max_length, list(words), file.sha256]
 
     def build() -> Arrays:
-        table = load_captions(dataset, split)
+        table = read_captions(file, split)
         return _pack(table, tokenize_all(table.text), Vocabulary(words), max_length)
 
     return _unpack(cached_arrays("captions-split", key, build))

@@ -14,6 +14,7 @@ from ...featurize.file.checksums import RowChecker
 from ...featurize.file.reader import FeatureFile, open_features
 from ...models.kernels.threads import even_pieces, run_pieces
 from .gather import gather_rows, prefetch_rows, release_rows
+from .identity import ImageCheck
 
 # Of a map, that are read before it is given back. The system maps the large pages around a row with
 # it, so that several times as much is resident.
@@ -47,9 +48,12 @@ class SplitFeatures:
     warm. Of files larger than memory (``streamed``) rows are asked for before they are read.
     """
 
-    def __init__(self, files: list[FeatureFile], kind: str) -> None:
+    def __init__(
+        self, files: list[FeatureFile], kind: str, check: ImageCheck | None = None
+    ) -> None:
         self.files = files
         self.kind = kind
+        self.check = check
         self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in files]
         self.checkers = [RowChecker(file, kind) for file in files]
         self.bases = np.cumsum([0] + [file.n_images for file in files])
@@ -61,13 +65,24 @@ class SplitFeatures:
         self.resident_row: NDArray[np.int64] | None = None
 
     def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each id, int64; raises ``InputError`` naming ids that no file holds."""
+        """The row of each id, int64.
+
+        Raises ``InputError`` naming ids that no file holds or that two hold, and for rows that are
+        not the data set's images.
+        """
         if len(self.files) == 1:
-            return self.files[0].rows(image_ids)
+            return self._file_rows(self.files[0], image_ids)
         rows = np.full(len(image_ids), -1, np.int64)
         for file, base in zip(self.files, self.bases[:-1], strict=True):
-            mine = (rows < 0) & np.isin(image_ids, file.image_id)
-            rows[mine] = file.rows(image_ids[mine]) + base
+            mine = np.isin(image_ids, file.image_id)
+            twice = np.flatnonzero(mine & (rows >= 0))
+            if len(twice):
+                owner = np.searchsorted(self.bases, rows[twice[0]], side="right") - 1
+                raise InputError(
+                    f"{self.files[owner].path} and {file.path}: both hold the image "
+                    f"{image_ids[twice[0]]}; name one of them by --features."
+                )
+            rows[mine] = self._file_rows(file, image_ids[mine]) + base
         if (rows < 0).any():
             missing = np.unique(image_ids[rows < 0])
             names = ", ".join(str(file.path) for file in self.files)
@@ -75,6 +90,12 @@ class SplitFeatures:
                 f"{names}: none of them holds {len(missing)} of the images asked for "
                 f"({', '.join(map(str, missing[:5]))}); run `featurize` on their set."
             )
+        return rows
+
+    def _file_rows(self, file: FeatureFile, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        rows = file.rows(image_ids)
+        if self.check is not None:
+            self.check.check(file, image_ids, rows)
         return rows
 
     def gather(self, rows: NDArray[np.int64], device: torch.device) -> Cells:
@@ -166,11 +187,12 @@ def check_rows(checker: RowChecker, rows: NDArray[np.int64]) -> None:
     run_pieces(check, even_pieces(len(new), n_threads), n_threads)
 
 
-def open_split(paths: list[str], split: str, kind: str) -> SplitFeatures:
-    """The features of a split.
+def open_split(paths: list[str], kind: str, check: ImageCheck) -> SplitFeatures:
+    """The features of the split that ``check`` is for.
 
     Files that say they hold this split are taken alone (ids may repeat between splits); if none
-    says so, all are. Raises ``InputError`` for files that do not fit together.
+    says so, those that state no split are. Raises ``InputError`` for files that do not fit together
+    or are all of other splits.
     """
     files = [part for path in paths for part in open_features(Path(path)).parts]
     if not files:
@@ -185,5 +207,4 @@ def open_split(paths: list[str], split: str, kind: str) -> SplitFeatures:
             raise InputError(
                 f"{file.path} does not fit {first.path}: {what}; extract both in the same way."
             )
-    own = [file for file in files if file.provenance.get("split") == split]
-    return SplitFeatures(own or files, kind)
+    return SplitFeatures(check.choose(files), kind, check)

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.annotations import AnswerTable, align_answers, load_answers
-from ...datasets.cache import Arrays, cached_arrays, hash_files, string_array, strings_of
+from ...datasets.annotations import AnswerTable, align_answers, read_answers
+from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
 from ...datasets.dataset import Dataset
-from ...datasets.questions import QuestionTable, load_questions
+from ...datasets.formats import SourceFile, read_source
+from ...datasets.questions import QuestionTable, read_questions
 from ...datasets.text import Vocabulary, tokenize_all
 from ...errors import InputError
 from .vqa_targets import (
@@ -63,12 +63,13 @@ def load_train_val(
 
     Words and answers come from the training split alone.
 
-    Raises ``InputError`` when a file is missing, empty or does not fit; see ``load_questions``,
-    ``load_answers`` and ``align_answers``.
+    Raises ``InputError`` when a file is missing, empty or does not fit; see ``read_questions``,
+    ``read_answers`` and ``align_answers``.
     """
     dataset.annotations_path("val")  # training is scored on it, so say at once if it is missing
-    key = [FORMAT_VERSION, asdict(options), *hash_files(_files(dataset, "train"))]
-    arrays = cached_arrays("vqa-train", key, lambda: _build_train(dataset, options))
+    files = _read_files(dataset, "train")
+    key = [FORMAT_VERSION, asdict(options), *(file.sha256 for file in files)]
+    arrays = cached_arrays("vqa-train", key, lambda: _build_train(files, options))
     words, answers = strings_of(arrays["words"]), strings_of(arrays["answers"])
     val = load_split(dataset, "val", words, answers, options.max_question_length)
     return _unpack(arrays), val, words, answers
@@ -86,11 +87,12 @@ def load_split(
     Raises ``InputError`` as ``load_train_val`` does.
     """
     split = dataset.checked_split(split)
-    files = hash_files(_files(dataset, split))
-    key = [FORMAT_VERSION, max_question_length, list(words), list(answers), *files]
+    files = _read_files(dataset, split)
+    hashes = [file.sha256 for file in files]
+    key = [FORMAT_VERSION, max_question_length, list(words), list(answers), *hashes]
 
     def build() -> Arrays:
-        questions, given = _read(dataset, split)
+        questions, given = _parse(files)
         compared = None if given is None else compare_answers(given)
         tokens = Vocabulary(words).encode(questions.text, max_question_length)
         return _pack(questions, tokens, compared, answers)
@@ -108,23 +110,23 @@ def coverage(data: VqaData) -> float:
     return best_score(data.targets)
 
 
-def _files(dataset: Dataset, split: str) -> list[Path]:
-    files = [dataset.questions_path(split)]
+def _read_files(dataset: Dataset, split: str) -> list[SourceFile]:
+    """The questions and, where there are any, the annotations; parsed only if not cached."""
+    paths = [dataset.questions_path(split)]
     if split == "train" or dataset.has_annotations(split):
-        files.append(dataset.annotations_path(split))
-    return files
+        paths.append(dataset.annotations_path(split))
+    return [read_source(path) for path in paths]
 
 
-def _read(dataset: Dataset, split: str) -> tuple[QuestionTable, AnswerTable | None]:
-    questions = load_questions(dataset, split)
-    files = _files(dataset, split)
+def _parse(files: list[SourceFile]) -> tuple[QuestionTable, AnswerTable | None]:
+    questions = read_questions(files[0])
     if len(files) == 1:
         return questions, None
-    return questions, align_answers(questions, load_answers(dataset, split), *files)
+    return questions, align_answers(questions, read_answers(files[1]), *files)
 
 
-def _build_train(dataset: Dataset, options: VqaOptions) -> Arrays:
-    questions, given = _read(dataset, "train")
+def _build_train(files: list[SourceFile], options: VqaOptions) -> Arrays:
+    questions, given = _parse(files)
     assert given is not None
     compared = compare_answers(given)
     answers = choose_answers(compared, options.n_answers, options.min_answer_count)

@@ -55,7 +55,7 @@ def test_the_cache_changes_nothing(data, monkeypatch):
     def never(*args):
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr(caption_data, "load_captions", never)
+    monkeypatch.setattr(caption_data, "read_captions", never)
     second = load_train_val(data, CaptionOptions())
     assert first[2] == second[2]
     for a, b in zip(first[:2], second[:2], strict=True):
