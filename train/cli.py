@@ -204,8 +204,8 @@ def check_options(
         if fixed:
             raise click.UsageError(
                 f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
-                "only --epochs, --device, and where --data and --features are (or --trust-ids), "
-                "may change."
+                "only --epochs, --device, and where --data and --features are, may change, and "
+                "--trust-ids be added."
             )
         if head is not None and head != (begun := RunFolder(resume).read_config().head):
             raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -248,7 +249,7 @@ def build_head(
     try:
         with torch.device("meta"):  # in no memory: how large would it be?
             n_bytes = sum(4 * p.numel() for p in HEADS[config.head](settings).parameters())
-        if n_bytes > available_bytes():
+        if n_bytes > psutil.virtual_memory().total:
             raise ValueError(f"{say_bytes(n_bytes)} of weights are more than memory holds")
         torch.manual_seed(config.seed)
         head = HEADS[config.head](settings)

@@ -337,11 +337,20 @@ def test_too_little_gpu_memory_is_one_sentence(tiny_set, tmp_path, monkeypatch):
     assert "smaller --batch-size" in output
 
 
-def test_without_amp_float32_is_float32(tiny_set, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+@pytest.fixture
+def tf32():
+    """TF32 as a GPU's user may have set it."""
+    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    for place in places:
+        place.allow_tf32 = True
+    yield places
+    for place, value in zip(places, before, strict=True):
+        place.allow_tf32 = value
+
+
+def test_without_amp_float32_is_float32(tiny_set, tmp_path, tf32):
     run_head("question-only", tiny_set, tmp_path / "auto", *SMALL)
-    assert torch.backends.cudnn.allow_tf32
+    assert all(place.allow_tf32 for place in tf32)
     run_head("question-only", tiny_set, tmp_path / "off", *SMALL, "--amp", "off")
-    assert not torch.backends.cudnn.allow_tf32
-    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not any(place.allow_tf32 for place in tf32)

@@ -135,7 +135,9 @@ def test_two_folders_of_one_name_and_other_images(tmp_path):
     with pytest.raises(InputError, match=message):
         find(file, without_images)
     assert find(file, without_images, trust_ids=True) == [1, 2, 3]
-    with pytest.raises(InputError, match=r"apple\.jpg: is not the image that row 0 of .*f\.h5 was"):
+    with pytest.raises(
+        InputError, match=r"apple\.jpg: is not the image that row 0 of .*of_a\.h5 was"
+    ):
         find(put_features(tmp_path / "of_a.h5", a), c)
 
 

@@ -74,6 +74,26 @@ def test_the_cache_changes_nothing(root, monkeypatch):
     assert first[2:] == second[2:]
 
 
+def test_a_file_that_is_replaced_meanwhile_is_not_kept_under_the_old_hash(root, monkeypatch):
+    data = open_dataset(str(root))
+    path = root / "val_annotations.json"
+    parse, before = vqa_data._parse, path.read_text()
+
+    def replace_and_parse(files):
+        if files[1].path == path:
+            path.write_text(before.replace('"dog"', '"yes"'))
+        return parse(files)
+
+    monkeypatch.setattr(vqa_data, "_parse", replace_and_parse)
+    racing = load_train_val(data, VqaOptions())
+    monkeypatch.setattr(vqa_data, "_parse", parse)
+    changed = load_train_val(data, VqaOptions())
+    path.write_text(before)
+    again = load_train_val(data, VqaOptions())
+    assert same(racing[1], again[1])
+    assert not same(racing[1], changed[1])
+
+
 def test_changed_files_and_options_are_read_anew(root):
     data = open_dataset(str(root))
     load_train_val(data, VqaOptions())
