@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from ...datasets.annotations import AnswerTable
 from ...errors import InputError
+from ...evaluate.vqa.accuracy import credit
 from ...evaluate.vqa.answers import normalize_answer, strip_answer
-
-MATCHES_FOR_FULL_SCORE = 3
 
 
 @dataclass(frozen=True)
@@ -87,17 +86,17 @@ def official_scores(
     """The official accuracy of answering with each form, [F] for F forms.
 
     ``form`` and ``person``, [n], say of each given answer which form it takes and who gave it;
-    ``n_answers``, [F], how many answers the form's question has. The official rule is averaged over
-    the question's answers of min(1, matches among the others / 3), where "others" are those that
-    differ in text, id or confidence: without answer ids, equal answers all drop out together.
+    ``n_answers``, [F], how many answers the form's question has. The official rule is the mean over
+    the question's answers of their ``credit``, where the others of an answer are those that differ
+    in text, id or confidence: without answer ids, equal answers all drop out together.
     """
     # The answers of one form that count as one and the same: each sees the matches outside.
     same, size = np.unique(form * (int(person.max(initial=0)) + 1) + person, return_counts=True)
     of_form = same // (int(person.max(initial=0)) + 1)
     matches = np.bincount(of_form, size, len(n_answers))
-    seen_by_matching = np.minimum(1, (matches[of_form] - size) / MATCHES_FOR_FULL_SCORE)
+    seen_by_matching = credit(matches[of_form] - size)
     matching = np.bincount(of_form, size * seen_by_matching, len(n_answers))
-    differing = (n_answers - matches) * np.minimum(1, matches / MATCHES_FOR_FULL_SCORE)
+    differing = (n_answers - matches) * credit(matches)
     scores: NDArray[np.float64] = (matching + differing) / n_answers
     return scores
 
