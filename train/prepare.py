@@ -60,6 +60,8 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
     config = replace(config, digests=prepared.config.digests | digest_features(task))
     task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
+        if config.trust_ids:
+            facts.append(("features", "taken by image id alone (--trust-ids)"))
         storage, streamed = store_features(task)
         facts.append(("loading", storage))
         if config.order == "auto":

@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ...atomic import atomic_write, sync
 from ...errors import InputError
 from .layout import columns_of, write_head
+from .origins import join_origins
 from .reader import FeatureFile, open_features
 from .writer import check_name
 
@@ -52,7 +52,20 @@ def order_shards(parts: list[FeatureFile]) -> list[FeatureFile]:
             f"{', '.join(str(part.path) for part in parts)}: are not one complete set; expected "
             f"each of the shards {', '.join(wanted)} once."
         )
+    lists = {shard: list_of(by_shard[shard]) for shard in wanted}
+    odd = next((shard for shard in wanted if lists[shard] != lists[wanted[0]]), None)
+    if odd is not None:
+        raise InputError(
+            f"{by_shard[odd].path}: is a shard of another list of images than "
+            f"{by_shard[wanted[0]].path}; join the shards of one data set and split."
+        )
     return [by_shard[shard] for shard in wanted]
+
+
+def list_of(part: FeatureFile) -> tuple[str, ...]:
+    """What tells the list of images that a file is a shard of from other lists."""
+    names = ("data", "split", "images_digest")
+    return tuple(str(part.provenance.get(name, "")) for name in names)
 
 
 def check_same_make(first: FeatureFile, other: FeatureFile) -> None:
@@ -97,16 +110,6 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
         for column in columns_of(first.provenance):
             add_virtual(file, column.name, column.row_shape, first, names, counts)
     sync(folder)
-
-
-def join_origins(parts: list[FeatureFile]) -> dict[str, Any]:
-    """What a joined file says of its origin: per part, and as a whole what all have in common."""
-    names = ("data", "split", "image_root", "images_digest", "data_digest")
-    each = [
-        {"images": p.n_images} | {name: p.provenance.get(name, "") for name in names} for p in parts
-    ]
-    common = {name: each[0][name] for name in names if len({o[name] for o in each}) == 1}
-    return {name: common.get(name, "") for name in names} | {"origins": json.dumps(each)}
 
 
 def add_virtual(

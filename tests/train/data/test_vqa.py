@@ -82,7 +82,7 @@ def test_a_file_that_is_replaced_meanwhile_is_not_kept_under_the_old_hash(root, 
 
     def replace_and_parse(files):
         if files[1].path == path:
-            path.write_text(before.replace('"dog"', '"yes"'))
+            path.write_text(before.replace('"no"', '"yes"'))
         return parse(files)
 
     monkeypatch.setattr(vqa_data, "_parse", replace_and_parse)
