@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.images import ImageError, decode_upright
+from ..featurize.images import ImageError, decode_upright, read_image_file
 from ..models.base import CaptionHead
 from ..predict.inference import CellMap, ask, retrace
 from ..predict.trained import Trained, load_run
@@ -55,7 +55,7 @@ class Pictures:
             raise InputError(f"{self._images.root}: holds no image with the id {image_id}.")
         path = self._images.path(self._row[image_id])
         try:
-            picture = decode_upright(path.read_bytes())
+            picture = decode_upright(read_image_file(path))
         except (ImageError, OSError) as error:
             raise InputError(f"{path}: {error}") from error
         picture.thumbnail((SHOWN, SHOWN), Image.Resampling.LANCZOS)
