@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -210,3 +211,19 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatc
     for n_processes, expected in (("1", 8), ("3", 2), ("8", 1), ("16", 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", n_processes)
         assert default_workers() == expected
+
+
+def test_pictures_left_out_of_a_data_set_are_counted(call: Call, tmp_path: Path) -> None:
+    images = tmp_path / "set" / "images"
+    images.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(images / "1.png")
+    (images / "2.svg").write_text("<svg/>")
+    (tmp_path / "set" / "logo.svg").write_text("<svg/>")  # not among the images
+    captions = {
+        "images": [{"id": 1, "file_name": "1.png"}],
+        "annotations": [{"id": 1, "image_id": 1, "caption": "a cat"}],
+    }
+    (tmp_path / "set" / "train_captions.json").write_text(json.dumps(captions))
+    result = call("--data", "set", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "set, train: left out: 1 .svg (convert them to PNG or JPEG)" in result.stdout

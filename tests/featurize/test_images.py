@@ -226,7 +226,7 @@ def test_postscript_is_never_run(program: bytes, monkeypatch: pytest.MonkeyPatch
     started = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **how: started.append(args))
     Image.init()
-    with pytest.raises(ImageError, match="not an image in a known format .it is EPS: convert"):
+    with pytest.raises(ImageError, match=r"not an image in a known format \(it is EPS: convert"):
         decode_image(EPS + program, SQUASH)
     assert not started
 
