@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..datasets.catalog import ImageList, list_folder_images, open_dataset
+from ..datasets.catalog import open_dataset
+from ..datasets.image_list import ImageList, list_folder_images
 from ..errors import InputError
 from .jobs import Job
 
