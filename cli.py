@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from . import __version__
+from .console import HELP_OPTIONS
 from .process import set_environment
 
 # name -> (module, attribute, one line of help); `score` must never import torch.
@@ -71,8 +71,8 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_line) for name, (_, _, help_line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup)
-@click.version_option(__version__, prog_name="frostgrid")
+@click.group(cls=LazyGroup, context_settings={"help_option_names": HELP_OPTIONS})
+@click.version_option(package_name="frostgrid", prog_name="frostgrid")
 def main() -> None:
     """Train visual-question-answering and captioning heads in minutes, not hours."""
 
