@@ -44,6 +44,7 @@ def serve(
     from ..devices import pick_device
     from ..predict.photo import refuse_huge_images
     from ..predict.trained import distinct_names, load_run
+    from ..process import return_freed_memory
     from .server import HOST, Server
     from .session import InferenceSession
 
@@ -62,6 +63,7 @@ def serve(
             f"Port {port} of {HOST} is not available ({error.strerror}); choose another --port, "
             "or 0 for any free one."
         ) from error
+    return_freed_memory()
     with server, refuse_huge_images(), stop_on_signal() as stop:
         click.echo(f"open       {server.url} (Ctrl-C stops)")
         server.timeout = POLL_SECONDS
