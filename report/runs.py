@@ -115,7 +115,7 @@ def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             epoch = json.loads(line)
-            wrong = [n for n in (*REQUIRED, score) if not isinstance(epoch[n], int | float)]
+            wrong = [n for n in (*REQUIRED, score) if not is_number(epoch[n])]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: line {number} is not the metrics of an epoch ({error}); go on with the "
@@ -125,10 +125,26 @@ def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
             raise InputError(
                 f"{path}: line {number}: {wrong[0]} is {epoch[wrong[0]]!r}, no number."
             )
+        check_order(path, number, epoch["epoch"], epochs)
         epochs.append(epoch)
     if not epochs:
         raise InputError(f"{path}: no epoch is finished yet; compare the run when one is.")
     return epochs
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_order(path: Path, number: int, epoch: Any, before: list[dict[str, Any]]) -> None:
+    """Raise ``InputError`` unless the epoch of a line comes after those of the lines before."""
+    last = before[-1]["epoch"] if before else 0
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch <= last:
+        raise InputError(
+            f"{path}: line {number} is of epoch {epoch!r}, expected {last + 1}: two trainings may "
+            "have written to this folder at once; train the run again in another."
+        )
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
