@@ -7,7 +7,7 @@ from ..console import StopRequest
 from ..datasets.catalog import address_of, open_dataset
 from ..errors import InputError
 from ..featurize.file.reader import open_features
-from ..featurize.plan import default_path
+from ..featurize.jobs import default_path
 from ..models.registry import HEADS
 from ..train.recipes import RECIPES
 from ..train.run_folder import RunFolder

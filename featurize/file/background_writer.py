@@ -5,14 +5,13 @@ import threading
 import time
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..decoding import Batch
+from ..images import DecodedBatch
 from .layout import DONE, ERROR_BYTES, FAILED
 from .quantize import quantize
 from .writer import RowWriter
@@ -22,14 +21,8 @@ BATCHES_WAITING = 2
 # How often rows are flushed to the disk: a power cut loses at most this much work.
 SYNC_SECONDS = 2.0
 
-
-@dataclass
-class Computed:
-    """The features of one batch: grid [B, S, D] and pooled [B, D], floating point."""
-
-    batch: Batch
-    grid: NDArray[np.floating]
-    pooled: NDArray[np.floating]
+# A batch and its features: grid [B, S, D] and pooled [B, D], floating point.
+Computed = tuple[DecodedBatch, NDArray[np.floating], NDArray[np.floating]]
 
 
 class BackgroundWriter:
@@ -79,18 +72,18 @@ class BackgroundWriter:
                 pass
 
     def _store(self, computed: Computed) -> None:
-        batch = computed.batch
+        batch, grid, pooled = computed
         new = np.flatnonzero(self._to_do[batch.rows])
         bad = np.array([i for i in new if i in batch.errors], np.int64)
         good = np.setdiff1d(new, bad)
         if len(good):
-            self._store_rows(batch, good, computed.grid[good], computed.pooled[good])
+            self._store_rows(batch, good, grid[good], pooled[good])
         if len(bad):
             self._store_errors(batch, bad)
 
     def _store_rows(
         self,
-        batch: Batch,
+        batch: DecodedBatch,
         good: NDArray[np.int64],
         grid: NDArray[np.floating],
         pooled: NDArray[np.floating],
@@ -119,7 +112,7 @@ class BackgroundWriter:
         writer.write("source_crc32", rows, batch.source_crc32[good])
         self._unmarked.append((rows, DONE))
 
-    def _store_errors(self, batch: Batch, bad: NDArray[np.int64]) -> None:
+    def _store_errors(self, batch: DecodedBatch, bad: NDArray[np.int64]) -> None:
         texts = [cut_utf8(batch.errors[i], ERROR_BYTES) for i in bad.tolist()]
         self._writer.write("error", batch.rows[bad], np.array(texts, f"S{ERROR_BYTES}"))
         self._unmarked.append((batch.rows[bad], FAILED))
