@@ -51,6 +51,13 @@ def test_every_command_has_short_help_and_a_version(command: str) -> None:
     assert result.exit_code == 0
 
 
+def test_an_unknown_command_is_answered_by_a_similar_one() -> None:
+    result = CliRunner().invoke(main, ["predcit"])
+    assert result.exit_code == 2
+    assert "No such command 'predcit'. Did you mean 'predict'?" in result.output
+    assert "See main -h." in CliRunner().invoke(main, ["xyz"]).output
+
+
 @pytest.mark.parametrize(
     "command", ["predict", "explain", "serve", "compare", "reproduce", "score", "featurize"]
 )
