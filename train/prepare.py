@@ -14,7 +14,7 @@ from ..featurize.backbones import channels_of
 from ..featurize.file.layout import GRID, name_grid
 from ..models.base import CaptionHead, Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
-from ..models.finetuned import Finetuned, put_behind
+from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
 from .config import RunConfig
 from .data import captions as caption_data
@@ -57,13 +57,12 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
         facts.append(("loading", storage))
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
-    head: Head = task.head
-    if isinstance(head, Finetuned):
+    encoder = task.head.encoder
+    if isinstance(encoder, Encoder):
         assert config.finetune is not None
         identity, lr = config.feature_identity, config.optimisation.encoder_lr
-        facts.append(("encoder", describe_encoder(head, identity, config.finetune, lr)))
-        head = head.head
-    n_parameters = sum(p.numel() for p in head.parameters())
+        facts.append(("encoder", describe_encoder(encoder, identity, config.finetune, lr)))
+    n_parameters = sum(p.numel() for p in task.head.own_parameters())
     facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
     return replace(prepared, config=config)
 
@@ -71,9 +70,10 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
 def start_head(prepared: Prepared, encoder_weights: str | None) -> None:
     """Give a new run's head what it begins with, besides weights from the seed."""
     task, config = prepared.task, prepared.config
-    if isinstance(task.head, Finetuned):
+    if isinstance(task.head.encoder, Encoder):
         assert config.finetune is not None
-        load_pretrained(task.head, config.feature_identity, config.finetune, encoder_weights)
+        identity = config.feature_identity
+        load_pretrained(task.head.encoder, identity, config.finetune, encoder_weights)
     fit_features(task)
 
 

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from ..console import StopRequest
 from ..distributed import Ranks
 from ..errors import InputError
-from ..models.finetuned import Finetuned
+from ..models.base import Head
 from .checkpoint import (
     flatten_optimizer,
     load_weights,
@@ -66,17 +66,16 @@ def learning_rate(update: int, total: int, o: Optimisation) -> float:
     return o.lr * 0.5 * (1 + math.cos(math.pi * (update - warmup) / max(1, total - warmup)))
 
 
-def parameter_groups(head: nn.Module, o: Optimisation) -> list[dict[str, Any]]:
+def parameter_groups(head: Head, o: Optimisation) -> list[dict[str, Any]]:
     """What learns, for the optimiser: the head, and apart from it an encoder at its own rate.
 
     ``share`` is a group's part of the head's learning rate.
     """
-    if not isinstance(head, Finetuned):
-        return [{"params": learning(head), "lr": o.lr, "share": 1.0}]
-    return [
-        {"params": learning(head.head), "lr": o.lr, "share": 1.0},
-        {"params": learning(head.encoder), "lr": o.encoder_lr, "share": o.encoder_lr / o.lr},
-    ]
+    groups: list[dict[str, Any]] = [{"params": head.own_parameters(), "lr": o.lr, "share": 1.0}]
+    if head.encoder is not None:
+        share = o.encoder_lr / o.lr
+        groups.append({"params": learning(head.encoder), "lr": o.encoder_lr, "share": share})
+    return groups
 
 
 def learning(module: nn.Module) -> list[nn.Parameter]:

@@ -12,9 +12,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ...models.kernels.choice import fused
-from ...models.kernels.compile import Array
-from ...models.kernels.cpu import array_of, run_rows
-from ...models.kernels.cross_entropy import row_gradients, row_losses
+from ...models.kernels.compile import Array, array_of
+from ...models.kernels.softmax import row_gradients, row_losses
+from ...models.kernels.threads import run_rows
 
 _FUSED_DTYPES = (torch.float32, torch.bfloat16)
 
