@@ -12,7 +12,14 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import InputError
-from ..featurize.images import ImageError, Pixels, Preprocessing, decode_image, decode_upright
+from ..featurize.images import (
+    ImageError,
+    Pixels,
+    Preprocessing,
+    decode_image,
+    decode_upright,
+    read_image_file,
+)
 
 DISPLAY_PIXELS = 720  # the longer side of a picture as it is displayed
 
@@ -41,7 +48,9 @@ class Photo:
 def read_photo(path: Path) -> Photo:
     """Read a photo; raises ``InputError`` for a file that is missing or not a whole image."""
     try:
-        data = path.read_bytes()
+        data = read_image_file(path)
+    except ImageError as error:
+        raise photo_error(str(path), error) from error
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read: {error.strerror}; name an image file."
