@@ -18,6 +18,7 @@ from ..featurize.images import (
     Preprocessing,
     decode_image,
     decode_upright,
+    pillow_formats,
     read_image_file,
 )
 
@@ -79,7 +80,7 @@ def decode_photo(data: bytes, name: str, max_pixels: int | None = None) -> Photo
 def check_pixels(data: bytes, name: str, max_pixels: int) -> None:
     """Raise ``InputError`` if the header declares more pixels; what is no image passes."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
             n_pixels = image.width * image.height
     except Exception:  # Pillow raises nearly anything on damaged bytes; decoding says what it is
         return

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import socket
+import subprocess
 import threading
 import time
 import urllib.error
@@ -129,6 +130,14 @@ def test_a_large_upload_is_refused_with_its_size(server):
     got, reply = post(server, bytes(3 * LIMIT), task="vqa", question="is it red?")
     assert got == 413
     assert "0.3 MB" in reply["error"]
+
+
+def test_postscript_under_a_photo_s_name_starts_no_process(server, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("a process started"))
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n"
+    got, reply = post(server, program, kind="image/jpeg", task="vqa", question="is it red?")
+    assert got == 400
+    assert "not an image in a known format" in reply["error"]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/../secret", "/templates/page.css", "/%2e%2e/x"])
