@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+FEATURE_FILE = (".h5", ".hdf5")
+
 
 class OutputFile(click.Path):
     """A file to write, whose suffix must be that of the format written, or be absent."""

@@ -71,17 +71,18 @@ def test_help_imports_no_torch(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "suffix", "before"),
+    ("suffix", "words"),
     [
-        ("predict", ".json", ["run"]),
-        ("explain", ".png", ["run", "--image", "photo.jpg"]),
-        ("compare", ".html", ["run"]),
+        (".json", ["predict", "run", "--out"]),
+        (".png", ["explain", "run", "--image", "photo.jpg", "--out"]),
+        (".html", ["compare", "run", "--out"]),
+        (".h5", ["featurize", "--out"]),
+        (".h5", ["convert", "a.h5"]),
+        (".h5", ["join"]),
     ],
 )
-def test_an_output_file_has_the_suffix_of_what_is_written(
-    command: str, suffix: str, before: list[str]
-) -> None:
-    result = CliRunner().invoke(main, [command, *before, "--out", "some/x.pdf"])
+def test_an_output_file_has_the_suffix_of_what_is_written(suffix: str, words: list[str]) -> None:
+    result = CliRunner().invoke(main, [*words, "some/x.pdf"])
     assert result.exit_code == 2
     assert f"'some/x.pdf' ends in .pdf, but a {suffix} file is written" in result.output
     assert f"name it 'some/x{suffix}'" in result.output
