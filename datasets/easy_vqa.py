@@ -10,7 +10,7 @@ import msgspec
 
 from ..atomic import write_bytes
 from ..errors import InputError
-from .cache import cache_folder
+from .cache_folder import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, find_attributes
 from .image_list import ImageList, image_list, number_at_end

@@ -1,15 +1,14 @@
 """The official JSON formats of VQA and COCO captions, as structs that validate while decoding."""
 
 import codecs
-import gzip
 import json
-import zlib
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from ..errors import InputError
+from .file_bytes import gunzip, read_whole
 
 T = TypeVar("T")
 
@@ -116,20 +115,19 @@ class Karpathy(msgspec.Struct):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes, unpacked if it is gzip'd, without a UTF-8 byte order mark.
+    """The file's bytes, as ``unpack`` returns them."""
+    return unpack(path, read_whole(path))
+
+
+def unpack(path: Path, data: bytes) -> bytes:
+    """A JSON file's bytes, unpacked if they are gzip'd, without a UTF-8 byte order mark.
 
     Raises ``InputError`` for a damaged archive, a zip archive and UTF-16.
     """
-    data = path.read_bytes()
     if data.startswith(ZIP_MAGIC):
         raise InputError(f"{path}: a zip archive; unpack it and give the JSON file that it holds.")
     if data[:2] == GZIP_MAGIC:
-        try:
-            data = gzip.decompress(data)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(
-                f"{path}: a damaged or incomplete gzip file ({error}); fetch or write it again."
-            ) from error
+        data = gunzip(path, data)
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise InputError(f"{path}: UTF-16 text; save the file as UTF-8.")
     return data.removeprefix(codecs.BOM_UTF8)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..datasets.cache import cache_folder
+from ..datasets.cache_folder import cache_folder
 
 ENVIRONMENT = "NUMBA_CACHE_DIR"
 

@@ -17,7 +17,9 @@ def test_source_files_that_are_named_exist(document: Path) -> None:
     named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", text)
     folders = re.findall(r"`((?:[a-z_]+/)+)`", text) if document.name == "architecture.md" else []
     missing = [
-        name for name in {*named, *folders} if not any((top / name).exists() for top in (ROOT, package))
+        name
+        for name in {*named, *folders}
+        if not any((top / name).exists() for top in (ROOT, package))
     ]
     assert not missing
 

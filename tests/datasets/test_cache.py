@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from frostgrid.datasets.cache import (
-    cache_folder,
     cached_arrays,
     hash_files,
     string_array,
     strings_of,
 )
+from frostgrid.datasets.cache_folder import cache_folder
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
