@@ -40,7 +40,7 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
         return load_arrays(path)
     arrays = build()
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         save_arrays(path, arrays)
     return arrays
 

@@ -82,22 +82,21 @@ class FileCopy:
             self._error = error
 
     def _load(self) -> bytes | mmap.mmap:
-        text: bytes | mmap.mmap
-        if long_size(self.path):
-            file = nameless_file()
+        unpacked = None if long_size(self.path) else read_bytes(self.path)
+        if unpacked is not None and len(unpacked) < LONG_BYTES:
+            self._text = unpacked
+            return unpacked
+        file = nameless_file()
+        weakref.finalize(self, file.close)
+        if unpacked is None:
             digest = hash_file(self.path, file)
         else:
-            text = read_bytes(self.path)
-            if len(text) < LONG_BYTES:
-                self._text = text
-                return text
-            file, digest = nameless_file(), hashlib.sha256(text).hexdigest()  # it was packed
-            file.write(text)
+            file.write(unpacked)
+            digest = hashlib.sha256(unpacked).hexdigest()
+        file.flush()
         if self._digest not in ("", digest):
             raise changed(self.path)
-        file.flush()
         text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        weakref.finalize(self, file.close)
         self._text, self._file, self._digest, self._n_bytes = text, file, digest, len(text)
         return text
 
