@@ -17,7 +17,7 @@ from threading import Thread
 from typing import BinaryIO
 
 from ...datasets.file_bytes import changed, open_unchanged
-from ...datasets.formats import GZIP_MAGIC, ZIP_MAGIC, read_bytes
+from ...datasets.formats import GZIP_MAGIC, ZIP_MAGIC, unpack
 
 # From this size on, hashing the content and keeping what was parsed of it saves time.
 LONG_BYTES = 16 << 20
@@ -73,59 +73,66 @@ class FileCopy:
 
     def _start(self) -> None:
         try:
-            n_bytes = long_size(self.path)
-            if n_bytes and self._is_kept(n_bytes):
-                self._digest, self._n_bytes = hash_file(self.path), n_bytes
-            else:
-                self._load()
+            self._load(hash_kept=True)
         except Exception as error:  # raised where the content is needed
             self._error = error
 
-    def _load(self) -> bytes | mmap.mmap:
-        unpacked = None if long_size(self.path) else read_bytes(self.path)
-        if unpacked is not None and len(unpacked) < LONG_BYTES:
-            self._text = unpacked
-            return unpacked
-        file = nameless_file()
-        weakref.finalize(self, file.close)
-        if unpacked is None:
-            digest = hash_file(self.path, file)
-        else:
-            file.write(unpacked)
-            digest = hashlib.sha256(unpacked).hexdigest()
-        file.flush()
+    def _load(self, hash_kept: bool = False) -> bytes | mmap.mmap:
+        """Read the file, opened once; where ``hash_kept``, only hash what has a kept table."""
+        data, copy = b"", None
+        with open_unchanged(self.path) as source:
+            n_bytes = long_size(source)
+            if n_bytes:
+                if not (hash_kept and self._is_kept(n_bytes)):
+                    copy = self._new_file()
+                digest = hash_content(source, copy)
+            else:
+                data = source.read()
+        if not n_bytes:
+            data = unpack(self.path, data)
+            if len(data) < LONG_BYTES:
+                self._text = data
+                return data
+            copy, n_bytes, digest = self._new_file(), len(data), hashlib.sha256(data).hexdigest()
+            copy.write(data)
         if self._digest not in ("", digest):
             raise changed(self.path)
-        text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._text, self._file, self._digest, self._n_bytes = text, file, digest, len(text)
-        return text
+        self._digest, self._n_bytes = digest, n_bytes
+        if copy is None:
+            return b""
+        copy.flush()
+        self._text = mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = copy
+        return self._text
+
+    def _new_file(self) -> BinaryIO:
+        """A new file without a name, in memory where the system has such files."""
+        if hasattr(os, "memfd_create"):
+            file: BinaryIO = open(os.memfd_create("frostgrid"), "w+b")  # noqa: SIM115
+        else:
+            file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, file.close)
+        return file
 
 
-def long_size(path: Path) -> int:
+def long_size(file: BinaryIO) -> int:
     """The size of a long file of plain text; 0 for any other file."""
-    status = path.stat()
+    status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode) or status.st_size < LONG_BYTES:
         return 0
-    with path.open("rb") as file:
-        return 0 if file.read(4).startswith(PACKED) else status.st_size
+    head = file.read(4)
+    file.seek(0)
+    return 0 if head.startswith(PACKED) else status.st_size
 
 
-def hash_file(path: Path, copy: BinaryIO | None = None) -> str:
+def hash_content(file: BinaryIO, copy: BinaryIO | None) -> str:
     """The SHA-256 of a file's content, in hex; the same bytes are written to the copy, if any.
 
     The file is not mapped: a mapped file that somebody cuts off ends the process.
     """
     digest, buffer = hashlib.sha256(), memoryview(bytearray(BUFFER_BYTES))
-    with open_unchanged(path) as file:
-        while n_bytes := file.readinto(buffer):  # type: ignore[attr-defined]
-            digest.update(buffer[:n_bytes])
-            if copy:
-                copy.write(buffer[:n_bytes])
+    while n_bytes := file.readinto(buffer):  # type: ignore[attr-defined]
+        digest.update(buffer[:n_bytes])
+        if copy:
+            copy.write(buffer[:n_bytes])
     return digest.hexdigest()
-
-
-def nameless_file() -> BinaryIO:
-    """A new file without a name, in memory where the system has such files."""
-    if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("frostgrid"), "w+b")
-    return tempfile.TemporaryFile()

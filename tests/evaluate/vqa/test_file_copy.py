@@ -89,10 +89,28 @@ def test_annotations_that_change_while_they_are_hashed_are_refused(
         def update(self, data):
             os.utime(first, ns=(1, 1))
 
+        def hexdigest(self):
+            return "of both"
+
     monkeypatch.setattr(file_copy.hashlib, "sha256", Touching)
     with pytest.raises(InputError, match=r"annotations.json: changed while it was being read; run"):
         overall(first, results)
     assert not list(kept_by_two.glob("*"))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 100])
+def test_annotations_cut_off_while_they_are_read_are_refused(two_sets, monkeypatch, n_bytes):
+    first, _, results = two_sets
+
+    def cut_off_after(file):
+        size = file_size(file)
+        os.truncate(first, n_bytes)
+        return size
+
+    file_size = file_copy.long_size
+    monkeypatch.setattr(file_copy, "long_size", cut_off_after)
+    with pytest.raises(InputError, match="changed while it was being read"):
+        overall(first, results)
 
 
 @pytest.mark.parametrize("change", CHANGES)
