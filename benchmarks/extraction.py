@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from frostgrid.console import StopRequest
 from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.devices import pick_device
 from frostgrid.featurize.backbones import Backbone, load_backbone
 from frostgrid.featurize.extract import Extractor, batches_to_do, decode_batches, extract
 from frostgrid.featurize.images import Preprocessing
 from frostgrid.featurize.jobs import Job
-from frostgrid.featurize.network import build_network, choose_device, choose_precision
+from frostgrid.featurize.network import build_network, choose_precision
 from frostgrid.featurize.prepare import prepare
 from frostgrid.featurize.random_weights import dead_leaves
 from frostgrid.process import keep_freed_memory
@@ -125,7 +126,7 @@ def main(
     device_name: str,
 ) -> None:
     """Print a table of seconds for a pass over the images."""
-    device = choose_device(device_name)
+    device = pick_device(device_name)
     keep_freed_memory()  # as featurize does; the other two profit as well
     loaded = load_backbone(backbone, "layer4", "random", 0)
     precision = choose_precision(device, "auto")

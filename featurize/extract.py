@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..console import StopRequest
 from ..datasets.image_list import ImageList
+from ..distributed import WHOLE, Share
 from ..errors import InputError
 from .backbones import Backbone
 from .file.background_writer import BackgroundWriter
@@ -55,21 +56,13 @@ class Extractor:
         return math.prod(self.network.shape)
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which of the batches are this process's: every ``of``-th, from ``index`` on."""
-
-    index: int = 0
-    of: int = 1
-
-
 def extract(
     extractor: Extractor,
     job: Job,
     status: NDArray[np.uint8],
     stop: StopRequest,
     report: Callable[[int], object] = lambda n: None,
-    share: Share = Share(),
+    share: Share = WHOLE,
 ) -> int:
     """Compute and write this process's share of the rows whose ``status`` [N] is to do.
 
@@ -79,7 +72,7 @@ def extract(
     and when the user stopped it.
     """
     to_do = status == TO_DO
-    batches = batches_to_do(status, extractor.batch_size)[share.index :: share.of]
+    batches = batches_to_do(status, extractor.batch_size)[share.rank :: share.of]
     n_done, n_left = 0, sum(int(to_do[rows].sum()) for rows in batches)
     decoded = decode_batches(job.images, batches, extractor.preprocessing, extractor.workers)
     with (

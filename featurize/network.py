@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..devices import multiplies_bfloat16
-from ..errors import InputError
 from .backbones import Backbone
 from .file.background_writer import Computed
 from .file.layout import GRID
@@ -90,18 +89,6 @@ def _fold_pair(module: nn.Module, before: str, after: str) -> None:
     if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
         setattr(module, before, fuse_conv_bn_eval(conv, norm))
         setattr(module, after, nn.Identity())
-
-
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` → the device; each local rank gets a GPU of its own if it can.
-
-    Raises ``InputError`` if a GPU is asked for and there is none.
-    """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto.")
-    return torch.device("cuda", local_rank % torch.cuda.device_count())
 
 
 def choose_precision(device: torch.device, amp: str) -> torch.dtype:

@@ -13,6 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..console import StopRequest, say_bytes, stop_on_signal
+from ..devices import pick_device
+from ..distributed import Ranks, join_ranks
 from ..errors import InputError
 from ..process import keep_freed_memory
 from .backbones import load_backbone, native_grid
@@ -23,9 +25,8 @@ from .file.reader import FeatureFile, open_features
 from .file.verify import verify
 from .images import Preprocessing
 from .jobs import FeaturizeOptions, Job, plan
-from .network import build_network, choose_device, choose_precision
+from .network import build_network, choose_precision
 from .prepare import locked, prepare
-from .ranks import Ranks, join_ranks
 
 Say = Callable[[str], object]
 
@@ -41,7 +42,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
         outs = [options.out] if options.out else [job.out for job in plan(options)]
         verify_files(outs, say)
         return
-    with warnings.catch_warnings(), join_ranks() as ranks:
+    remedy = "what was done is kept. Run the same command again to go on."
+    with warnings.catch_warnings(), join_ranks(remedy) as ranks:
         # Images that Pillow only warns of are refused too, so that memory stays bounded.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         speak = say if ranks.is_first else (lambda text: None)
@@ -59,7 +61,7 @@ def run(options: FeaturizeOptions, say: Say) -> None:
 
 def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
     """The network and its settings, from the options."""
-    device = choose_device(options.device, ranks.local_rank)
+    device = pick_device(options.device, ranks.local_rank)
     precision = choose_precision(device, options.amp)
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32

@@ -1,4 +1,4 @@
-"""What a head is: its task, the features that it reads, and how it is asked."""
+"""What a head is: its task, the features that it reads, and how it is called."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -6,22 +6,49 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .config import CaptionHeadConfig, VqaHeadConfig
 from .layers.cells import Standardize
 from .layers.shared_cells import SharedCells
 
+FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics
+
 
 class Head(nn.Module):
-    """A head names its task and the dataset of the feature file that it reads."""
+    """A head names its task and the dataset of the feature file that it reads.
+
+    ``encoder``, if there is one, learns with the head: features go through it first (see
+    :mod:`frostgrid.models.finetuned`).
+    """
 
     task: ClassVar[str]  # "vqa" or "caption"
-    features: ClassVar[str]  # "none", "pooled" or "grid"
-    has_attention: bool = False  # whether it says where in the grid it attends
+    features: str  # "none", "pooled" or "grid"
+    has_attention: ClassVar[bool] = False  # whether it returns the attention over its cells
+    cells: Standardize  # the first layer of a head that reads features
+
+    def __init__(self, config: VqaHeadConfig | CaptionHeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder: nn.Module | None = None
+
+    def standardized(self, features: Tensor | None) -> Tensor:
+        """Stored features, encoded where an encoder learns, and standardised: ``[..., D]``."""
+        if features is None:
+            raise ValueError(f"{type(self).__name__} got no features; it reads {self.features!r}.")
+        cells: Tensor = self.cells(features if self.encoder is None else self.encoder(features))
+        return cells
 
     def fit_features(self, sample: Tensor) -> None:
-        """Take what the head must know of the training features from a sample ``[..., D]``."""
-        for module in self.modules():
-            if isinstance(module, Standardize):
-                module.fit(sample)
+        """Take the statistics of the training features from a sample ``[U, ..., D]``."""
+        if self.encoder is not None:
+            with torch.no_grad():
+                parts = [self.encoder(part) for part in torch.split(sample, FIT_IMAGES)]
+            sample = torch.cat(parts)
+        self.cells.fit(sample)
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The head's parameters without the encoder's."""
+        encoder = set() if self.encoder is None else set(self.encoder.parameters())
+        return [parameter for parameter in self.parameters() if parameter not in encoder]
 
 
 class VqaHead(Head, ABC):
@@ -43,15 +70,15 @@ class VqaHead(Head, ABC):
     def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Answer scores as from a call, and each hop's attention ``[B, S]``, if the head has any."""
+        """Answer scores as from a call, and each hop's attention ``[B, S]``: none by default."""
         return self(features, image_index, question, length), []
 
 
 class Encoded(NamedTuple):
     """Images as a decoder sees them; all that does not depend on the step is computed here, once.
 
-    ``cells``: ``[U, S, D']`` that are attended to, or None; ``projected``: ``[U, S, K]``, their
-    part of the attention's scores, or None; both shared between the steps where they have a
+    ``cells``: ``[U, S, D']``, what the attention sums, or None; ``projected``: ``[U, S, K]``,
+    their part of the attention's scores, or None; both shared between the steps where they have a
     gradient; ``mean``: ``[U, D]``.
     """
 
@@ -75,8 +102,8 @@ class TeacherForcedOutput(NamedTuple):
     attention_sum: Tensor | None
 
 
-# Captions that have ended are kept to fill up so many rows: oneDNN takes a millisecond to compile a
-# product of a size that it has not seen, longer than the product takes.
+# Captions that have ended are kept until a multiple of this has: oneDNN takes a millisecond to
+# compile a product of a size that it has not seen, longer than the product takes.
 _ROWS = 16
 
 
@@ -88,7 +115,10 @@ class CaptionHead(Head, ABC):
     """
 
     task = "caption"
-    sampling: float = 0.0
+
+    def __init__(self, config: CaptionHeadConfig) -> None:
+        super().__init__(config)
+        self.sampling = config.sampling
 
     @abstractmethod
     def encode(self, features: Tensor) -> Encoded:
@@ -100,13 +130,13 @@ class CaptionHead(Head, ABC):
 
     @abstractmethod
     def read(self, words: Tensor) -> Tensor:
-        """What words, int64 of any shape, give to a step: ``[..., G]``."""
+        """The input of a step, ``[..., G]``, for words, int64 of any shape."""
 
     @abstractmethod
     def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
-        """All of a step that does not depend on its word, as tensors of B rows.
+        """The part of a step that does not depend on its word, as tensors of B rows.
 
-        In a beam search the hypotheses that continue the same one share it.
+        In a beam search, hypotheses that continue the same one share it.
         """
 
     @abstractmethod
@@ -137,7 +167,7 @@ class CaptionHead(Head, ABC):
         ``length`` counts both. A caption takes part in as many steps as it has words, so that no
         pad is read and none is scored.
         """
-        # From the longest caption to the shortest, those that go on are the first ones.
+        # Sorted from the longest caption to the shortest, those that go on are the first ones.
         order = torch.argsort(length, descending=True, stable=True)
         image_index, tokens = image_index[order], tokens[order]
         n_steps = tokens.shape[1] - 1
@@ -169,7 +199,7 @@ class CaptionHead(Head, ABC):
         return TeacherForcedOutput(self.scores(torch.cat(outputs)), target, attention_sum)
 
     def _mix(self, word: Tensor, output: Tensor) -> Tensor:
-        """Exchange some of the words ``[B, G]`` for ones drawn from the last step's scores."""
+        """Replace some of the words ``[B, G]`` by ones drawn from the last step's scores."""
         chosen = torch.rand(len(word), device=word.device) < self.sampling
         with torch.no_grad():
             drawn = torch.multinomial(self.scores(output).float().softmax(1), 1).squeeze(1)

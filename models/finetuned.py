@@ -1,18 +1,18 @@
 """The last block of a ResNet, which learns with the head behind it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .base import CaptionHead, Encoded, Head, State, TeacherForcedOutput, VqaHead
-from .layers.cells import Standardize, layer_dtype
+from .base import Head
+from .layers.cells import layer_dtype
 
-FIT_IMAGES = 8  # whose cells are encoded at once when a head takes their statistics
+_ENCODER, _HEAD = "encoder.", "head."  # how names in a checkpoint begin
 
 
 class GridShapes(NamedTuple):
-    """Rows and columns of the cells that go in, and of those that a head gets."""
+    """Rows and columns of the stored cells, and of those that the head gets."""
 
     stored: tuple[int, int]
     seen: tuple[int, int]
@@ -21,13 +21,13 @@ class GridShapes(NamedTuple):
 class Encoder(nn.Module):
     """Stored cells of the stage before, ``[U, S', D']``, to what a head reads, float.
 
-    That is the block's own cells, averaged to the grid ``shapes.seen`` if they are of another one,
-    ``[U, S, D]``; or with ``pooled`` their mean, ``[U, D]``: the same as a feature file holds.
+    The output is the block's cells, averaged to the grid ``shapes.seen`` if theirs differs,
+    ``[U, S, D]``; or with ``pooled`` their mean, ``[U, D]``: what a feature file holds.
 
-    With ``flip`` every other image, at random, is mirrored left to right while training.
+    With ``flip`` each image is mirrored left to right with probability 1/2 while training.
 
-    The batch norms stay as they came, statistics, scale and offset, as He et al. (2016, appendix A)
-    fine-tune theirs: a batch has few images, and their statistics would be noise.
+    The batch norms are frozen, statistics, scale and offset, as in He et al. (2016, appendix A): a
+    batch has few images, and their statistics would be noise.
     """
 
     def __init__(
@@ -46,119 +46,51 @@ class Encoder(nn.Module):
         return [module for module in self.block.modules() if isinstance(module, nn.BatchNorm2d)]
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Switch to training, but for the batch norms, which go by what they know."""
+        """Switch to training; the batch norms keep using their running statistics."""
         super().train(mode)
         for norm in self.norms():
             norm.train(False)
         return self
 
     def forward(self, cells: Tensor) -> Tensor:
-        """See the class."""
+        """Encode ``[U, S', D']``."""
         # [U, h·w, D'] seen as [U, D', h, w] is already channels-last.
         rows = cells.to(layer_dtype(cells.device)).view(len(cells), *self.shapes.stored, -1)
         if self.flip and self.training:
             chosen = torch.rand(len(rows), device=rows.device) < 0.5
             rows = torch.where(chosen[:, None, None, None], rows.flip(2), rows)
-        maps: Tensor = self.block(rows.permute(0, 3, 1, 2))
+        grid: Tensor = self.block(rows.permute(0, 3, 1, 2))  # [U, D, h, w]
         if self.pooled:
-            return maps.float().mean((2, 3))
-        if maps.shape[2:] != self.shapes.seen:
-            maps = nn.functional.adaptive_avg_pool2d(maps, self.shapes.seen)
-        return maps.permute(0, 2, 3, 1).flatten(1, 2)
+            return grid.float().mean((2, 3))
+        if grid.shape[2:] != self.shapes.seen:
+            grid = nn.functional.adaptive_avg_pool2d(grid, self.shapes.seen)
+        return grid.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-class Finetuned(Head):
-    """A head behind an encoder: it reads stored cells, and both learn.
+def put_behind(encoder: Encoder, head: Head, moves: bool = True) -> Head:
+    """Let the head read stored cells through the encoder, which learns with it.
 
-    Its weights are called ``encoder.…`` and ``head.…``.
+    If the encoder ``moves``, the head's statistics follow it. In a checkpoint the weights are named
+    ``encoder.…`` and ``head.…``.
     """
-
-    features = "grid"
-    encoder: Encoder
-    head: Head
-
-    def fit_features(self, sample: Tensor) -> None:
-        """See :class:`Head`: the statistics are those of what the encoder makes of the sample."""
-        with torch.no_grad():
-            parts = [self.encoder(part) for part in torch.split(sample, FIT_IMAGES)]
-        self.head.fit_features(torch.cat(parts))
+    head.cells.follows = moves
+    head.encoder, head.features = encoder, "grid"
+    head.register_state_dict_post_hook(_add_prefix)  # type: ignore[no-untyped-call, unused-ignore]
+    head.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call, unused-ignore]
+        _remove_prefix
+    )
+    return head
 
 
-class FinetunedVqa(Finetuned, VqaHead):
-    """A VQA head behind an encoder."""
-
-    head: VqaHead
-
-    def __init__(self, encoder: Encoder, head: VqaHead) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-        self.has_attention = head.has_attention
-
-    def forward(
-        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
-    ) -> Tensor:
-        """See :class:`VqaHead`."""
-        assert features is not None
-        scores: Tensor = self.head(self.encoder(features), image_index, question, length)
-        return scores
-
-    def with_attention(
-        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """See :class:`VqaHead`."""
-        return self.head.with_attention(self.encoder(features), image_index, question, length)
+def _add_prefix(head: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        own = name[len(prefix) :]
+        if not own.startswith(_ENCODER):
+            state[prefix + _HEAD + own] = state.pop(name)
 
 
-class FinetunedCaption(Finetuned, CaptionHead):
-    """A captioning decoder behind an encoder."""
-
-    head: CaptionHead
-
-    def __init__(self, encoder: Encoder, head: CaptionHead) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-        self.has_attention, self.sampling = head.has_attention, head.sampling
-
-    def encode(self, features: Tensor) -> Encoded:
-        """See :class:`CaptionHead`."""
-        return self.head.encode(self.encoder(features))
-
-    def initial(self, encoded: Encoded, image_index: Tensor) -> State:
-        """See :class:`CaptionHead`."""
-        return self.head.initial(encoded, image_index)
-
-    def read(self, words: Tensor) -> Tensor:
-        """See :class:`CaptionHead`."""
-        return self.head.read(words)
-
-    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
-        """See :class:`CaptionHead`."""
-        return self.head.prepare(encoded, image_index, state)
-
-    def finish(
-        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
-    ) -> tuple[Tensor, State, Tensor | None]:
-        """See :class:`CaptionHead`."""
-        return self.head.finish(encoded, image_index, prepared, word)
-
-    def scores(self, output: Tensor) -> Tensor:
-        """See :class:`CaptionHead`."""
-        return self.head.scores(output)
-
-    def forward(
-        self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
-    ) -> TeacherForcedOutput:
-        """See :class:`CaptionHead`."""
-        taught: TeacherForcedOutput = self.head(self.encoder(features), image_index, tokens, length)
-        return taught
-
-
-def put_behind(encoder: Encoder, head: Head, moves: bool = True) -> Finetuned:
-    """The head behind the encoder; if that ``moves``, the head's statistics go with it."""
-    for module in head.modules():
-        if isinstance(module, Standardize):
-            module.follows = moves
-    if isinstance(head, CaptionHead):
-        return FinetunedCaption(encoder, head)
-    assert isinstance(head, VqaHead)
-    return FinetunedVqa(encoder, head)
+def _remove_prefix(head: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        own = name[len(prefix) :]
+        if not own.startswith(_ENCODER):
+            state[prefix + own.removeprefix(_HEAD)] = state.pop(name)

@@ -1,4 +1,4 @@
-"""Every head by the name that the command line knows it by."""
+"""Every head by its name on the command line."""
 
 from .base import Head
 from .heads.lstm import LSTMHead

@@ -37,7 +37,7 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
     channels = config.feature_identity.get("channels", 0)
     head = build_head(config, words, answers, channels, precision)
     load_weights(head, tensors, run.best)
-    set_kernels(config.kernels)  # type: ignore[arg-type]
+    set_kernels(config.kernels)
     return TrainedRun(head.eval(), config, words, answers, precision)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.featurize.cli import featurize
-from frostgrid.models.kernels import choice, cpu
+from frostgrid.models.kernels import choice, threads
 from hypothesis import settings
 from PIL import Image
 from reference.runs import run_head
@@ -37,12 +37,12 @@ def smallest_to_kernels() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def on_two_threads() -> Iterator[None]:
     """Two threads, however small the problem."""
-    before = torch.get_num_threads(), cpu._SERIAL_STEPS
+    before = torch.get_num_threads(), threads.SERIAL_STEPS
     torch.set_num_threads(2)
-    cpu._SERIAL_STEPS = 0
+    threads.SERIAL_STEPS = 0
     yield
     torch.set_num_threads(before[0])
-    cpu._SERIAL_STEPS = before[1]
+    threads.SERIAL_STEPS = before[1]
 
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}

@@ -6,7 +6,7 @@ from ..errors import InputError
 from ..featurize.backbones import blank_stage, native_grid
 from ..featurize.file.layout import GRID, name_grid
 from ..featurize.rebuild import rebuild
-from ..models.finetuned import Encoder, Finetuned, GridShapes
+from ..models.finetuned import Encoder, GridShapes
 
 BEFORE = {"layer4": "layer3"}  # the stage whose cells a block goes on from
 
@@ -36,20 +36,20 @@ def build_encoder(identity: dict[str, Any], block: str, pooled: bool, flip: bool
 
 
 def load_pretrained(
-    head: Finetuned, identity: dict[str, Any], block: str, weights: str | None
+    encoder: Encoder, identity: dict[str, Any], block: str, weights: str | None
 ) -> None:
     """Start the encoder from the weights that made the features; see ``rebuild``."""
     backbone = rebuild(identity, weights, block)
-    head.encoder.block.load_state_dict(getattr(backbone.network, block).state_dict())
+    encoder.block.load_state_dict(getattr(backbone.network, block).state_dict())
 
 
-def describe_encoder(head: Finetuned, identity: dict[str, Any], block: str, lr: float) -> str:
+def describe_encoder(encoder: Encoder, identity: dict[str, Any], block: str, lr: float) -> str:
     """What learns beside the head, in words."""
-    n = sum(p.numel() for p in head.encoder.parameters() if p.requires_grad)
-    stored, seen = map(name_grid, head.encoder.shapes)
+    n = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+    stored, seen = map(name_grid, encoder.shapes)
     own = name_grid(native_grid(block, identity["image_size"]))
     return (
         f"{block} of {identity['backbone']} learns, {n:,} parameters, lr {lr:g}; batch norms fixed;"
         f" {stored} cells of {BEFORE[block]} in, {own} out"
-        + ("" if own == seen or head.encoder.pooled else f", averaged to {seen}")
+        + ("" if own == seen or encoder.pooled else f", averaged to {seen}")
     )

@@ -1,1 +1,1 @@
-"""The heads, one a file, each named after its paper."""
+"""The heads, one file each, named after their papers."""

@@ -10,12 +10,12 @@ from ..layers.question import AttendedQuestion, LSTMQuestion
 
 
 class LSTMHead(VqaHead):
-    """A sigmoid gate weighs the cells before they are pooled; the question is read by an LSTM."""
+    """A sigmoid gate weights the cells before they are pooled; an LSTM reads the question."""
 
     features = "grid"
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.cells = Standardize(c.channels, c.standardize)
         self.gate = SpatialGate(c.channels)
@@ -26,14 +26,13 @@ class LSTMHead(VqaHead):
 
     @staticmethod
     def make_question(c: VqaHeadConfig) -> LSTMQuestion | AttendedQuestion:
-        """What reads the question."""
+        """The encoder of the question."""
         return LSTMQuestion(c.n_words, c.embedding, c.hidden, c.dropout)
 
     def forward(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
-        assert features is not None
-        image = self.project(self.gate(self.cells(features)))[image_index]  # [B, H]
+        image = self.project(self.gate(self.standardized(features)))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -10,12 +10,12 @@ from ..layers.question import MeanQuestion
 
 
 class MeanEmbed(VqaHead):
-    """Reads ``pooled`` alone, so the whole training set's features are a few megabytes."""
+    """Reads ``pooled`` only, so that the features of a whole training set are a few megabytes."""
 
     features = "pooled"
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.project = nn.Linear(c.channels, c.hidden)
@@ -27,7 +27,6 @@ class MeanEmbed(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, D]`` and questions ``[B, T]``."""
-        assert features is not None
-        image = self.project(self.cells(features))[image_index]  # [B, H]
+        image = self.project(self.standardized(features))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -10,5 +10,5 @@ class QuestionAttention(LSTMHead):
 
     @staticmethod
     def make_question(c: VqaHeadConfig) -> AttendedQuestion:
-        """What reads the question."""
+        """The encoder of the question."""
         return AttendedQuestion(c.n_words, c.embedding, c.hidden, c.dropout)

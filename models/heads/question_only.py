@@ -1,4 +1,4 @@
-"""``question-only``: answers without looking, the gate that shows whether a head uses its image."""
+"""``question-only``: answers without the image; the control for heads that read one."""
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ class QuestionOnly(VqaHead):
     features = "none"
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.question = question_encoder(c.question, c.n_words, c.embedding, c.hidden, c.dropout)
         self.classifier = Classifier(self.question.width, c.classifier, c.n_answers, c.dropout)
@@ -22,6 +22,6 @@ class QuestionOnly(VqaHead):
     def forward(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
-        """Answer scores ``[B, A]``; the features and the image index are not looked at."""
+        """Answer scores ``[B, A]``; features and image index are ignored."""
         scores: Tensor = self.classifier(self.question(question, length))
         return scores

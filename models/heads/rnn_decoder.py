@@ -10,14 +10,13 @@ from ..layers.dropout import Dropout
 
 
 class RNNDecoder(CaptionHead):
-    """The initial state comes from the mean encoding by Linear and BatchNorm; then words alone."""
+    """The mean cell gives the initial state, by Linear and BatchNorm; the steps read words only."""
 
     features = "pooled"
 
     def __init__(self, config: CaptionHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
-        self.sampling = c.sampling
         self.cells = Standardize(c.channels, c.standardize, unit=True)
         self.enter = nn.ModuleList(nn.Linear(c.channels, c.hidden) for _ in range(2))
         self.norm = nn.ModuleList(BatchNorm(c.hidden) for _ in range(2))
@@ -29,7 +28,7 @@ class RNNDecoder(CaptionHead):
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
-        return Encoded(None, None, self.cells(features))
+        return Encoded(None, None, self.standardized(features))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`."""
@@ -59,7 +58,7 @@ class RNNDecoder(CaptionHead):
     def forward(
         self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
     ) -> TeacherForcedOutput:
-        """See :class:`CaptionHead`: no step needs the one before, so the LSTM runs in one call."""
+        """See :class:`CaptionHead`: the words are known, so the LSTM runs in one call."""
         if self.training and self.sampling:
             return super().forward(features, image_index, tokens, length)
         hidden, cell = self.initial(self.encode(features), image_index)

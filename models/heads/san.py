@@ -13,33 +13,34 @@ from ..layers.question import question_encoder
 
 
 class Hop(nn.Module):
-    """One look: ``h = tanh(W_v v + W_q u + b)``, ``p = softmax(w h)``, ``sum_s p_s v_s``.
+    """One hop: ``h = tanh(W_v v + W_q u + b)``, ``p = softmax(w h)``, ``sum_s p_s v_s``.
 
-    Equations 15 to 17 of the paper. The cells stand for their own projection (eq. 14): the look's
-    result is projected instead, which is the same sum and 196 times cheaper.
+    Equations 15 to 17 of the paper. Not the cells are projected (eq. 14) but their weighted sum,
+    which gives the same result and is 196 times cheaper.
     """
 
     def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
         c = config
-        # Cells and query are added: one bias does, where its gradient is summed over B, not U·S.
+        # One bias is enough, as cells and query are added: here its gradient sums over B, not U·S.
         self.cells = nn.Linear(c.channels, c.attention, bias=False)
         self.query = nn.Linear(c.hidden, c.attention)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
         self.value = nn.Linear(c.channels, c.hidden)
 
     def forward(self, cells: Tensor, query: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at ``[U, S, D]`` for ``[B, H]``: what was seen ``[B, H]``, and where ``[B, S]``.
+        """Attend to cells ``[U, S, D]`` with queries ``[B, H]``.
 
-        The scores' bias is left out: the softmax does not see it.
+        Returns the projected sums ``[B, H]`` and the attention ``[B, S]``. The scores' bias is left
+        out: the softmax cancels it.
         """
         scores = additive_scores(self.cells(cells), self.query(query), self.weight, image_index)
-        where = scores.float().softmax(1)
-        return self.value(attend(cells, where, image_index)), where
+        attention = scores.float().softmax(1)
+        return self.value(attend(cells, attention, image_index)), attention
 
 
 class Glance(nn.Module):
-    """The whole image before any look: the mean cell, normed and projected."""
+    """The whole image before the first hop: the mean cell, normalised and projected."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -55,24 +56,24 @@ class Glance(nn.Module):
 
 
 class SAN(VqaHead):
-    """K hops, each adding what it saw to the query (eq. 18 to 22).
+    """K hops, each adding its result to the query (eq. 18 to 22).
 
-    With ``whole``, the mean cell is seen before the first hop, so that the hops need only find
-    what the mean does not tell.
+    With ``whole``, the query starts with the mean cell, so that the hops only have to find what the
+    mean does not tell.
     """
 
     features = "grid"
     has_attention = True
 
     def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
         self.cells = Standardize(c.channels, c.standardize)
         self.question = question_encoder(c.question, c.n_words, c.embedding, c.hidden, c.dropout)
         self.enter: nn.Module = nn.Identity()
         if self.question.width != c.hidden:
             self.enter = nn.Linear(self.question.width, c.hidden)
-        # Means differ far less than cells do: a scale of their own lets them be heard.
+        # Means vary far less than cells do, so they get a scale of their own.
         self.whole = Glance(c.channels, c.hidden) if c.whole else None
         self.hops = nn.ModuleList(Hop(c) for _ in range(c.hops))
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
@@ -87,14 +88,13 @@ class SAN(VqaHead):
     def with_attention(
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Answer scores, and each hop's map ``[B, S]``."""
-        assert features is not None
-        cells = self.cells(features)
+        """Answer scores, and each hop's attention ``[B, S]``."""
+        cells = self.standardized(features)
         asked = self.enter(self.question(question, length))
         seen = torch.zeros_like(asked) if self.whole is None else self.whole(cells)[image_index]
-        maps = []
+        attentions = []
         for hop in self.hops:
-            found, where = hop(cells, asked + seen, image_index)
+            found, attention = hop(cells, asked + seen, image_index)
             seen = seen + found
-            maps.append(where)
-        return self.classifier(self.fusion(seen, asked)), maps
+            attentions.append(attention)
+        return self.classifier(self.fusion(seen, asked)), attentions

@@ -13,7 +13,7 @@ from ..layers.shared_cells import SharedCells
 
 
 class ShowAttendTell(CaptionHead):
-    """Every step looks at the cells with its state, and reads a word and what it saw.
+    """Every step attends to the cells with its state, and reads a word and the attended cells.
 
     Equations 1 to 9 and section 4.2.1 of the paper: additive attention, the gating scalar beta, the
     initial state from the mean encoding.
@@ -23,9 +23,8 @@ class ShowAttendTell(CaptionHead):
     has_attention = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
-        self.sampling = c.sampling
         self.cells = Standardize(c.channels, c.standardize)
         self.enter = nn.Linear(c.channels, 2 * c.hidden)
         self.embed = nn.Embedding(c.n_words, c.embedding)
@@ -42,7 +41,7 @@ class ShowAttendTell(CaptionHead):
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`."""
-        cells = self.cells(features)
+        cells = self.standardized(features)
         attended = SharedCells(cells) if cells.requires_grad else cells
         return Encoded(attended, SharedCells(self.attend_cells(cells)), mean_cell(cells))
 
@@ -57,25 +56,24 @@ class ShowAttendTell(CaptionHead):
         return gates
 
     def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
-        """See :class:`CaptionHead`: the state alone says where to look (eq. 4-6, 4.2.1)."""
+        """See :class:`CaptionHead`: attention depends on the state alone (eq. 4-6, 4.2.1)."""
         hidden, cell = state
         assert encoded.cells is not None
         assert encoded.projected is not None
         query = self.attend_state(hidden)
-        where = (
-            additive_scores(encoded.projected, query, self.weight, image_index).float().softmax(1)
-        )
-        seen = attend(encoded.cells, where, image_index)  # [B, D]
+        scores = additive_scores(encoded.projected, query, self.weight, image_index)
+        attention = scores.float().softmax(1)
+        seen = attend(encoded.cells, attention, image_index)  # [B, D]
         seen = torch.sigmoid(self.beta(hidden)) * seen
-        return self.seen_gates(seen) + self.state_gates(hidden), cell, where
+        return self.seen_gates(seen) + self.state_gates(hidden), cell, attention
 
     def finish(
         self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
     ) -> tuple[Tensor, State, Tensor]:
         """See :class:`CaptionHead`: eq. 1 to 3."""
-        gates, cell, where = prepared
+        gates, cell, attention = prepared
         hidden, cell = lstm_step(gates + word, cell)
-        return hidden, (hidden, cell), where
+        return hidden, (hidden, cell), attention
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

@@ -13,19 +13,17 @@ from ..layers.shared_cells import SharedCells
 
 
 class UpDown(CaptionHead):
-    """One LSTM decides where to look, a second one what to say (section 3.2), on grid cells.
+    """An attention LSTM (1) and a language LSTM (2), on grid cells (section 3.2).
 
-    Cells are projected to the decoder's width once an image, and attended to there.
+    An image's cells are projected to the decoder's width once, and attended to there.
     """
 
     features = "grid"
     has_attention = True
 
     def __init__(self, config: CaptionHeadConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         c = config
-        self.sampling = c.sampling
-        self.hidden = c.hidden
         self.cells = Standardize(c.channels, c.standardize)
         self.project = nn.Sequential(nn.Linear(c.channels, c.hidden), nn.ReLU(), Dropout(c.dropout))
         self.embed = nn.Embedding(c.n_words, c.embedding)
@@ -42,13 +40,13 @@ class UpDown(CaptionHead):
 
     def encode(self, features: Tensor) -> Encoded:
         """See :class:`CaptionHead`; ``mean`` is the mean cell's part of the first gates."""
-        cells = self.project(self.cells(features))
+        cells = self.project(self.standardized(features))
         projected, shared = SharedCells(self.attend_cells(cells)), SharedCells(cells)
         return Encoded(shared, projected, self.mean_gates(mean_cell(shared)))
 
     def initial(self, encoded: Encoded, image_index: Tensor) -> State:
         """See :class:`CaptionHead`: zeros."""
-        zero = torch.zeros(len(image_index), self.hidden, device=image_index.device)
+        zero = torch.zeros(len(image_index), self.config.hidden, device=image_index.device)
         return zero, zero, zero, zero
 
     def read(self, words: Tensor) -> Tensor:
@@ -58,26 +56,25 @@ class UpDown(CaptionHead):
 
     def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
         """See :class:`CaptionHead`: the first gates without the word."""
-        looking, looking_cell, telling, telling_cell = state
-        gates = self.look_gates(torch.cat([telling, looking], 1)) + encoded.mean[image_index]
-        return gates, looking_cell, telling, telling_cell
+        hidden_1, cell_1, hidden_2, cell_2 = state
+        gates = self.look_gates(torch.cat([hidden_2, hidden_1], 1)) + encoded.mean[image_index]
+        return gates, cell_1, hidden_2, cell_2
 
     def finish(
         self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
     ) -> tuple[Tensor, State, Tensor]:
         """See :class:`CaptionHead`: eq. 2 to 6 of the paper."""
-        gates, looking_cell, telling, telling_cell = prepared
+        gates, cell_1, hidden_2, cell_2 = prepared
         assert encoded.cells is not None
         assert encoded.projected is not None
-        looking, looking_cell = lstm_step(gates + word, looking_cell)
-        query = self.attend_state(looking)
-        where = (
-            additive_scores(encoded.projected, query, self.weight, image_index).float().softmax(1)
-        )
-        seen = attend(encoded.cells, where, image_index)  # [B, H]
-        told = torch.cat([seen.to(looking.dtype), looking, telling], 1)
-        telling, telling_cell = lstm_step(self.tell_gates(told), telling_cell)
-        return telling, (looking, looking_cell, telling, telling_cell), where
+        hidden_1, cell_1 = lstm_step(gates + word, cell_1)
+        query = self.attend_state(hidden_1)
+        scores = additive_scores(encoded.projected, query, self.weight, image_index)
+        attention = scores.float().softmax(1)
+        seen = attend(encoded.cells, attention, image_index)  # [B, H]
+        inputs = torch.cat([seen.to(hidden_1.dtype), hidden_1, hidden_2], 1)
+        hidden_2, cell_2 = lstm_step(self.tell_gates(inputs), cell_2)
+        return hidden_2, (hidden_1, cell_1, hidden_2, cell_2), attention
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

@@ -1,1 +1,1 @@
-"""What heads are built from: encoders of questions, attention, fusion, standardisation."""
+"""The layers that heads are built from: question encoders, attention, fusion, standardisation."""

@@ -1,4 +1,4 @@
-"""Additive attention over grid cells, by image: many queries look at the cells of few images."""
+"""Additive attention over grid cells, grouped by image: many queries, few images."""
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ def additive_scores(
     kernels never hold (B, S, K), forward or backward; their tanh is within 2e-7 in float32. They
     are deterministic, and can be differentiated once.
 
-    Raises ``ValueError`` for shapes that do not fit, ``IndexError`` for an image that is not there.
+    Raises ``ValueError`` for shapes that do not fit, ``IndexError`` for an image out of range.
     """
     cells = projected.cells if isinstance(projected, SharedCells) else projected
     _check(cells, len(query), (query.shape[1:], weight.shape), (cells.shape[2:],) * 2, image_index)
@@ -43,10 +43,10 @@ def attend(values: Tensor | SharedCells, alpha: Tensor, image_index: Tensor) -> 
     """Sum an image's cells by each query's weights: ``out_b = Σ_s alpha_bs · values[image_b, s]``.
 
     values: (U, S, D) float32, float64 or half precision; alpha: (B, S); image_index: (B,) integers,
-    in any order. Returns (B, D), summed in float32 at least. Works image by image, so that no
-    (B, S, D) stands in memory.
+    in any order. Returns (B, D), summed in float32 at least. Works image by image, so that
+    (B, S, D) is never in memory.
 
-    Raises ``ValueError`` for shapes that do not fit, ``IndexError`` for an image that is not there.
+    Raises ``ValueError`` for shapes that do not fit, ``IndexError`` for an image out of range.
     """
     cells = values.cells if isinstance(values, SharedCells) else values
     _check(cells, len(alpha), (alpha.shape[1:],), (cells.shape[1:2],), image_index)
@@ -75,7 +75,7 @@ def _check(
     expected: tuple[torch.Size, ...],
     image_index: Tensor,
 ) -> None:
-    """Kernels write where the shapes tell them to, so the shapes must be true."""
+    """Raise for shapes that do not fit: kernels do not check their bounds."""
     if cells.ndim != 3 or found != expected or image_index.shape != (n_queries,):
         raise ValueError(
             f"Shapes do not fit: cells {tuple(cells.shape)}, beside them "
@@ -104,7 +104,7 @@ def _plain_chunk(projected: Tensor, query: Tensor, weight: Tensor, image_index: 
 
 
 def _plain_sums(values: Tensor, alpha: Tensor, image_index: Tensor) -> Tensor:
-    """Every image's queries in as many slots as the most popular image needs, then one bmm."""
+    """Queries padded to as many slots an image as the image with the most needs, then one bmm."""
     n_images, n_cells, _ = values.shape
     kind = torch.promote_types(values.dtype, torch.float32)
     alpha, image_index = alpha.to(kind), image_index.long()
@@ -112,14 +112,14 @@ def _plain_sums(values: Tensor, alpha: Tensor, image_index: Tensor) -> Tensor:
         return (alpha @ values.new_zeros(values.shape[1:], dtype=kind)) + values.sum() * 0
     slot = _slots(image_index, n_images)
     per_image = int(slot.max()) + 1
-    place = image_index * per_image + slot
-    padded = alpha.new_zeros(n_images * per_image, n_cells).index_copy(0, place, alpha)
+    row = image_index * per_image + slot
+    padded = alpha.new_zeros(n_images * per_image, n_cells).index_copy(0, row, alpha)
     summed = torch.bmm(padded.view(n_images, per_image, n_cells), values.to(kind))
-    return summed.flatten(0, 1).index_select(0, place)
+    return summed.flatten(0, 1).index_select(0, row)
 
 
 def _slots(image_index: Tensor, n_images: int) -> Tensor:
-    """The number of each query (B,) among those of its image."""
+    """The position of each query (B,) among those of its image."""
     order = torch.argsort(image_index, stable=True)
     counts = torch.bincount(image_index, minlength=n_images)
     first = torch.cumsum(counts, 0) - counts

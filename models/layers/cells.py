@@ -1,36 +1,39 @@
-"""What a head does with a frozen network's cells before anything is learned."""
+"""The first layers on a network's cells: standardisation, batch norm, a gate."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from .standardize import standardize
+from ..kernels.choice import fused
 
-DEAD = 1e-6  # the deviation of a channel that never moves, at most
+_STORED = (torch.float16, torch.float32, torch.bfloat16)
+_COMPUTED = (torch.float32, torch.bfloat16)
+
+DEAD = 1e-6  # the largest deviation of a channel that counts as constant
 MOMENTUM = 0.1  # the share of a batch in running statistics, as in batch norm
 STILL = 1e-3  # the share of the running variance in what a batch is standardised by
 
 
 def of_one_process(part: Tensor) -> Tensor:
-    """The sum of a tensor over the only process there is."""
+    """The sum of a tensor over the processes: here there is one."""
     return part
 
 
 class Standardize(nn.Module):
     """Bring every channel to mean 0 and deviation 1.
 
-    A ResNet's last features are non-negative and share a large mean, which hides what tells one
-    cell from another. The statistics are those of training images, set once by :meth:`fit`, and
+    A ResNet's last features are non-negative and share a large mean, which hides the differences
+    between cells. The statistics are those of training images, set once by :meth:`fit`, and
     travel with the checkpoint. ``unit`` also brings every vector to length ``sqrt(D)``, as "Show,
-    Ask, Attend, and Answer" does (Kazemi and Elqursh, 2017); on a grid that lifts empty cells to
-    the height of those that hold something.
+    Ask, Attend, and Answer" does (Kazemi and Elqursh, 2017); on a grid that scales empty cells up
+    to those with objects.
 
-    Behind an encoder that learns it ``follows``: while training, the statistics are the batch's,
-    and their running means after, as batch norm's. An encoder's step moves all images alike much
-    further than it moves them apart (random ResNet-18, pooled: 1.8 deviations in 8 updates at
-    1e-4), so that by the first mean all of them would soon be one vector. Where processes share a
-    batch, ``total`` adds up a tensor of all, and ``n_rows`` is how many images they have together.
+    Behind an encoder that learns it ``follows``: it uses the batch's statistics while training and
+    their running means in evaluation, as batch norm does. An encoder's step moves all images in
+    common much further than apart (random ResNet-18, pooled: 1.8 deviations in 8 updates at 1e-4),
+    so that with the first statistics all of them would soon be one vector. Where processes share a
+    batch, ``total`` sums a tensor over them, and ``n_rows`` is how many images they have together.
 
     ``[..., D]`` to ``[..., D]`` float32 (bfloat16 or float16 under autocast).
     """
@@ -64,14 +67,14 @@ class Standardize(nn.Module):
         return standardize(cells, *statistics, dtype, unit=self.unit)
 
     def _of_batch(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch's mean and inverse deviation ``[D]``; of a single image, the running ones."""
-        # A copy, for the running mean changes before the gradients are computed.
+        """The batch's mean and inverse deviation ``[D]``; the running ones for a single image."""
+        # A copy, since the running mean changes before the gradients are computed.
         before = self.mean.clone()
         if (self.n_rows or len(cells)) == 1:
             return before, self.inverse_deviation
-        # Taken from the running mean, near which the batch is, the squares lose no digits.
-        away = cells.float().flatten(0, -2) - before
-        sums = [away.sum(0), away.square().sum(0), away.new_full((1,), len(away))]
+        # Differences from the running mean, which is near, keep the squares' digits.
+        centred = cells.float().flatten(0, -2) - before
+        sums = [centred.sum(0), centred.square().sum(0), centred.new_full((1,), len(centred))]
         found = self.total(torch.cat(sums))
         mean, square = (found[:-1] / found[-1]).view(2, -1)
         running = torch.where(self.inverse_deviation > 0, self.inverse_deviation**-2, 0.0)
@@ -79,12 +82,41 @@ class Standardize(nn.Module):
         with torch.no_grad():
             self.mean.lerp_(before + mean, MOMENTUM)
             self.inverse_deviation.copy_(inverse_root(running.lerp(variance, MOMENTUM)))
-        # A channel that happens to stand still in this batch is not blown up.
+        # A channel that happens to be constant in this batch is not blown up.
         return before + mean, inverse_root(variance.lerp(running, STILL))
 
 
+def standardize(
+    cells: Tensor,
+    mean: Tensor,
+    inverse_deviation: Tensor,
+    dtype: torch.dtype = torch.float32,
+    unit: bool = True,
+    epsilon: float = 1e-6,
+) -> Tensor:
+    """Bring every channel to mean 0 and deviation 1; if ``unit``, every vector to ``sqrt(D)``.
+
+    cells: (…, D) of any floating type; mean, inverse_deviation: (D,) float32. Returns (…, D) of
+    ``dtype``, computed in float32: ``x = (cells - mean) · inverse_deviation``, and for ``unit``
+    ``x / sqrt(mean(x²) + epsilon)``.
+
+    On the CPU features that need no gradient take one sweep, that reads half-precision numbers and
+    writes the result, instead of six passes over float32.
+    """
+    frozen = not (torch.is_grad_enabled() and cells.requires_grad)
+    stored = cells.device.type == "cpu" and cells.dtype in _STORED
+    if frozen and stored and dtype in _COMPUTED and fused(cells.numel()):
+        from ..kernels.standardize import standardize as fused_standardize
+
+        return fused_standardize(cells, mean, inverse_deviation, dtype, unit, epsilon)
+    numbers = (cells.float() - mean) * inverse_deviation
+    if unit:
+        numbers = numbers * torch.rsqrt(numbers.square().mean(-1, keepdim=True) + epsilon)
+    return numbers.to(dtype)
+
+
 def layer_dtype(device: torch.device) -> torch.dtype:
-    """What layers compute in on a device: autocast's half precision where it is on, or float32."""
+    """The dtype that layers compute in: autocast's where it is on, otherwise float32."""
     if torch.is_autocast_enabled(device.type):
         return torch.get_autocast_dtype(device.type)
     return torch.float32
@@ -93,7 +125,7 @@ def layer_dtype(device: torch.device) -> torch.dtype:
 def inverse_root(variance: Tensor) -> Tensor:
     """One over the deviation, of ``[D]``.
 
-    A channel that never moves carries nothing: it is left at zero instead of divided by zero.
+    A constant channel carries nothing: it becomes zero instead of being divided by zero.
     """
     alive = variance > DEAD**2
     return torch.where(alive, variance.clamp_min(DEAD**2).rsqrt(), 0.0)
@@ -103,24 +135,24 @@ class BatchNorm(nn.BatchNorm1d):
     """Batch norm of ``[U, C]``; a single row, without a spread, uses the running statistics."""
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Norm ``[U, C]`` float32."""
+        """Normalise ``[U, C]`` float32."""
         if self.training and len(rows) == 1:
             return self.by_running(rows)
         normed: Tensor = super().forward(rows)
         return normed
 
     def by_running(self, rows: Tensor) -> Tensor:
-        """Norm by the running statistics, whether training or not, and leave them as they are."""
+        """Normalise by the running statistics, and leave them as they are."""
         return nn.functional.batch_norm(
             rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
 
 
 class SpatialGate(nn.Module):
-    """A sigmoid gate a cell, from a 1x1 convolution, and the mean of the gated cells.
+    """A sigmoid gate for each cell, from a 1x1 convolution, and the mean of the gated cells.
 
-    The gate acts on the grid, before the pooling: ``[U, S, D]`` to ``[U, D]``. (After it, as once
-    reported, there is a single cell and nothing to choose from.)
+    The gate acts on the grid, before the pooling: ``[U, S, D]`` to ``[U, D]``. (After
+    the pooling there would be a single cell and nothing to choose from.)
     """
 
     def __init__(self, channels: int) -> None:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 class Dropout(nn.Module):
     """``torch.nn.Dropout``, with masks from random bits on the CPU.
 
-    PyTorch draws a double for every number there, in one thread: 13 ms a million, more than many a
-    layer takes; 16 bits for each take a tenth. The probability is that of ``nn.Dropout`` to within
-    1 / 65,536, and what is kept is scaled to the true expectation.
+    PyTorch draws a double for each number there, in one thread: 13 ms a million, more than many
+    layers take; 16 bits each take a tenth of that. The probability is within 1 / 65,536 of that of
+    ``nn.Dropout``, and kept numbers are scaled by the exact one.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -19,7 +19,7 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop numbers of a tensor of any shape, while training."""
+        """Zero some numbers of a tensor of any shape, while training."""
         if not self.training or not self.p:
             return x
         if x.device.type != "cpu":
@@ -32,5 +32,5 @@ class Dropout(nn.Module):
         return x * kept.to(x.dtype).mul_(2**16 / (2**16 - n_dropped))
 
     def extra_repr(self) -> str:
-        """What ``print`` shows of the module."""
+        """The module's settings, for ``print``."""
         return f"p={self.p}"

@@ -1,30 +1,29 @@
-"""Questions of a batch that begin alike are read once, up to where they part.
+"""Common prefixes of a batch's questions are read once.
 
-Real questions begin in few ways ("what color is the …"), and images of a batch are asked much the
-same. A left-to-right LSTM's state after a word depends on that word and those before it alone, so
-questions with a common beginning have common states there; and no pad is read.
+Real questions have few beginnings ("what color is the …"). The state of a left-to-right LSTM after
+a word depends only on that word and those before it, so questions with a common prefix have common
+states there; and no pad is read.
 """
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from .recurrent import lstm_step
 
-# oneDNN takes a millisecond to compile a product of a size that it has not seen, longer than many a
-# level takes: levels come in few sizes.
+# oneDNN takes a millisecond to compile a product of a size that it has not seen, longer than most
+# levels take, so the sizes of levels are rounded up.
 _ROWS = 16
 
 
 class Level(NamedTuple):
-    """The distinct beginnings of one length.
+    """The distinct prefixes of one length.
 
-    ``n``: how many; ``used``: int64, the beginnings of the level before that go on, among its own,
-    and some more to fill up a number of rows; ``parent``: int64 ``[n]``, what each goes on from,
-    among ``used``.
+    ``n``: how many; ``used``: int64, indices of the prefixes of the level before that continue,
+    padded to a multiple of rows; ``parent``: int64 ``[n]``, the index in ``used`` of what each
+    continues.
     """
 
     n: int
@@ -33,41 +32,45 @@ class Level(NamedTuple):
 
 
 class Prefixes(NamedTuple):
-    """All distinct beginnings of a batch of questions, the P of them numbered level by level.
+    """All P distinct prefixes of a batch of questions, numbered level by level.
 
-    ``word``: int64 ``[P]``, the last word of each; ``place``: int64 ``[B, T]``, the number of each
+    ``word``: int64 ``[P]``, the last word of each; ``row``: int64 ``[B, T]``, the prefix of each
     question's first t + 1 words, 0 at pads.
     """
 
     levels: list[Level]
     word: Tensor
-    place: Tensor
+    row: Tensor
 
 
 def find_prefixes(question: Tensor, length: Tensor) -> Prefixes:
-    """The distinct beginnings of questions, int64 ``[B, T]`` of lengths ``[B]``, on the CPU."""
-    words, lengths = question.numpy(), length.numpy()
-    n_words = words.max(initial=0) + 1
-    place = np.zeros(words.shape, np.int64)
-    at = np.zeros(len(words), np.int64)  # each question's beginning, in the level before
+    """The distinct prefixes of questions, int64 ``[B, T]`` of lengths ``[B]``, on the CPU."""
+    n_words = int(question.max()) + 1 if question.numel() else 1
+    row = torch.zeros_like(question)
+    at = torch.zeros_like(length)  # each question's prefix, in the level before
     levels: list[Level] = []
-    last_words = [np.zeros(0, np.int64)]
+    last_words = [length.new_zeros(0)]
     n_all = 0
-    for t in range(lengths.max(initial=0)):
-        rows = np.flatnonzero(lengths > t)
-        begun, at[rows] = np.unique(at[rows] * n_words + words[rows, t], return_inverse=True)
-        used, parent = np.unique(begun // n_words, return_inverse=True)
-        used = np.pad(used, (0, -len(used) % _ROWS))
-        levels.append(Level(len(begun), torch.from_numpy(used), torch.from_numpy(parent)))
-        last_words.append(begun % n_words)
-        place[rows, t] = at[rows] + n_all
-        n_all += len(begun)
-    word = torch.from_numpy(np.concatenate(last_words))
-    return Prefixes(levels, word, torch.from_numpy(place))
+    for t in range(int(length.max()) if len(length) else 0):
+        rows = (length > t).nonzero().squeeze(1)
+        prefixes, at[rows] = _distinct(at[rows] * n_words + question[rows, t])
+        used, parent = _distinct(prefixes // n_words)
+        levels.append(Level(len(prefixes), pad(used, (0, -len(used) % _ROWS)), parent))
+        last_words.append(prefixes % n_words)
+        row[rows, t] = at[rows] + n_all
+        n_all += len(prefixes)
+    return Prefixes(levels, torch.cat(last_words), row)
+
+
+def _distinct(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    found: tuple[Tensor, Tensor] = numbers.unique(  # type: ignore[no-untyped-call, unused-ignore]
+        return_inverse=True
+    )
+    return found
 
 
 def read_prefixes(lstm: nn.LSTM, vectors: Tensor, prefixes: Prefixes) -> Tensor:
-    """The states after all beginnings, ``[P, H]``, from last words' vectors ``[P, E]``.
+    """The states after all prefixes, ``[P, H]``, from the vectors of their last words ``[P, E]``.
 
     ``lstm`` has one layer and one direction; only its parameters are used.
     """

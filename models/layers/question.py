@@ -9,8 +9,8 @@ from .prefixes import find_prefixes, read_prefixes
 
 def token_mask(length: Tensor, n_tokens: int) -> Tensor:
     """Which positions hold words: bool ``[B, T]`` from lengths ``[B]``."""
-    places = torch.arange(n_tokens, device=length.device)
-    return places.lt(length[:, None])
+    positions = torch.arange(n_tokens, device=length.device)
+    return positions.lt(length[:, None])
 
 
 class MeanQuestion(nn.Module):
@@ -18,7 +18,7 @@ class MeanQuestion(nn.Module):
 
     def __init__(self, n_words: int, embedding: int, dropout: float) -> None:
         super().__init__()
-        # One pass from words to their mean: the vectors [B, T, E] are never written down.
+        # One pass from words to their mean: no vectors [B, T, E] in memory.
         self.embed = nn.EmbeddingBag(n_words, embedding, mode="mean", padding_idx=0)
         self.dropout = Dropout(dropout)
         self.width = embedding
@@ -34,8 +34,8 @@ class LSTMQuestion(nn.Module):
     """An LSTM over word vectors, and its state at the last *word*.
 
     The LSTM runs from left to right, so no state at a word depends on the pads behind it. On the
-    CPU, questions that begin alike are read once up to where they part; on a GPU, where looking
-    for them would make the host wait, all are read side by side.
+    CPU, common prefixes are read once (see :mod:`.prefixes`); on a GPU, where finding them would
+    make the host wait, all questions are read side by side.
     """
 
     def __init__(self, n_words: int, embedding: int, hidden: int, dropout: float) -> None:
@@ -46,19 +46,17 @@ class LSTMQuestion(nn.Module):
         self.width = hidden
 
     def read(self, question: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """The states ``[P, H]``, and each word's place among them, int64 ``[B, T]``.
+        """The states ``[P, H]``, and the row of each word's state, int64 ``[B, T]``.
 
-        ``question`` int64 ``[B, T]``, ``length`` int64 ``[B]``; what stands at a pad's place is the
-        state of some other word, or of the pad.
+        ``question`` int64 ``[B, T]``, ``length`` int64 ``[B]``; the row at a pad is any.
         """
         if question.device.type == "cpu":
-            beginnings = find_prefixes(question, length)
-            return read_prefixes(
-                self.lstm, self.vectors(beginnings.word), beginnings
-            ), beginnings.place
+            prefixes = find_prefixes(question, length)
+            vectors = self.vectors(prefixes.word)
+            return read_prefixes(self.lstm, vectors, prefixes), prefixes.row
         states, _ = self.lstm(self.vectors(question))
-        place = torch.arange(question.numel(), device=question.device).view_as(question)
-        return states.flatten(0, 1), place
+        row = torch.arange(question.numel(), device=question.device).view_as(question)
+        return states.flatten(0, 1), row
 
     def vectors(self, words: Tensor) -> Tensor:
         """Word vectors ``[..., E]``; tanh after the embedding: Kazemi and Elqursh (2017), 3.2."""
@@ -67,8 +65,8 @@ class LSTMQuestion(nn.Module):
 
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
         """The state at the last word, ``[B, H]``."""
-        states, place = self.read(question, length)
-        return states[place.gather(1, length[:, None] - 1).squeeze(1)]
+        states, row = self.read(question, length)
+        return states[row.gather(1, length[:, None] - 1).squeeze(1)]
 
 
 class AttendedQuestion(nn.Module):
@@ -81,11 +79,11 @@ class AttendedQuestion(nn.Module):
         self.width = hidden
 
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
-        """The states' mean, weighted by what each word matters."""
-        states, place = self.lstm.read(question, length)
-        score = self.score(states).squeeze(-1).float()[place]  # [B, T]
+        """The attention-weighted sum of the states."""
+        states, row = self.lstm.read(question, length)
+        score = self.score(states).squeeze(-1).float()[row]  # [B, T]
         score = score.masked_fill(~token_mask(length, question.shape[1]), -torch.inf)
-        return torch.bmm(score.softmax(1)[:, None].to(states.dtype), states[place]).squeeze(1)
+        return torch.bmm(score.softmax(1)[:, None].to(states.dtype), states[row]).squeeze(1)
 
 
 def question_encoder(

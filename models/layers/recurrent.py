@@ -1,4 +1,4 @@
-"""An LSTM step whose input is a sum of parts, so that parts known before can be computed before."""
+"""An LSTM step on summed gates, whose parts can be computed as soon as they are known."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     Schmidhuber, 1997, with the forget gate of Gers et al., 2000). The hidden state is of the gates'
     dtype; the cell, which adds up over the steps, stays in float32.
 
-    On the CPU all of it is one sweep, forward and backward, within 1e-6 of the plain form. Raises
+    On the CPU it is one sweep, forward and backward, within 1e-6 of the plain form. Raises
     ``ValueError`` for shapes that do not fit.
     """
     if cell.ndim != 2 or gates.shape != (len(cell), 4 * cell.shape[1]):

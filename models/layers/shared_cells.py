@@ -1,4 +1,4 @@
-"""Cells that many calls look at, as every step of a decoder does."""
+"""Cells that many calls attend to, as every step of a decoder does."""
 
 import torch
 from torch import Tensor
@@ -13,9 +13,9 @@ class GradientSum:
         self._task = -1
 
     def buffer(self, cells: Tensor) -> tuple[Tensor, bool]:
-        """Where to put the gradient of ``cells``, and whether something is there to be added to.
+        """The buffer for the gradient of ``cells``, and whether it holds a sum to add to.
 
-        float32 for half-precision cells: many small terms would be lost in the sum otherwise.
+        float32 for half-precision cells, whose sum would lose small terms.
         """
         # A backward pass that never reached the cells must leave nothing to the next one.
         task = torch._C._current_graph_task_id()
@@ -28,7 +28,7 @@ class GradientSum:
         return self._sum, True
 
     def take(self) -> Tensor | None:
-        """The sum, which is then forgotten."""
+        """The sum; the next backward pass starts anew."""
         taken, self._sum = self._sum, None
         return taken
 
@@ -50,7 +50,7 @@ class _Ticket(torch.autograd.Function):
 
 
 class SharedCells:
-    """Cells (U, S, D) to be given to ``additive_scores`` or ``attend`` again and again.
+    """Cells (U, S, D) for repeated calls of ``additive_scores`` or ``attend``.
 
     Autograd would make a gradient of the cells for every call and add them up: for a decoder of 16
     steps, 16 arrays as large as the cells. Calls that get the same ``SharedCells`` add to one.

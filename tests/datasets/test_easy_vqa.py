@@ -7,10 +7,10 @@ from frostgrid.datasets.captions import load_captions
 from frostgrid.datasets.catalog import open_dataset
 from frostgrid.datasets.easy_vqa import EasyVqa, question_ids, question_type
 from frostgrid.datasets.easy_vqa_attributes import (
+    find_attributes,
     measure_color,
     measure_shape,
     read_pixels,
-    find_attributes,
     stated_by,
 )
 from frostgrid.datasets.formats import Annotations, decode

@@ -9,8 +9,9 @@ import torch
 import torchvision
 from frostgrid.console import StopRequest
 from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.distributed import Share
 from frostgrid.featurize.backbones import load_backbone
-from frostgrid.featurize.extract import Extractor, Share, extract
+from frostgrid.featurize.extract import Extractor, extract
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.images import Preprocessing
 from frostgrid.featurize.jobs import Job

@@ -10,10 +10,10 @@ import pytest
 import torch
 from frostgrid.console import StopRequest
 from frostgrid.datasets.image_list import list_folder_images
+from frostgrid.distributed import Share
 from frostgrid.errors import InputError
 from frostgrid.featurize.extract import (
     Extractor,
-    Share,
     batches_to_do,
     decode_batches,
     extract,

@@ -65,8 +65,8 @@ class Drift(torch.nn.Module):
         super().__init__()
         self.shift = torch.nn.Parameter(torch.zeros(channels, 1, 1))
 
-    def forward(self, maps):
-        return maps + self.shift
+    def forward(self, grid):
+        return grid + self.shift
 
 
 @pytest.mark.parametrize("moves", [True, False])
@@ -95,6 +95,28 @@ def test_a_head_tells_images_apart_wherever_the_encoder_has_moved_them(moves):
     assert (spread() > 0.9 * before) == moves
 
 
+@pytest.mark.parametrize("name", ["san", "mean-embed", "show-attend-tell"])
+def test_a_checkpoint_names_the_encoder_s_weights_and_the_head_s(name):
+    kind = VqaHeadConfig if HEADS[name].task == "vqa" else CaptionHeadConfig
+    sizes = {"n_answers": 5} if kind is VqaHeadConfig else {}
+    alone = HEADS[name](kind(n_words=9, channels=16, **sizes))
+    head = HEADS[name](kind(n_words=9, channels=16, **sizes))
+    pooled = head.features == "pooled"
+    model = put_behind(Encoder(Drift(16), GridShapes((4, 4), (4, 4)), pooled), head)
+    state = model.state_dict()
+    names = {"encoder.block.shift", *(f"head.{key}" for key in alone.state_dict())}
+    assert set(state) == names
+    assert [p.shape for p in model.own_parameters()] == [p.shape for p in alone.parameters()]
+    state["encoder.block.shift"] += 3
+    state["head.cells.mean"] += 2
+    copied = copy.deepcopy(model)
+    copied.load_state_dict({key: value.clone() for key, value in state.items()})
+    found = copied.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+    with pytest.raises(RuntimeError, match=r"encoder\.block\.shift"):
+        model.load_state_dict(alone.state_dict())
+
+
 def test_half_of_the_grids_are_mirrored_while_training_alone():
     encoder = Encoder(torch.nn.Identity(), GridShapes((2, 3), (2, 3)), pooled=False, flip=True)
     cells = torch.arange(400 * 6 * 2.0).reshape(400, 6, 2)
@@ -117,8 +139,8 @@ def test_a_decoder_shares_the_gradient_of_cells_that_have_one():
         cells = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(1))
         cells.requires_grad_(True)
         set_kernels(kernels)
-        taught = head(cells, torch.tensor([0, 1, 1, 0]), tokens, length)
-        taught.scores.square().sum().backward()
+        out = head(cells, torch.tensor([0, 1, 1, 0]), tokens, length)
+        out.scores.square().sum().backward()
         gradients.append(cells.grad)
     set_kernels("auto")
     assert gradients[0].abs().sum() > 0

@@ -15,7 +15,7 @@ from frostgrid.predict.cli import predict
 from frostgrid.predict.inference import answer_question, generate_caption
 from frostgrid.predict.photo import read_photo
 from frostgrid.predict.trained import load_run
-from frostgrid.train import trainer as loop
+from frostgrid.train import trainer
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.finetuning import build_encoder
@@ -142,7 +142,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
     more = (*FINETUNE, "--encoder-lr", "1e-3", "--flip")
     run_head("san", native, tmp_path / "whole", *more)
     steps = 0
-    backward = loop.Trainer._backward
+    backward = trainer.Trainer._backward
 
     def interrupted(self, batch, in_group):
         nonlocal steps
@@ -151,7 +151,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
         return backward(self, batch, in_group)
 
-    monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
     run_head("san", native, tmp_path / "stopped", *more, code=1)
     monkeypatch.undo()
     # The checkpoint has the block: the network's weights are not needed any more.

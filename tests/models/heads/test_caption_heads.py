@@ -32,18 +32,18 @@ def example(name):
 def test_pads_are_neither_read_nor_scored(name):
     head = build(name).eval()
     features, image_index, tokens, length = example(name)
-    taught = head(features, image_index, tokens, length)
-    assert len(taught.scores) == int((length - 1).sum())
-    assert (taught.target != 0).all()
+    out = head(features, image_index, tokens, length)
+    assert len(out.scores) == int((length - 1).sum())
+    assert (out.target != 0).all()
     other = tokens.clone()
     other[torch.arange(T) >= length[:, None]] = 7
     changed = head(features, image_index, other, length)
-    torch.testing.assert_close(changed.scores, taught.scores)
-    torch.testing.assert_close(changed.target, taught.target)
+    torch.testing.assert_close(changed.scores, out.scores)
+    torch.testing.assert_close(changed.target, out.target)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_is_taught_as_its_captions_are_step_by_step(name):
+def test_teacher_forcing_equals_single_steps(name):
     head = build(name).eval()
     features, image_index, tokens, length = example(name)
     loss = total = 0.0
@@ -55,8 +55,8 @@ def test_a_batch_is_taught_as_its_captions_are_step_by_step(name):
             output, state, _ = head.step(encoded, zero, head.read(tokens[b, t : t + 1]), state)
             loss += functional.cross_entropy(head.scores(output), tokens[b, t + 1 : t + 2])
             total += 1
-    taught = head(features, image_index, tokens, length)
-    mean = functional.cross_entropy(taught.scores, taught.target)
+    out = head(features, image_index, tokens, length)
+    mean = functional.cross_entropy(out.scores, out.target)
     torch.testing.assert_close(mean, loss / total, rtol=1e-4, atol=1e-5)
 
 
@@ -68,8 +68,8 @@ def test_the_loss_falls_on_five_captions(name):
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
     losses = []
     for _ in range(150):
-        taught = head(features, image_index, tokens, length)
-        loss = functional.cross_entropy(taught.scores, taught.target)
+        out = head(features, image_index, tokens, length)
+        loss = functional.cross_entropy(out.scores, out.target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -78,7 +78,7 @@ def test_the_loss_falls_on_five_captions(name):
 
 
 @pytest.mark.parametrize("name", ["show-attend-tell", "up-down"])
-def test_every_step_looks_once(name):
+def test_every_step_attends_once(name):
     head = build(name).eval()
     features, image_index, tokens, length = example(name)
     attention_sum = head(features, image_index, tokens, length).attention_sum
@@ -107,8 +107,8 @@ def test_show_attend_tell_steps_as_the_paper_says():
     words = head.embed(tokens[:, 0])
     gates = head.word_gates(words) + head.seen_gates(z) + head.state_gates(h)
     expected, _ = lstm_step(gates, c)
-    found, _, where = head.step(encoded, image_index, head.read(tokens[:, 0]), (h, c))
-    torch.testing.assert_close(where, alpha)
+    found, _, attention = head.step(encoded, image_index, head.read(tokens[:, 0]), (h, c))
+    torch.testing.assert_close(attention, alpha)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -126,5 +126,5 @@ def test_sampling_feeds_back_own_words(name):
 
 def test_one_image_can_be_trained_on():
     head = build("rnn-decoder")
-    taught = head(torch.rand(1, D), torch.tensor([0]), torch.tensor([[2, 5, 3]]), torch.tensor([3]))
-    assert torch.isfinite(taught.scores).all()
+    out = head(torch.rand(1, D), torch.tensor([0]), torch.tensor([[2, 5, 3]]), torch.tensor([3]))
+    assert torch.isfinite(out.scores).all()

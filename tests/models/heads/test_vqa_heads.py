@@ -91,19 +91,19 @@ def test_every_head_has_every_recipe():
         assert set(recipe) == set(HEADS)
 
 
-def test_san_looks_as_the_paper_says():
+def test_san_attends_as_the_paper_says():
     """Equations 15 to 18 and 22 of Yang et al. (2016), written out."""
     head = build(
         "san", hops=2, standardize=False, fusion="add", question="mean", whole=False
     ).eval()
     features, image_index, question, length = example("san")
-    _, maps = head.with_attention(features, image_index, question, length)
+    _, attentions = head.with_attention(features, image_index, question, length)
     u = head.enter(head.question(question, length))
-    for hop, where in zip(head.hops, maps, strict=True):
+    for hop, attention in zip(head.hops, attentions, strict=True):
         v = features[image_index]  # [B, S, D]
         h = torch.tanh(hop.cells(v) + hop.query(u)[:, None])
         p = torch.softmax(h @ hop.weight, 1)
-        torch.testing.assert_close(where, p)
+        torch.testing.assert_close(attention, p)
         u = u + hop.value((p[:, :, None] * v).sum(1))
     scores = head(features, image_index, question, length)
     torch.testing.assert_close(scores, head.classifier(u), rtol=1e-4, atol=1e-5)

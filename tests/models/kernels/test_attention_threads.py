@@ -53,10 +53,10 @@ import os, sys, warnings
 import frostgrid.models.layers.additive_attention as attention
 assert "numba" not in sys.modules, "numba is imported before it is needed"
 import torch
-from frostgrid.models.kernels import choice, cpu
+from frostgrid.models.kernels import choice, threads
 warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
 torch.set_num_threads(2)
-cpu._SERIAL_STEPS = choice._FEW_STEPS = 0
+threads.SERIAL_STEPS = choice._FEW_STEPS = 0
 torch.manual_seed(0)
 case = torch.randn(9, 8, 30), torch.randn(20, 30), torch.randn(30), torch.arange(20) % 9
 before = attention.additive_scores(*case)

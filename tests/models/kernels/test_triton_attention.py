@@ -8,8 +8,8 @@ from frostgrid.models.layers.additive_attention import additive_scores, attend, 
 
 pytest.importorskip("triton", reason="Triton is not installed here")
 
-# Triton can run its kernels on the CPU, one element after the other, or compile them for a GPU that
-# is not there; both are decided when it is imported, so they need a process of their own.
+# Triton can run its kernels on the CPU, one element after the other, or compile them for a GPU
+# that is absent; both are decided when it is imported, so they need a process of their own.
 INTERPRET = """
 from functools import partial
 
@@ -18,13 +18,13 @@ from frostgrid.models.layers import additive_attention as attention
 from frostgrid.models.kernels import cuda, functions
 from frostgrid.models.layers.shared_cells import SharedCells
 
-def run(cells, query, weight, alpha, index, score, look):
+def run(cells, query, weight, alpha, index, score, attend):
     shared = SharedCells(cells)
     scores = [score(cells, query, weight, index)]
-    sums = [look(cells, alpha, index)]
+    sums = [attend(cells, alpha, index)]
     for n in (5, 2):
         scores.append(score(shared, query[:n], weight, index[:n]))
-        sums.append(look(shared, alpha[:n], index[:n]))
+        sums.append(attend(shared, alpha[:n], index[:n]))
     total = sum(part.square().sum() for part in scores + sums)
     return *scores, *sums, *torch.autograd.grad(total, (cells, query, weight, alpha))
 
@@ -74,8 +74,8 @@ for cells in ("*fp32", "*bf16"):
         if "ACCUMULATE" in kernel.arg_names:
             constants["ACCUMULATE"] = True
         signature = dict(zip(kernel.arg_names, types)) | dict.fromkeys(constants, "constexpr")
-        places = {(kernel.arg_names.index(key),): value for key, value in constants.items()}
-        source = ASTSource(fn=kernel, signature=signature, constexprs=places)
+        constexprs = {(kernel.arg_names.index(key),): value for key, value in constants.items()}
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)
         target, options = GPUTarget("cuda", 90, 32), {"enable_fp_fusion": True}
         assert triton.compile(source, target=target, options=options).asm["ptx"]
 """

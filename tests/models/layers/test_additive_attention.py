@@ -79,7 +79,7 @@ def test_gradcheck() -> None:
     case = doubled(make(n_images=3, n_cells=5, width=4, n_queries=6))
     index = case.image_index
 
-    def looked_at_twice(cells: Tensor, query: Tensor, weight: Tensor, alpha: Tensor) -> Tensor:
+    def attended_twice(cells: Tensor, query: Tensor, weight: Tensor, alpha: Tensor) -> Tensor:
         shared = SharedCells(cells)
         first = attend(shared, alpha, index)
         scores = additive_scores(shared, query + first, weight, index)
@@ -88,7 +88,7 @@ def test_gradcheck() -> None:
     inputs = (case.projected, case.query, case.weight)
     assert torch.autograd.gradcheck(lambda *x: additive_scores(*x, index), inputs)
     assert torch.autograd.gradcheck(lambda *x: attend(*x, index), (case.projected, case.alpha))
-    assert torch.autograd.gradcheck(looked_at_twice, (*inputs, case.alpha))
+    assert torch.autograd.gradcheck(attended_twice, (*inputs, case.alpha))
 
 
 def test_float16_cells_that_are_frozen_are_summed_as_they_are() -> None:
@@ -243,7 +243,7 @@ def test_autocast_changes_nothing(mode) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, 4, 2**40])
-def test_an_image_that_is_not_there(wrong) -> None:
+def test_an_image_out_of_range(wrong) -> None:
     case = make(n_images=4)
     case.image_index[2] = wrong
     with pytest.raises(IndexError, match=rf"image_index\[2\] is {wrong}: expected 0 to 3"):

@@ -33,10 +33,10 @@ def test_every_beginning_is_there_once(questions) -> None:
     expected = {tuple(q[: t + 1]) for q in questions for t in range(len(q))}
     assert len(beginnings) == len(expected)
     assert set(beginnings) == expected
-    for row, words_of in zip(prefixes.place, questions, strict=True):
+    for rows, words_of in zip(prefixes.row, questions, strict=True):
         for t in range(len(words_of)):
-            assert beginnings[row[t]] == tuple(words_of[: t + 1])
-        assert (row[len(words_of) :] == 0).all()
+            assert beginnings[rows[t]] == tuple(words_of[: t + 1])
+        assert (rows[len(words_of) :] == 0).all()
 
 
 @settings(max_examples=20, deadline=None)
@@ -49,8 +49,8 @@ def test_states_and_gradients_equal_the_lstm_s(questions, seed) -> None:
     prefixes = find_prefixes(question, length)
     known = read_prefixes(lstm, embed(prefixes.word), prefixes)
     ours, theirs = [], []
-    for row, words in zip(prefixes.place, questions, strict=True):
-        ours.append(known[row[: len(words)]])
+    for rows, words in zip(prefixes.row, questions, strict=True):
+        ours.append(known[rows[: len(words)]])
         state = torch.zeros(1, 7), torch.zeros(1, 7)
         for word in words:
             vector = embed(torch.tensor([word]))

@@ -16,8 +16,8 @@ def plainly(scores: Tensor, k: int, start: int, forbidden: Tensor) -> tuple[Tens
     """By a stable sort of all log-probabilities in float64."""
     log_p = scores[:, start:].double().log_softmax(1)
     log_p[:, forbidden - start] = -INF
-    values, places = log_p.sort(dim=1, descending=True, stable=True)
-    return values[:, :k].float(), places[:, :k] + start
+    values, classes = log_p.sort(dim=1, descending=True, stable=True)
+    return values[:, :k].float(), classes[:, :k] + start
 
 
 @settings(max_examples=80, deadline=None)
@@ -39,41 +39,41 @@ def test_equals_a_stable_sort(n_rows, n_classes, k, start, levels, dtype, n_forb
     def forbid(scores: Tensor) -> None:
         scores[:, forbidden] = -INF
 
-    values, places = plainly(scores, k, start, forbidden)
-    best, place = top_k(scores.clone(), k, start, forbid)
+    values, classes = plainly(scores, k, start, forbidden)
+    best, found = top_k(scores.clone(), k, start, forbid)
     torch.testing.assert_close(best, values, rtol=2e-6, atol=2e-6)
-    assert torch.equal(place[best > -INF], places[best > -INF])
-    assert ((place >= 0) & (place < n_classes)).all()
+    assert torch.equal(found[best > -INF], classes[best > -INF])
+    assert ((found >= 0) & (found < n_classes)).all()
     with kernels("plain"):
-        found = top_k(scores.clone(), k, start, forbid)[0]
-    torch.testing.assert_close(found, values, rtol=2e-6, atol=2e-6)
+        best = top_k(scores.clone(), k, start, forbid)[0]
+    torch.testing.assert_close(best, values, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_on_several_threads(dtype):
     scores = torch.randn(61, 9000).to(dtype)
-    values, places = plainly(scores, 5, 3, torch.empty(0).long())
-    best, place = top_k(scores, 5, 3)
+    values, classes = plainly(scores, 5, 3, torch.empty(0).long())
+    best, found = top_k(scores, 5, 3)
     torch.testing.assert_close(best, values, rtol=2e-6, atol=2e-6)
-    assert torch.equal(place, places)
+    assert torch.equal(found, classes)
 
 
 def test_minus_infinity_is_found_last_of_all():
     scores = torch.full((1, 300), -INF)
     scores[0, 290], scores[0, 7] = 1.0, 2.0
-    best, place = top_k(scores, 3)
+    best, found = top_k(scores, 3)
     assert best[0, 2] == -INF
     torch.testing.assert_close(best[0, :2], torch.tensor([2.0, 1.0]).log_softmax(0))
-    assert place[0, :2].tolist() == [7, 290]
+    assert found[0, :2].tolist() == [7, 290]
 
 
 def test_what_is_no_number_spoils_its_row_alone():
     scores = torch.randn(3, 600)
     scores[1, 500] = NAN
-    best, place = top_k(scores.clone(), 4)
+    best, found = top_k(scores.clone(), 4)
     assert best[1].isnan().all()
     torch.testing.assert_close(best[::2], scores[::2].log_softmax(1).topk(4, 1).values)
-    assert ((place >= 0) & (place < 600)).all()
+    assert ((found >= 0) & (found < 600)).all()
 
 
 def test_scores_that_are_not_contiguous():

@@ -1,5 +1,5 @@
 import numpy as np
-from frostgrid.models.kernels.by_image import group_by_image
+from frostgrid.models.kernels.cpu import group_by_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
