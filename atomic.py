@@ -1,4 +1,4 @@
-"""Files that take their names once they are whole: no reader ever finds half of one."""
+"""Atomic writes: a file appears under its name only once it is complete."""
 
 import os
 import secrets
@@ -9,14 +9,14 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path, alone: bool = False) -> Iterator[Path]:
-    """A hidden name beside ``path`` to write a file under; at the end the file takes ``path``.
+    """Yield a hidden path beside ``path`` to write to; on success the file is renamed to ``path``.
 
-    On any exception the half-written file goes, and what stood under the name stays as it was.
-    With ``alone`` nobody else writes this file at the same time: what a killed process left is
-    then written over, not left lying.
+    On any exception the unfinished file is removed and an existing ``path`` stays as it was. With
+    ``alone`` (nobody else writes this file at the same time) the hidden name is always the same, so
+    that what a killed process left behind is overwritten.
     """
-    mark = "" if alone else f".{secrets.token_hex(4)}"
-    part = path.with_name(f".{path.name}{mark}.tmp")
+    suffix = "" if alone else f".{secrets.token_hex(4)}"
+    part = path.with_name(f".{path.name}{suffix}.tmp")
     try:
         yield part
         sync(part)
@@ -30,13 +30,13 @@ def atomic_write(path: Path, alone: bool = False) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file: under its name stands the old one or the new one, whole."""
+    """Write a file atomically: under its name is either the old content or the new."""
     with atomic_write(path) as part:
         part.write_bytes(data)
 
 
 def sync(path: Path) -> None:
-    """Put a file, or a folder's entries, on the disk, so that they outlive a power cut."""
+    """Flush a file, or a folder's entries, to the disk, so that they survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

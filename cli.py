@@ -1,4 +1,4 @@
-"""The ``frostgrid`` command: every sub-command, each imported only when it is called."""
+"""The ``frostgrid`` command: sub-commands, each imported only when it is called."""
 
 from importlib import import_module
 
@@ -7,15 +7,15 @@ import click
 from . import __version__
 from .process import set_environment
 
-# name -> (module, attribute, one line of help); `score` must never wait for torch to be imported.
+# name -> (module, attribute, one line of help); `score` must never import torch.
 COMMANDS = {
     "featurize": (
         "featurize.cli",
         "featurize",
-        "Look at every image once; write the feature file.",
+        "Extract the features of every image once, to a file.",
     ),
-    "info": ("featurize.file.cli", "info", "Print all that a feature file knows about itself."),
-    "join": ("featurize.file.cli", "join", "Make one file stand for several feature files."),
+    "info": ("featurize.file.cli", "info", "Print what a feature file says about itself."),
+    "join": ("featurize.file.cli", "join", "Join several feature files as one virtual file."),
     "convert": (
         "featurize.file.cli",
         "convert",
@@ -27,7 +27,7 @@ COMMANDS = {
     "explain": (
         "explain.cli",
         "explain",
-        "Ask a run about any photo, and see where it looked.",
+        "Ask a run about any photo, and see its attention.",
     ),
     "compare": (
         "report.cli",
@@ -42,9 +42,9 @@ COMMANDS = {
     "serve": (
         "explain.serve_cli",
         "serve",
-        "A page on this machine where one asks runs about any photo.",
+        "Serve a local web page to ask runs about any photo.",
     ),
-    "demo": ("demo", "demo", "The whole way on the embedded data, in minutes."),
+    "demo": ("demo", "demo", "All steps on the embedded data, in minutes."),
 }
 
 
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
     """A group that imports a sub-command's module when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which one uses them."""
+        """The commands in the order of their use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -1,4 +1,4 @@
-"""``frostgrid demo``: the whole way on the embedded data, by the commands one would type."""
+"""``frostgrid demo``: all steps on the embedded data, through the commands one would type."""
 
 import json
 import shlex
@@ -12,11 +12,16 @@ from .errors import InputError
 FOLDER = Path("demo")
 HEADS = {"question-only": 2, "mean-embed": 6, "san": 7}  # name -> epochs
 BACKBONE = "resnet18"
-SMALL = ["--layer", "layer3", "--image-size", "224"]  # 14 x 14 cells at a fifth of 448's time
+FAST = [
+    "--layer",
+    "layer3",
+    "--image-size",
+    "224",
+]  # 14 x 14 cells in a fifth of the time at 448 pixels
 
 
 def run_command(command: click.Command, *arguments: str) -> None:
-    """Show a command as one would type it, then run it in this process."""
+    """Print a command as one would type it, then run it in this process."""
     click.secho(f"\n$ {shlex.join([str(command.name), *arguments])}", bold=True)
     try:
         command.main(list(arguments), standalone_mode=False)
@@ -26,7 +31,7 @@ def run_command(command: click.Command, *arguments: str) -> None:
 
 
 def choose_weights() -> str:
-    """ImageNet's weights where they can be had, else random ones, loudly."""
+    """``imagenet`` where those weights are available, else ``random``, with a warning."""
     from .featurize.backbones import build_resnet
 
     try:
@@ -35,7 +40,7 @@ def choose_weights() -> str:
         click.secho(f"\n{error}", fg="yellow")
         click.secho(
             "NO PRETRAINED WEIGHTS: the demo goes on with RANDOM ones. Even a random ResNet tells "
-            "easy-vqa's shapes and colours apart, but for photographs you need the real weights.",
+            "easy-vqa's shapes and colours apart, but photographs need pretrained weights.",
             fg="yellow",
             bold=True,
         )
@@ -45,7 +50,7 @@ def choose_weights() -> str:
 
 @click.command("demo", cls=Command)
 def demo() -> None:
-    """Featurize, train three heads, score: the whole way on easy-vqa, in a few minutes."""
+    """Featurize easy-vqa, train three heads and score them, in a few minutes."""
     from .evaluate.cli import score
     from .featurize.cli import featurize
     from .train.cli import train_head
@@ -54,14 +59,14 @@ def demo() -> None:
     weights = choose_weights()
     features = [FOLDER / f"easy-vqa-{split}-{BACKBONE}-{weights}.h5" for split in ("train", "val")]
     click.echo(
-        "\nAll of easy-vqa, at 224 pixels and up to layer3, which takes a fifth of the default's "
-        "time (448 pixels, layer4) and gives 14 x 14 cells too."
+        "\nAll of easy-vqa, at 224 pixels up to layer3: also 14 x 14 cells, in a fifth of the time "
+        "of the default (448 pixels, layer4)."
     )
     for split, file in zip(("train", "val"), features, strict=True):
         run_command(
             featurize,
             *("--backbone", BACKBONE, "--data", "easy-vqa", "--split", split),
-            *("--weights", weights, *SMALL, "--out", str(file)),
+            *("--weights", weights, *FAST, "--out", str(file)),
         )
     named = [part for file in features for part in ("--features", str(file))]
     runs = {}
@@ -84,12 +89,10 @@ def demo() -> None:
 def show_table(
     results: dict[str, dict[str, object]], runs: dict[str, Path], features: list[Path]
 ) -> None:
-    """The scores side by side, and what was written."""
+    """Print the scores side by side, and the files written."""
     click.secho("\nOfficial VQA accuracy on easy-vqa's test set, percent", bold=True)
     for head, result in results.items():
         click.echo(f"  {head:14} {result['overall']:6.2f}")
-    click.echo(
-        "question-only never sees the image, so what the others add is what looking is worth.\n"
-    )
+    click.echo("question-only never sees the image: the gain of the others comes from the image.\n")
     for path in [*features, *runs.values()]:
         click.echo(f"wrote {path}")

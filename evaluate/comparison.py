@@ -1,4 +1,4 @@
-"""Two results files on the same references: which is better, for sure, and what changed most."""
+"""Two results files on the same references: which is better, how surely, and what changed most."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def compare_evaluations(
 
 
 def largest(changes: list[Change]) -> list[Change]:
-    """The changes with the largest effects, whichever way, without those that have none."""
+    """The changes with the largest effects, in either direction, without those of none."""
     ordered = sorted(changes, key=lambda change: -abs(change.effect))
     return [change for change in ordered[:MOST_CHANGES] if change.effect]
 

@@ -1,6 +1,7 @@
-"""A results file evaluated: its scores, its metrics and what is needed to trust them.
+"""A results file's scores, its metrics, and the statistics and signature behind them.
 
-What captions alone need is imported when there are captions: it takes as long as small VQA sets do.
+Modules for captions are imported only when there are captions: that takes as long as scoring a
+small VQA set.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from .vqa.references import VqaReferences
 if TYPE_CHECKING:
     from .captions.scores import CaptionScores
 
-# Where the official code's number depends on the Python that runs it, or it accepts what cannot be
-# meant: which way was taken.
+# Our choice wherever the official number depends on the Python version, or the official code
+# accepts an obvious mistake.
 VQA_DEVIATIONS = "rounding:python3|unicode:python3|duplicates:refused"
 
 
@@ -59,7 +60,7 @@ class Evaluation:
 
     @property
     def signature(self) -> str:
-        """How the numbers came about, to be given beside them."""
+        """How the numbers were computed; printed beside them."""
         if self.task == "vqa":
             how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
         else:

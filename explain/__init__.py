@@ -1,1 +1,1 @@
-"""Ask a run about a photo, and see where it looked: pictures and a local page."""
+"""A trained run asked about any photo: pictures of its attention, and a local web page."""

@@ -1,4 +1,4 @@
-"""``frostgrid explain``: parse, explain one photo, say what was answered and written."""
+"""``frostgrid explain``: parse, query a run about one photo, print the prediction, draw it."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from ..atomic import write_bytes
 from ..console import Command
 from ..devices import pick_device
 from ..options import device_option, run_argument
-from ..predict.backbone import FrozenNetwork
-from ..predict.inference import Answered, Told
+from ..predict.inference import AnswerPrediction, CaptionPrediction
 from ..predict.photo import read_photo, refuse_huge_images
-from ..predict.trained import Trained, load_run
-from .explain import explain as explain_photo
+from ..predict.trained import TrainedRun, load_run
+from .figure import FigureInput, draw_figure
+from .session import InferenceSession
 
 
 @click.command("explain", cls=Command)
@@ -24,11 +24,11 @@ from .explain import explain as explain_photo
     metavar="FILE",
     help="Any photo: JPEG, PNG, …",
 )
-@click.option("--question", help="What to ask of a VQA run.")
+@click.option("--question", help="The question to a VQA run.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Picture to write.  [default: RUN/explain-IMAGE.png]",
+    help="Figure to write.  [default: RUN/explain-IMAGE.png]",
 )
 @click.option(
     "--weights",
@@ -39,7 +39,7 @@ from .explain import explain as explain_photo
 def explain(
     run: Path, image: Path, question: str | None, out: Path | None, weights: str | None, device: str
 ) -> None:
-    """Ask RUN about any photo, and draw what it says and where it looked.
+    """Ask RUN about any photo, and draw its answer or caption with its attention.
 
     A VQA run answers --question; a captioning run describes the photo, word by word.
     """
@@ -48,56 +48,57 @@ def explain(
     check_question(trained, question)
     with refuse_huge_images():
         photo = read_photo(image)
-        network = None
-        if trained.head.features != "none":
-            network = FrozenNetwork(trained.config, weights, chosen)
+        session = InferenceSession([(run.resolve().name, trained)], weights, chosen)
+        for network in session.networks:
             click.echo(f"network    {network.describe()}")
-        named = dict.fromkeys([trained.config.head, run.resolve().name, image.name])
-        footer = " · ".join(named)
-        explained = explain_photo(trained, network, photo, question, footer)
-    if isinstance(explained.said, Answered):
-        print_answer(trained, question or "", explained.said)
+        (loaded,) = session.runs
+        prediction = session.predict(loaded, photo, question or "")
+    names = dict.fromkeys([trained.config.head, loaded.name, image.name])
+    source = FigureInput(photo.picture, loaded.crop, " · ".join(names))
+    figure = draw_figure(source, question or "", prediction)
+    if isinstance(prediction, AnswerPrediction):
+        print_answer(trained, question or "", prediction)
     else:
-        print_caption(trained, explained.said)
+        print_caption(trained, prediction)
     out = out or run / f"explain-{image.stem}.png"
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, explained.png)
+    write_bytes(out, figure)
     click.echo(f"wrote      {out}")
 
 
-def check_question(trained: Trained, question: str | None) -> None:
-    """Raise a usage error for a question that is missing, or that a captioning run cannot hear."""
+def check_question(trained: TrainedRun, question: str | None) -> None:
+    """Raise a usage error for a missing question, or one to a captioning run."""
     name, task = trained.config.head, trained.config.task
     if task == "vqa" and not (question or "").strip():
         raise click.UsageError(
             f"{name} answers questions; ask one, as in --question 'What color is the car?'."
         )
     if task == "caption" and question is not None:
-        raise click.UsageError(f"{name} describes photos and hears no question; drop --question.")
+        raise click.UsageError(f"{name} describes photos and takes no question; drop --question.")
 
 
-def print_answer(trained: Trained, question: str, answered: Answered) -> None:
-    """The answer and the runners-up."""
+def print_answer(trained: TrainedRun, question: str, prediction: AnswerPrediction) -> None:
+    """The best answer and those after it."""
     click.echo(f"question   {question}")
-    if answered.unknown:
-        words = ", ".join(answered.unknown)
+    if prediction.unknown:
+        words = ", ".join(prediction.unknown)
         click.echo(f"unknown    {words}: not in the run's vocabulary, read as <unk>")
-    if answered.n_unread:
+    if prediction.n_unread:
         click.echo(
-            f"unread     the last {answered.n_unread} words and marks: the question is too long"
+            f"unread     the last {prediction.n_unread} words and marks: the question is too long"
         )
-    best, *others = (f"{answer} ({100 * p:.1f} %)" for answer, p in answered.answers)
+    best, *others = (f"{answer} ({100 * p:.1f} %)" for answer, p in prediction.answers)
     click.secho(f"answer     {best}", bold=True)
     if others:
         click.echo(f"then       {', '.join(others)}")
     if trained.head.features == "none":
-        click.echo(f"maps       none: {trained.config.head} does not look at the image")
-    elif not answered.maps:
-        click.echo(f"maps       none: {trained.config.head} has no attention over cells to draw")
+        click.echo(f"attention  none: {trained.config.head} does not look at the image")
+    elif not prediction.attention:
+        click.echo(f"attention  none: {trained.config.head} has no attention over cells")
 
 
-def print_caption(trained: Trained, told: Told) -> None:
+def print_caption(trained: TrainedRun, prediction: CaptionPrediction) -> None:
     """The caption."""
-    click.secho(f"caption    {told.sentence or '(nothing)'}", bold=True)
-    if not told.maps:
-        click.echo(f"maps       none: {trained.config.head} has no attention over cells to draw")
+    click.secho(f"caption    {prediction.sentence or '(nothing)'}", bold=True)
+    if not prediction.attention:
+        click.echo(f"attention  none: {trained.config.head} has no attention over cells")

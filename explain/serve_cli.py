@@ -9,12 +9,11 @@ from ..devices import pick_device
 from ..errors import InputError
 from ..options import device_option, runs_argument
 from ..predict.photo import refuse_huge_images
-from ..predict.trained import load_run
-from ..report.runs import name_apart
-from .serve import HOST, Server
-from .session import Oracle
+from ..predict.trained import distinct_names, load_run
+from .server import HOST, Server
+from .session import InferenceSession
 
-POLL_SECONDS = 0.3  # how soon a signal is heard
+POLL_SECONDS = 0.3  # between checks for a signal
 
 
 @click.command("serve", cls=Command)
@@ -24,14 +23,14 @@ POLL_SECONDS = 0.3  # how soon a signal is heard
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Of 127.0.0.1; 0 takes a free one.",
+    help="Port of 127.0.0.1; 0 takes a free one.",
 )
 @click.option(
     "--upload-mb",
     type=click.IntRange(1, 1000),
     default=20,
     show_default=True,
-    help="The largest image that is accepted, in MB.",
+    help="Largest image accepted, in MB.",
 )
 @click.option(
     "--weights",
@@ -42,23 +41,24 @@ POLL_SECONDS = 0.3  # how soon a signal is heard
 def serve(
     runs: tuple[Path, ...], port: int, upload_mb: int, weights: str | None, device: str
 ) -> None:
-    """Serve a page, on this machine alone, where one asks RUNs about any photo.
+    """Serve a web page, on this machine alone, to ask RUNs about any photo.
 
-    VQA runs answer questions, captioning runs describe; several stand side by side.
+    VQA runs answer questions, captioning runs describe photos; several runs stand side by side.
     """
     chosen = pick_device(device)
     trained = [load_run(path, chosen) for path in runs]
-    oracle = Oracle(list(zip(name_apart(list(runs)), trained, strict=True)), weights, chosen)
-    for network in oracle.networks.values():
+    names = distinct_names(list(runs))
+    session = InferenceSession(list(zip(names, trained, strict=True)), weights, chosen)
+    for network in session.networks:
         click.echo(f"network    {network.describe()}")
-    for asked in oracle.asked:
-        click.echo(f"run        {asked.name} ({asked.trained.config.head})")
+    for run in session.runs:
+        click.echo(f"run        {run.name} ({run.trained.config.head})")
     try:
-        server = Server(oracle, port, upload_mb * 10**6)
+        server = Server(session, port, upload_mb * 10**6)
     except OSError as error:
         raise InputError(
-            f"Port {port} of {HOST} cannot be had ({error.strerror}); choose another --port, "
-            "or 0 for any."
+            f"Port {port} of {HOST} is not available ({error.strerror}); choose another --port, "
+            "or 0 for any free one."
         ) from error
     with server, refuse_huge_images(), stop_on_signal() as stop:
         click.echo(f"open       {server.url} (Ctrl-C stops)")

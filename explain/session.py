@@ -1,112 +1,123 @@
-"""Several runs, asked about the same photo: each distinct frozen network looks at it once."""
+"""Several runs queried about the same photo: each distinct frozen network extracts it once."""
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ..predict.backbone import FrozenNetwork, Seen, identity_key
-from ..predict.inference import Answered, CellMap
+from ..predict.backbone import FrozenNetwork, PhotoFeatures, identity_key
+from ..predict.inference import AnswerPrediction, AttentionMap, Prediction, predict_image
 from ..predict.photo import Photo
-from ..predict.trained import Trained
-from .explain import say
-from .visuals import shade
+from ..predict.trained import TrainedRun
+from .overlay import overlay_uri
 
-REMEMBERED = 8  # photos whose features are kept, so that a second question costs no second look
+CACHED_PHOTOS = 8  # whose features are kept, so that a second question needs no extraction
 FRAME_PIXELS = 480  # the longer side of a picture in a reply
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A run that can be asked; ``network`` is a key of the oracle's, None if it reads no image."""
+class SessionRun:
+    """A run of a session; ``network`` is None for a head that reads no image."""
 
     name: str
-    trained: Trained
-    network: tuple[Any, ...] | None
+    trained: TrainedRun
+    network: FrozenNetwork | None
+
+    @property
+    def crop(self) -> str:
+        """How the network's preprocessing makes a photo a square."""
+        return "squash" if self.network is None else self.network.preprocessing.crop
 
 
-class Oracle:
-    """Runs and their frozen networks; one photo at a time, from any thread.
+class InferenceSession:
+    """Runs and their frozen networks, which are shared where they are the same.
 
     Raises ``InputError`` when a network cannot be rebuilt; see ``FrozenNetwork``.
     """
 
     def __init__(
-        self, runs: list[tuple[str, Trained]], weights: str | None, device: torch.device
+        self, runs: Sequence[tuple[str, TrainedRun]], weights: str | None, device: torch.device
     ) -> None:
-        self.networks: dict[tuple[Any, ...], FrozenNetwork] = {}
-        self.asked: list[Asked] = []
+        networks: dict[tuple[Any, ...], FrozenNetwork] = {}
+        self.runs: list[SessionRun] = []
         for name, trained in runs:
-            key = None
+            network = None
             if trained.head.features != "none":
                 key = identity_key(trained.config)
-                if key not in self.networks:
-                    self.networks[key] = FrozenNetwork(trained.config, weights, device)
-            self.asked.append(Asked(name, trained, key))
+                if key not in networks:
+                    networks[key] = FrozenNetwork(trained.config, weights, device)
+                network = networks[key]
+            self.runs.append(SessionRun(name, trained, network))
+        self.networks = list(networks.values())
         self._lock = threading.Lock()
-        self._seen: OrderedDict[tuple[str, tuple[Any, ...]], Seen] = OrderedDict()
+        self._features: OrderedDict[tuple[str, FrozenNetwork], PhotoFeatures] = OrderedDict()
 
     @property
     def tasks(self) -> set[str]:
-        """What the runs can do: ``vqa``, ``caption`` or both."""
-        return {asked.trained.config.task for asked in self.asked}
+        """The runs' tasks: ``vqa``, ``caption`` or both."""
+        return {run.trained.config.task for run in self.runs}
 
-    def reply(self, photo: Photo, task: str, question: str) -> list[dict[str, Any]]:
-        """What each run of a task says about a photo, ready to be sent as JSON.
+    def predict(self, run: SessionRun, photo: Photo, question: str) -> Prediction:
+        """A run's answer to the question about the photo, or its caption; not thread-safe.
 
         Raises ``InputError`` for an empty question and for a photo that cannot be decoded.
         """
+        if run.network is None:
+            return predict_image(run.trained, None, question)
+        features = self._extract(photo, run.network)
+        return predict_image(run.trained, features.select(run.trained.head.features), question)
+
+    def reply(self, photo: Photo, task: str, question: str) -> list[dict[str, Any]]:
+        """The predictions of all runs of a task, ready to be sent as JSON; from any thread.
+
+        Raises ``InputError`` as :meth:`predict` does.
+        """
         with self._lock:
             return [
-                self._reply(number, asked, photo, question)
-                for number, asked in enumerate(self.asked)
-                if asked.trained.config.task == task
+                {"run": index, **to_json(run, photo, self.predict(run, photo, question))}
+                for index, run in enumerate(self.runs)
+                if run.trained.config.task == task
             ]
 
-    def _reply(self, number: int, asked: Asked, photo: Photo, question: str) -> dict[str, Any]:
-        seen = None if asked.network is None else self._look(photo, asked.network)
-        said = say(asked.trained, seen, question)
-        reply: dict[str, Any] = {
-            "run": number,
-            "name": asked.name,
-            "answers": [],
-            "unknown": [],
-            "unread": 0,
-        }
-        if isinstance(said, Answered):
-            reply |= {"answers": said.answers, "unknown": said.unknown, "unread": said.n_unread}
-            labels = [f"hop {k + 1}" for k in range(len(said.maps))]
-            reply["note"] = self._note(asked, bool(said.maps))
-        else:
-            reply["words"] = said.words
-            labels = [word for word, _ in said.words] if said.maps else []
-            reply["note"] = self._note(asked, bool(said.maps) or not said.words)
-        reply["frames"] = self._frames(asked, photo, labels, said.maps)
-        return reply
+    def _extract(self, photo: Photo, network: FrozenNetwork) -> PhotoFeatures:
+        key = (photo.sha256, network)
+        if key not in self._features:
+            self._features[key] = network.extract(photo)
+        self._features.move_to_end(key)
+        while len(self._features) > CACHED_PHOTOS * len(self.networks):
+            self._features.popitem(last=False)
+        return self._features[key]
 
-    def _note(self, asked: Asked, has_maps: bool) -> str:
-        if asked.network is None:
-            return "This head never looks at the image."
-        return "" if has_maps else "This head has no attention to show."
 
-    def _look(self, photo: Photo, key: tuple[Any, ...]) -> Seen:
-        place = (photo.sha256, key)
-        if place not in self._seen:
-            self._seen[place] = self.networks[key].look(photo)
-        self._seen.move_to_end(place)
-        while len(self._seen) > REMEMBERED * max(1, len(self.networks)):
-            self._seen.popitem(last=False)
-        return self._seen[place]
+def to_json(run: SessionRun, photo: Photo, prediction: Prediction) -> dict[str, Any]:
+    """A prediction as the page's script reads it: see ``templates/serve.html``."""
+    reply: dict[str, Any] = {"name": run.name, "answers": [], "unknown": [], "unread": 0}
+    attention = prediction.attention
+    explained = bool(attention)
+    if isinstance(prediction, AnswerPrediction):
+        reply["answers"] = prediction.answers
+        reply |= {"unknown": prediction.unknown, "unread": prediction.n_unread}
+        labels = [f"hop {k + 1}" for k in range(len(attention))]
+    else:
+        reply["words"] = prediction.words
+        labels = [word for word, _ in prediction.words] if attention else []
+        explained = explained or not prediction.words
+    if run.network is None:
+        reply["note"] = "This head never looks at the image."
+    else:
+        reply["note"] = "" if explained else "This head has no attention to show."
+    reply["frames"] = draw_frames(run, photo, labels, attention)
+    return reply
 
-    def _frames(
-        self, asked: Asked, photo: Photo, labels: list[str], maps: list[CellMap]
-    ) -> list[dict[str, str]]:
-        if asked.network is None:
-            return []
-        crop = self.networks[asked.network].preprocessing.crop
-        return [
-            {"label": label, "image": shade(photo.picture, where, crop, FRAME_PIXELS)}
-            for label, where in zip(labels, maps, strict=True)
-        ]
+
+def draw_frames(
+    run: SessionRun, photo: Photo, labels: list[str], attention: list[AttentionMap]
+) -> list[dict[str, str]]:
+    """The photo with each map over it, under its label."""
+    return [
+        {"label": label, "image": overlay_uri(photo.picture, one, run.crop, FRAME_PIXELS)}
+        for label, one in zip(labels, attention, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""One call of ``featurize``: what it does, in order, and what it says."""
+"""One call of ``featurize``: its steps in order, and what it prints."""
 
 import os
 import time
@@ -13,41 +13,41 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..console import StopRequest, say_bytes, stop_on_signal
+from ..devices import pick_device
+from ..distributed import Ranks, join_ranks
 from ..errors import InputError
 from ..process import keep_freed_memory
 from .backbones import load_backbone, native_grid
 from .estimate import estimate
-from .extract import Extractor, Watch
+from .extract import Extractor, count_to_do, extract
 from .file.layout import FAILED, GRID, name_grid
 from .file.reader import FeatureFile, open_features
 from .file.verify import verify
-from .fill import count_to_do, fill, locked, prepare
 from .images import Preprocessing
-from .jobs import Job
-from .network import build_network, choose_device, choose_precision
-from .options import Options
-from .plan import plan
-from .ranks import Ranks, join_ranks
+from .jobs import FeaturizeOptions, Job, plan
+from .network import build_network, choose_precision
+from .prepare import locked, prepare
 
 Say = Callable[[str], object]
 
-LISTED = 20
+LISTED = 20  # damaged rows or failed images
 
 
-def run(options: Options, say: Say) -> None:
+def run(options: FeaturizeOptions, say: Say) -> None:
     """Extract, estimate or verify, whichever is asked for.
 
     Raises ``InputError`` if a file could not be finished or is not sound.
     """
     if options.verify:
-        outs = [options.out] if options.out else [job.out for job in plan(options.wanted())]
+        outs = [options.out] if options.out else [job.out for job in plan(options)]
         verify_files(outs, say)
         return
-    with warnings.catch_warnings(), join_ranks() as ranks:
-        # What Pillow only warns of is refused as well: memory stays bounded.
+    remedy = "what was done is kept. Run the same command again to go on."
+    with warnings.catch_warnings(), join_ranks(remedy) as ranks:
+        # Images that Pillow only warns of are refused too, so that memory stays bounded.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         speak = say if ranks.is_first else (lambda text: None)
-        jobs = plan(options.wanted())
+        jobs = plan(options)
         extractor = make_extractor(options, ranks)
         speak(headline(options, extractor))
         keep_freed_memory()
@@ -59,9 +59,9 @@ def run(options: Options, say: Say) -> None:
                     run_job(job, extractor, options, ranks, stop, speak)
 
 
-def make_extractor(options: Options, ranks: Ranks) -> Extractor:
-    """The network and all its settings, as the options say."""
-    device = choose_device(options.device, ranks.local_rank)
+def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
+    """The network and its settings, from the options."""
+    device = pick_device(options.device, ranks.local_rank)
     precision = choose_precision(device, options.amp)
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32
@@ -74,13 +74,13 @@ def make_extractor(options: Options, ranks: Ranks) -> Extractor:
         dtype=options.dtype,
         batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
         workers=options.workers or n_cores or 1,
-        # A repair starts from a file whose failures are listed, and must not end in less.
+        # A repair starts from a file with failed images, and must not stop at them.
         skip_errors=options.on_error == "skip" or options.repair,
     )
 
 
-def headline(options: Options, extractor: Extractor) -> str:
-    """The first lines: what was picked, and which of it nobody asked for."""
+def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
+    """The first lines: what is used, and which of it by default."""
     where = options.image_dir or options.data
 
     def mark(name: str) -> str:
@@ -98,7 +98,7 @@ def headline(options: Options, extractor: Extractor) -> str:
 
 
 def forecast(job: Job, extractor: Extractor) -> str:
-    """What ``--dry-run`` says of a job."""
+    """What ``--dry-run`` prints for a job."""
     expected = estimate(job, extractor)
     n_images, rate = len(job.images), expected.images_per_second
     rest = ""
@@ -112,7 +112,7 @@ def forecast(job: Job, extractor: Extractor) -> str:
 
 
 def say_duration(exact_seconds: float) -> str:
-    """Hours, minutes and seconds, as far as they matter."""
+    """The duration in its two largest units of hours, minutes and seconds."""
     seconds = round(exact_seconds)
     if seconds < 60:
         return f"{max(seconds, 1)} s"
@@ -122,9 +122,14 @@ def say_duration(exact_seconds: float) -> str:
 
 
 def run_job(
-    job: Job, extractor: Extractor, options: Options, ranks: Ranks, stop: StopRequest, say: Say
+    job: Job,
+    extractor: Extractor,
+    options: FeaturizeOptions,
+    ranks: Ranks,
+    stop: StopRequest,
+    say: Say,
 ) -> None:
-    """Fill one feature file, with all ranks."""
+    """Fill one feature file, with all ranks; raises ``InputError`` if the user stopped it."""
     with locked(job.out) if ranks.is_first else nullcontext():
         hidden = not (options.repair and ranks.is_first)
         with tqdm(total=len(job.images), unit="img", desc="checking", disable=hidden) as bar:
@@ -135,36 +140,27 @@ def run_job(
         n_to_do = count_to_do(file.status)
         n_before = file.n_images - n_to_do
         size = say_bytes(job.out.stat().st_size)
-        gone_before = f", {n_before} done before" if n_before else ""
-        say(f"{job}: {file.n_images} images{gone_before}, {size} -> {job.out}")
+        done_before = f", {n_before} done before" if n_before else ""
+        say(f"{job}: {file.n_images} images{done_before}, {size} -> {job.out}")
         ranks.wait_for_all()  # nobody writes before everybody has read the status
         if n_to_do:
-            fill_with_bar(job, extractor, file, ranks, stop)
+            with tqdm(total=n_to_do, unit="img", disable=not ranks.is_first, smoothing=0.05) as bar:
+                extract(
+                    extractor,
+                    job,
+                    file.status,
+                    stop,
+                    # Batches go to the ranks in turn, so the first one's progress stands for all.
+                    lambda n: bar.update(min(n * ranks.share.of, n_to_do - bar.n)),
+                    ranks.share,
+                )
         ranks.wait_for_all()
         if ranks.is_first:
             say(closing_words(open_features(job.out), n_to_do))
 
 
-def fill_with_bar(
-    job: Job, extractor: Extractor, file: FeatureFile, ranks: Ranks, stop: StopRequest
-) -> None:
-    """Fill the file under a progress bar; raises ``InputError`` if the user stopped it."""
-    n_mine = count_to_do(file.status)
-    with tqdm(total=n_mine, unit="img", disable=not ranks.is_first, smoothing=0.05) as bar:
-        # Batches go round the ranks, so the first one's progress is that of all.
-        watch = Watch(
-            lambda: bool(stop), lambda n: bar.update(min(n * ranks.share.of, n_mine - bar.n))
-        )
-        outcome = fill(job, extractor, file, watch, ranks.share)
-    if outcome.stopped:
-        raise InputError(
-            f"{job.out}: stopped by {stop.signal_name} after {outcome.n_done} more images; all of "
-            "them are kept. Run the same command again to go on."
-        )
-
-
 def closing_words(file: FeatureFile, n_to_do: int) -> str:
-    """What the file holds at the end, and which images failed."""
+    """The last lines: what the file holds, and which images failed."""
     failed = np.flatnonzero(file.status == FAILED)
     state = "finished" if n_to_do else "was finished already"
     lines = [f"  {state}: {file.n_images - len(failed)} images in {file.path}"]

@@ -1,4 +1,4 @@
-"""The network that made a run's features, rebuilt to look at one photo as it looked then."""
+"""The frozen network that made a run's features, rebuilt to extract those of one photo."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ from ..train.config import RunConfig
 from ..train.data.features import Cells
 from .photo import Photo
 
-NEEDED = ("backbone", "weights", "weights_sha256", "image_size", "layer", "crop", "dtype")
+REQUIRED = ("backbone", "weights", "weights_sha256", "image_size", "layer", "crop", "dtype")
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotoFeatures:
     """One photo's features as a feature file would hold them.
 
     ``grid``: ``[1, S, D]``; ``pooled``: ``[1, D]``.
@@ -31,15 +31,15 @@ class Seen:
     grid: Cells
     pooled: Cells
 
-    def of(self, kind: str) -> Cells:
-        """What a head reads: ``grid`` or ``pooled``."""
+    def select(self, kind: str) -> Cells:
+        """The kind that a head reads: ``grid`` or ``pooled``."""
         return self.grid if kind == "grid" else self.pooled
 
 
 class FrozenNetwork:
-    """Photos to features, with the backbone, weights and preprocessing of a run's feature file.
+    """Extracts features with the backbone, weights and preprocessing of a run's feature file.
 
-    Raises ``InputError`` when the weights cannot be had, or are not those of the features.
+    Raises ``InputError`` for weights that cannot be loaded, or differ from those of the features.
     """
 
     def __init__(self, config: RunConfig, weights: str | None, device: torch.device) -> None:
@@ -63,25 +63,25 @@ class FrozenNetwork:
             f"{self.network.describe()}"
         )
 
-    def look(self, photo: Photo) -> Seen:
+    def extract(self, photo: Photo) -> PhotoFeatures:
         """The photo's features; raises ``InputError`` if it cannot be decoded."""
         pixels = torch.tensor(photo.pixels(self.preprocessing))[None].to(self.device)
         with torch.inference_mode():
             grid, pooled = self.network(pixels)
         if self.dtype != "uint8":
-            return Seen(Cells(grid), Cells(pooled))
+            return PhotoFeatures(Cells(grid), Cells(pooled))
         values, scale = (torch.from_numpy(part) for part in quantize(grid.cpu().numpy()))
-        return Seen(Cells(values.to(self.device), scale.to(self.device)), Cells(pooled))
+        return PhotoFeatures(Cells(values.to(self.device), scale.to(self.device)), Cells(pooled))
 
 
 def identity_key(config: RunConfig) -> tuple[Any, ...]:
-    """Equal for runs whose features are made by the same network in the same way."""
+    """Equal for runs whose features come from the same network and preprocessing."""
     return (*sorted(checked_identity(config).items()), preprocessing_of(config))
 
 
 def checked_identity(config: RunConfig) -> dict[str, Any]:
-    """What the run's config says of its features; ``InputError`` if that is not enough."""
-    missing = [name for name in NEEDED if name not in config.feature_identity]
+    """The config's record of the features; raises ``InputError`` if fields are missing."""
+    missing = [name for name in REQUIRED if name not in config.feature_identity]
     if missing:
         raise InputError(
             f"The run's config.json does not say how its features were made ({', '.join(missing)} "
@@ -91,16 +91,16 @@ def checked_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def preprocessing_of(config: RunConfig) -> Preprocessing:
-    """How an image became pixels.
+    """How an image becomes pixels.
 
-    Whether large JPEGs were decoded at a reduced scale stands in the feature file alone; when that
-    is gone, they are decoded in full, which differs by little.
+    Only the feature file records whether large JPEGs are decoded at a reduced scale. When it is
+    missing, they are decoded in full, which differs by little.
     """
     identity = checked_identity(config)
-    plain = Preprocessing(identity["image_size"], identity["crop"])
+    full = Preprocessing(identity["image_size"], identity["crop"])
     drafted = Preprocessing(identity["image_size"], identity["crop"], draft=True)
     for path in map(Path, config.features):
         if path.is_file():
             with open_hdf5(path) as file:
-                return drafted if file.attrs["preprocessing"] == drafted.describe() else plain
-    return plain
+                return drafted if file.attrs["preprocessing"] == drafted.describe() else full
+    return full

@@ -1,17 +1,18 @@
-"""Which curves of which runs share their axes: loss by epoch, score by epoch."""
+"""Which runs' curves share axes: loss by epoch, score by epoch."""
 
 from dataclasses import dataclass
 from math import isfinite
 
-from .plots import PALETTE, Chart, Curve
+from ..explain.palette import PALETTE
+from .plots import Chart, Curve
 from .runs import RunRecord
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Runs that share their charts, and the number of each; ``name`` is empty for the only panel.
+    """Runs whose curves share axes, and their numbers; ``name`` is empty for the only panel.
 
-    ``scores`` are those of all panels: the same height means the same score in each.
+    ``scores``: those of all panels, so that their score axes have the same range.
     """
 
     name: str
@@ -25,10 +26,10 @@ class Panel:
 
 
 def number_runs(records: list[RunRecord]) -> list[int]:
-    """Each run's number, which gives it its colour and mark.
+    """Each run's number, which determines its colour and marker.
 
-    As they come; but of more runs than there are colours, made by several recipes, those of one
-    head have one colour, and those of one recipe one mark.
+    Numbers follow the order of the runs. With more runs than colours, trained by several recipes,
+    runs of the same head share a colour and runs of the same recipe share a marker.
     """
     heads, recipes = (
         list(dict.fromkeys(getattr(record.config, name) for record in records))
@@ -43,7 +44,7 @@ def number_runs(records: list[RunRecord]) -> list[int]:
 
 
 def split_panels(records: list[RunRecord]) -> list[Panel]:
-    """All runs in one panel; of more runs than there are colours, a panel a recipe."""
+    """All runs in one panel; with more runs than colours, one panel for each recipe."""
     numbers = number_runs(records)
     recipes = list(dict.fromkeys(record.config.recipe for record in records))
     if len(records) <= len(PALETTE) or len(recipes) == 1:

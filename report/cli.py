@@ -11,9 +11,9 @@ from ..evaluate.table import WRITERS
 from ..options import choice_option, runs_argument
 from ..predict.photo import refuse_huge_images
 from .charts import loss_chart, score_chart, split_panels
+from .page import build_page
 from .plots import to_png
-from .ranking import score_runs, standings_table
-from .report import build_report
+from .ranking import rank_runs, ranking_table
 from .runs import read_records
 
 
@@ -24,23 +24,23 @@ from .runs import read_records
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("compare.html"),
     show_default=True,
-    help="The page to write: one file, that needs no network.",
+    help="The page to write: one self-contained file.",
 )
 @click.option("--png", is_flag=True, help="Write the two plots beside it as PNG files too.")
 @choice_option("--format", "form", values=WRITERS, help="Of the table that is printed.")
 def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
-    """Put RUNs side by side: how they learned, how they did, and where they disagree.
+    """Put RUNs side by side: their learning curves, scores and disagreements.
 
-    The page has the curves, the table, the settings that differ, the questions or captions on which
-    the runs disagree with their pictures, and maps of where they looked.
+    The page has the curves, the ranking, the settings that differ, and examples on which the runs
+    disagree, with pictures and attention.
     """
     records = read_records(list(runs))
-    scored = score_runs(records, partial(click.echo, err=True))
-    click.echo(WRITERS[form](standings_table(scored)))
-    for note in scored.notes:
+    ranking = rank_runs(records, partial(click.echo, err=True))
+    click.echo(WRITERS[form](ranking_table(ranking)))
+    for note in ranking.notes:
         click.echo(f"note: {note}", err=True)
     with refuse_huge_images():
-        page = build_report(records, scored)
+        page = build_page(records, ranking)
     out.parent.mkdir(parents=True, exist_ok=True)
     files = {out: page.encode("utf-8", "backslashreplace")}
     if png:

@@ -1,4 +1,4 @@
-"""Curves by epoch: a line a run, as PNG files and as SVG that takes its page's colours."""
+"""Curves by epoch, one line for each run: PNG files, and SVG in the colours of its page."""
 
 import io
 import re
@@ -13,44 +13,43 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito's colours, told apart by all kinds of eyes; the yellow is too pale for a thin line.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-MARKERS = ("o", "s", "^", "D")  # of the best epoch; the next one once all colours are taken
-INK, QUIET, LINE = "#1b1f24", "#57606a", "#d8dee4"
-SIZE = (4.6, 3.3)  # inches, small: the page enlarges it, letters and all
-DPI = 200
-LONE = 0.2  # epochs: the length of the line that stands for a single epoch
+from ..explain.palette import MARKERS, PALETTE, color_index, marker_index
 
-# Stand-ins in a themed SVG, which a page's own colours replace.
-STAND_IN = {"INK": "#010101", "QUIET": "#020202", "LINE": "#030303", "PAPER": "#040404"}
+INK, QUIET, LINE = "#1b1f24", "#57606a", "#d8dee4"
+SIZE = (4.6, 3.3)  # inches; the page enlarges it, letters included
+DPI = 200
+SINGLE_WIDTH = 0.2  # epochs: the length of the line for a single epoch
+
+# Colors of a themed SVG that are then replaced by the page's CSS variables.
+PLACEHOLDER = {"INK": "#010101", "QUIET": "#020202", "LINE": "#030303", "PAPER": "#040404"}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's metric by epoch; ``number`` fixes the run's colour and marker."""
+    """One run's metric by epoch; ``number`` determines the run's colour and marker."""
 
     name: str
     number: int
     epochs: list[int]
     values: list[float]
     dashed: bool = False
-    best_epoch: int | None = None  # to be marked
+    best_epoch: int | None = None  # which gets the marker
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that share their axes."""
+    """Curves that share axes."""
 
     title: str
     unit: str  # of the vertical axis
     curves: list[Curve]
-    least_top: float = 0.0  # the vertical axis reaches so far at least
-    also: tuple[float, ...] = ()  # values of other charts, that the vertical axis shall cover too
+    least_top: float = 0.0  # the vertical axis reaches at least this value
+    also: tuple[float, ...] = ()  # values of other charts that the vertical axis covers too
 
 
 @dataclass(frozen=True)
-class Colours:
-    """What a chart is drawn with."""
+class Colors:
+    """The colours of a chart."""
 
     ink: str
     quiet: str
@@ -59,28 +58,26 @@ class Colours:
     runs: tuple[str, ...]
 
 
-PRINTED = Colours(INK, QUIET, LINE, "#ffffff", PALETTE)
-THEMED = Colours(
-    STAND_IN["INK"],
-    STAND_IN["QUIET"],
-    STAND_IN["LINE"],
-    STAND_IN["PAPER"],
+PRINTED = Colors(INK, QUIET, LINE, "#ffffff", PALETTE)
+THEMED = Colors(
+    PLACEHOLDER["INK"],
+    PLACEHOLDER["QUIET"],
+    PLACEHOLDER["LINE"],
+    PLACEHOLDER["PAPER"],
     tuple(f"#0500{k:02x}" for k in range(len(PALETTE))),
 )
 
 
-def draw_chart(chart: Chart, colours: Colours, legend: bool) -> Figure:
-    """The chart as a figure, with a legend inside or none."""
-    figure = Figure(figsize=SIZE, layout="constrained", facecolor=colours.paper)
+def draw_chart(chart: Chart, colors: Colors, legend: bool) -> Figure:
+    """The chart as a figure, with or without a legend."""
+    figure = Figure(figsize=SIZE, layout="constrained", facecolor=colors.paper)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_facecolor(colours.paper)
+    axes.set_facecolor(colors.paper)
     for curve in chart.curves:
-        draw_curve(axes, curve, colours)
-    axes.set_title(
-        f"{chart.title}, {chart.unit}", loc="left", fontsize=10, color=colours.ink, pad=8
-    )
-    axes.set_xlabel("epoch", fontsize=9, color=colours.quiet)
+        draw_curve(axes, curve, colors)
+    axes.set_title(f"{chart.title}, {chart.unit}", loc="left", fontsize=10, color=colors.ink, pad=8)
+    axes.set_xlabel("epoch", fontsize=9, color=colors.quiet)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if max(len(curve.epochs) for curve in chart.curves) == 1:
         only = chart.curves[0].epochs[0]
@@ -90,29 +87,29 @@ def draw_chart(chart: Chart, colours: Colours, legend: bool) -> Figure:
     axes.autoscale_view(scalex=False)
     axes.set_ylim(top=max(axes.get_ylim()[1], chart.least_top))
     axes.ticklabel_format(axis="y", style="plain", useOffset=False)
-    axes.grid(axis="y", color=colours.line, linewidth=0.7)
+    axes.grid(axis="y", color=colors.line, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=colours.quiet, labelsize=9, length=0)
+    axes.tick_params(colors=colors.quiet, labelsize=9, length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(colours.line)
+    axes.spines["bottom"].set_color(colors.line)
     if legend:
-        add_legend(axes, chart, colours)
+        add_legend(axes, chart, colors)
     return figure
 
 
-def draw_curve(axes: Axes, curve: Curve, colours: Colours) -> None:
-    """One line, and the mark of its best epoch."""
-    colour = colours.runs[curve.number % len(colours.runs)]
+def draw_curve(axes: Axes, curve: Curve, colors: Colors) -> None:
+    """One line, and the marker of its best epoch."""
+    color = colors.runs[color_index(curve.number)]
     style = (0, (3, 2)) if curve.dashed else "solid"
     epochs: list[float] = [*curve.epochs]
     values = curve.values
-    if len(epochs) == 1:  # a lone epoch would be no line
-        epochs, values = [epochs[0] - LONE / 2, epochs[0] + LONE / 2], values * 2
+    if len(epochs) == 1:  # a single point would draw no line
+        epochs, values = [epochs[0] - SINGLE_WIDTH / 2, epochs[0] + SINGLE_WIDTH / 2], values * 2
     axes.plot(
         epochs,
         values,
-        color=colour,
+        color=color,
         linestyle=style,
         linewidth=1.2 if curve.dashed else 1.9,
         solid_capstyle="round",
@@ -123,10 +120,10 @@ def draw_curve(axes: Axes, curve: Curve, colours: Colours) -> None:
             axes.plot(
                 [curve.best_epoch],
                 [best],
-                color=colour,
-                marker=marker_of(curve.number),
+                color=color,
+                marker=MARKERS[marker_index(curve.number)],
                 markersize=6.5,
-                markeredgecolor=colours.paper,
+                markeredgecolor=colors.paper,
                 markeredgewidth=1.2,
                 linestyle="none",
                 clip_on=False,
@@ -134,29 +131,24 @@ def draw_curve(axes: Axes, curve: Curve, colours: Colours) -> None:
             )
 
 
-def marker_of(number: int) -> str:
-    """The mark of a run: colours come round again after seven runs, then with another mark."""
-    return MARKERS[number // len(PALETTE) % len(MARKERS)]
-
-
-def add_legend(axes: Axes, chart: Chart, colours: Colours) -> None:
-    """Names below the axes, and what a dash and a mark mean."""
+def add_legend(axes: Axes, chart: Chart, colors: Colors) -> None:
+    """The runs below the axes, and the meaning of dashed lines."""
     handles = []
     for curve in chart.curves:
         if not curve.dashed:
-            colour = colours.runs[curve.number % len(colours.runs)]
-            mark = marker_of(curve.number)
-            handles.append(Line2D([], [], color=colour, marker=mark, label=curve.name))
+            color = colors.runs[color_index(curve.number)]
+            marker = MARKERS[marker_index(curve.number)]
+            handles.append(Line2D([], [], color=color, marker=marker, label=curve.name))
     if any(curve.dashed for curve in chart.curves):
-        handles.append(Line2D([], [], color=colours.quiet, label="validation"))
-        handles.append(Line2D([], [], color=colours.quiet, linestyle=(0, (3, 2)), label="training"))
+        handles.append(Line2D([], [], color=colors.quiet, label="validation"))
+        handles.append(Line2D([], [], color=colors.quiet, linestyle=(0, (3, 2)), label="training"))
     axes.figure.legend(  # type: ignore[union-attr, unused-ignore]
         handles=handles,
         loc="outside lower left",
         ncols=3,
         fontsize=8,
         frameon=False,
-        labelcolor=colours.ink,
+        labelcolor=colors.ink,
     )
 
 
@@ -171,7 +163,7 @@ def to_png(chart: Chart) -> bytes:
 def to_svg(chart: Chart) -> str:
     """The chart as an ``<svg>`` element for a page.
 
-    Letters are text in the page's font. Colours are the page's CSS variables ``--ink``,
+    Letters are text in the page's font. Colors are the page's CSS variables ``--ink``,
     ``--quiet``, ``--line``, ``--paper`` and ``--run-0`` to ``--run-6``; the legend is the page's.
     """
     out = io.StringIO()
@@ -186,9 +178,9 @@ def to_svg(chart: Chart) -> str:
         r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r' height="[\d.]+pt"', "", svg, count=1)
     )
     svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # two charts on a page would share these
-    for name, stand_in in STAND_IN.items():
-        svg = svg.replace(stand_in, f"var(--{name.lower()})")
-    for number, stand_in in enumerate(THEMED.runs):
-        svg = svg.replace(stand_in, f"var(--run-{number})")
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # two charts on a page would share the ids
+    for name, placeholder in PLACEHOLDER.items():
+        svg = svg.replace(placeholder, f"var(--{name.lower()})")
+    for number, placeholder in enumerate(THEMED.runs):
+        svg = svg.replace(placeholder, f"var(--run-{number})")
     return svg.replace("<svg", f'<svg role="img" aria-label="{chart.title} by epoch"', 1)

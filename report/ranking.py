@@ -1,4 +1,4 @@
-"""How runs did, side by side: scores with intervals, and what they cost."""
+"""Runs ranked by their official scores, with intervals and costs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from ..evaluate.scoring import Request, score_files
 from ..evaluate.table import DASH, Table
 from .runs import RunRecord
 
-HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # what a task's runs are ranked by
-SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same, above a column
-ITEMS = {"vqa": "questions", "caption": "captions"}  # what a run trains on
+HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a task's runs
+SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same metric, as a column's header
+ITEMS = {"vqa": "questions", "caption": "captions"}  # the training samples
 RESAMPLING = Resampling()
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A run's place: its official score, its interval, and how it differs from the best run.
+class RankedRun:
+    """A run's official score, its interval, and its difference from the best run.
 
     Without readable predictions ``evaluation``, ``interval`` and ``gap`` are None, and the score is
-    the one that the training noted. ``gap`` is the score less that of the best run, with the
-    interval of that difference on the same images; None for the best run itself.
+    the one that training logged. ``gap`` is the score less that of the best run, with the interval
+    of that difference on the same images; None for the best run itself.
     """
 
     record: RunRecord
@@ -37,21 +37,25 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """All standings, in the order of the records, and what could not be found out."""
+class Ranking:
+    """The runs in the order of their records, and notes on what could not be scored."""
 
-    standings: list[Standing]
+    runs: list[RankedRun]
     notes: list[str]
 
+    def best_first(self) -> list[RankedRun]:
+        """The runs by descending score."""
+        return sorted(self.runs, key=lambda run: -run.score)
 
-def score_runs(
+
+def rank_runs(
     records: list[RunRecord],
     announce: Callable[[str], None],
     resampling: Resampling = RESAMPLING,
-) -> Scored:
+) -> Ranking:
     """Score every run's predictions against the references of its validation split.
 
-    ``announce`` is told what will take long.
+    ``announce`` is called with a line before work that takes long.
     """
     evaluations, notes = evaluate_runs(records, announce)
     found = [headline(e, resampling) if e is not None else None for e in evaluations]
@@ -60,15 +64,15 @@ def score_runs(
         for pair, record in zip(found, records, strict=True)
     ]
     best = max(range(len(records)), key=lambda k: scores[k])
-    standings = []
+    runs = []
     for k, record in enumerate(records):
         gap = None
         if k != best:
             gap = find_gap(evaluations[k], evaluations[best], resampling)
         pair = found[k]
         interval = pair[1] if pair is not None else None
-        standings.append(Standing(record, scores[k], evaluations[k], interval, gap))
-    return Scored(standings, notes)
+        runs.append(RankedRun(record, scores[k], evaluations[k], interval, gap))
+    return Ranking(runs, notes)
 
 
 def evaluate_runs(
@@ -81,16 +85,18 @@ def evaluate_runs(
     else:
         notes = []
     evaluations: list[Evaluation | None] = []
-    known: dict[tuple[str, str], list[int]] = {}
+    groups: dict[tuple[str, str], list[int]] = {}
     for k, record in enumerate(records):
-        known.setdefault((record.config.data, record.config.split), []).append(k)
+        groups.setdefault((record.config.data, record.config.split), []).append(k)
         evaluations.append(None)
-    for group in known.values():
+    for group in groups.values():
         paths = [records[k].path / "preds.json" for k in group]
         try:
             outcome = score_files(request_for(paths, announce))
         except (InputError, OSError) as error:
-            notes.append(f"No official scores and intervals for {names(records, group)}: {error}")
+            notes.append(
+                f"No official scores and intervals for {join_names(records, group)}: {error}"
+            )
             continue
         for k, evaluation in zip(group, outcome.evaluations, strict=True):
             evaluations[k] = evaluation
@@ -98,7 +104,7 @@ def evaluate_runs(
 
 
 def request_for(paths: list[Path], announce: Callable[[str], None]) -> Request:
-    """Plain scores, against what the run folders say."""
+    """Scores without intervals, against the references that the run folders name."""
     return Request(
         results=paths,
         references=Choice(),
@@ -110,27 +116,27 @@ def request_for(paths: list[Path], announce: Callable[[str], None]) -> Request:
     )
 
 
-def names(records: list[RunRecord], chosen: list[int]) -> str:
-    """Some runs' names in a list."""
+def join_names(records: list[RunRecord], chosen: list[int]) -> str:
+    """The names of some runs, with commas."""
     return ", ".join(records[k].name for k in chosen)
 
 
 def headline(evaluation: Evaluation, resampling: Resampling) -> tuple[float, Interval]:
-    """The score that a task's runs are ranked by, and its interval."""
+    """The score that ranks a task's runs, and its interval."""
     family = evaluation.families[0]
-    place = [m.name for m in family.metrics].index(HEADLINE[evaluation.task])
-    return family.metrics[place].value, find_intervals([family], resampling)[place]
+    index = [m.name for m in family.metrics].index(HEADLINE[evaluation.task])
+    return family.metrics[index].value, find_intervals([family], resampling)[index]
 
 
 def find_gap(
     evaluation: Evaluation | None, best: Evaluation | None, resampling: Resampling
 ) -> tuple[float, Interval] | None:
-    """How far a run is behind the best one on the same images, or None if that is unknown."""
+    """The difference from the best run on the same images, or None where it is unknown."""
     if evaluation is None or best is None or not same_items(evaluation, best):
         return None
     differences = compare(evaluation.families[:1], best.families[:1], resampling)
-    place = [d.metric.name for d in differences].index(HEADLINE[evaluation.task])
-    return differences[place].difference, differences[place].interval
+    index = [d.metric.name for d in differences].index(HEADLINE[evaluation.task])
+    return differences[index].difference, differences[index].interval
 
 
 def same_items(one: Evaluation, other: Evaluation) -> bool:
@@ -138,29 +144,24 @@ def same_items(one: Evaluation, other: Evaluation) -> bool:
     return one.n == other.n and one.families[0].n_images == other.families[0].n_images
 
 
-def standings_table(scored: Scored) -> Table:
-    """The standings as a table, a row a run, the best first.
+def ranking_table(ranking: Ranking) -> Table:
+    """The ranking as a table, a row for each run, the best first.
 
     Heads have a column of their own only if the runs' folders are not named after them.
     """
-    task = scored.standings[0].record.config.task
+    task = ranking.runs[0].record.config.task
     header = ["run", "head", SCORE[task], "95 % interval"]
     header += ["behind the best", "best epoch", "image gain", "parameters"]
     header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
-    rows = [table_row(standing) for standing in ranked(scored)]
+    rows = [table_row(run) for run in ranking.best_first()]
     if all(row[0].rpartition("/")[2] == row[1] for row in rows):
         return Table(header[:1] + header[2:], [row[:1] + row[2:] for row in rows], left=1)
     return Table(header, rows, left=2)
 
 
-def ranked(scored: Scored) -> list[Standing]:
-    """The standings, the best first."""
-    return sorted(scored.standings, key=lambda standing: -standing.score)
-
-
-def table_row(standing: Standing) -> list[str]:
+def table_row(run: RankedRun) -> list[str]:
     """One run's cells."""
-    record = standing.record
+    record = run.record
     task = record.config.task
     decimals = DECIMALS[task]
 
@@ -169,13 +170,13 @@ def table_row(standing: Standing) -> list[str]:
             return DASH
         return f"{interval.low:{sign}z.{decimals}f} to {interval.high:{sign}z.{decimals}f}"
 
-    gap, gain, memory = standing.gap, record.image_gain, record.peak_memory_bytes
+    gap, gain, memory = run.gap, record.image_gain, record.peak_memory_bytes
     behind = DASH if gap is None else f"{gap[0]:+z.{decimals}f} ({span(gap[1], '+')})"
     return [
         record.name,
         record.config.head,
-        f"{standing.score:.{decimals}f}",
-        span(standing.interval),
+        f"{run.score:.{decimals}f}",
+        span(run.interval),
         behind,
         f"{record.best['epoch']} of {record.epochs[-1]['epoch']}",
         DASH if gain is None else f"{gain:+z.{decimals}f}",

@@ -12,9 +12,9 @@ from ..console import Command, StopRequest, say_bytes, stop_on_signal
 from ..evaluate.table import as_text
 from ..featurize.choices import BACKBONES
 from ..options import data_option, device_option
-from .children import Stopped
-from .published import REPORTS, Report
-from .reproduction import Wanted, check_references, extract_missing, train_missing
+from .child_process import Stopped
+from .published_reports import REPORTS, PublishedReport
+from .reproduction_runs import Reproduction, check_references, extract_missing, train_missing
 
 SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 
@@ -26,7 +26,7 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
     "--features",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Feature file; give it once a file.  [default: extracted first, if need be]",
+    help="Feature file; repeat it for several.  [default: extracted first where missing]",
 )
 @click.option(
     "--backbone",
@@ -34,7 +34,7 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
     help="The frozen network, where no --features are named.  [default: the report's; resnet18 "
     "for easy-vqa, whose images hold one plain shape]",
 )
-@click.option("--heads", multiple=True, help="Only this head; give it once a head.")
+@click.option("--heads", multiple=True, help="Only this head; repeat it for several.")
 @click.option("--epochs", type=click.IntRange(1), help="Of each run.  [default: each recipe's own]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every run.")
 @device_option
@@ -52,8 +52,8 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 def reproduce(report: str, heads: tuple[str, ...], out: Path | None, **options: Any) -> None:
     """Train all heads of a published comparison, with its recipe and with ours; compare them.
 
-    Stopped and typed again, it goes on where it was. At the end there are tables here and a page,
-    OUT/report.html.
+    Interrupted, the same command continues where it stopped. At the end it prints tables and writes
+    a page, OUT/report.html.
     """
     chosen = REPORTS[report]
     heads = choose_heads(chosen, heads)
@@ -62,22 +62,22 @@ def reproduce(report: str, heads: tuple[str, ...], out: Path | None, **options: 
     try:
         with stop_on_signal() as stop:
             features = options["features"] or find_or_extract(chosen, heads, options, stop)
-            wanted = Wanted(
+            reproduction = Reproduction(
                 report=chosen,
                 heads=heads,
                 features=features,
                 out=out,
                 **{name: options[name] for name in ("data", "epochs", "seed", "device", "study")},
             )
-            train_missing(wanted, stop, click.echo)
+            train_missing(reproduction, stop, click.echo)
     except Stopped:
         click.echo("Stopped; the same command goes on from here.", err=True)
         sys.exit(1)
-    show_results(wanted)
+    show_results(reproduction)
 
 
-def choose_heads(report: Report, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The report's heads, or those that are named, in the report's order."""
+def choose_heads(report: PublishedReport, names: tuple[str, ...]) -> tuple[str, ...]:
+    """All heads of the report, or those that are named, in the report's order."""
     for name in names:
         if name not in report.heads:
             raise click.UsageError(
@@ -87,9 +87,9 @@ def choose_heads(report: Report, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def find_or_extract(
-    report: Report, heads: tuple[str, ...], options: dict[str, Any], stop: StopRequest
+    report: PublishedReport, heads: tuple[str, ...], options: dict[str, Any], stop: StopRequest
 ) -> tuple[Path, ...]:
-    """The default feature files of the data, which are extracted where they are missing."""
+    """The default feature files of the data, extracted where they are missing."""
     if heads == ("question-only",):
         return ()
     data = options["data"]
@@ -97,24 +97,27 @@ def find_or_extract(
     return extract_missing(data, backbone, options["device"], stop, click.echo)
 
 
-def show_results(wanted: Wanted) -> None:
-    """Compare all runs: tables on the terminal, and the page."""
+def show_results(reproduction: Reproduction) -> None:
+    """Compare all runs: print the tables, write the page."""
     from ..predict.photo import refuse_huge_images
-    from .ranking import score_runs, standings_table
-    from .report import build_report
-    from .reproduced import beside_table, study_tables
+    from .page import build_page
+    from .ranking import rank_runs, ranking_table
+    from .reproduction_tables import figures_table, study_tables
     from .runs import read_records
 
-    records = read_records(wanted.comparison())
-    scored = score_runs(records, partial(click.echo, err=True))
-    tables = [beside_table(wanted.report, scored), *study_tables(wanted.report, wanted.studied())]
-    for table in (standings_table(scored), *tables):
+    records = read_records(reproduction.comparison())
+    ranking = rank_runs(records, partial(click.echo, err=True))
+    tables = [
+        figures_table(reproduction.report, ranking),
+        *study_tables(reproduction.report, reproduction.studied()),
+    ]
+    for table in (ranking_table(ranking), *tables):
         click.echo(f"\n{as_text(table)}")
-    for note in scored.notes:
+    for note in ranking.notes:
         click.echo(f"note: {note}", err=True)
     with refuse_huge_images():
-        page = build_report(records, scored, f"The {wanted.report.name}, reproduced", tables)
+        page = build_page(records, ranking, f"The {reproduction.report.name}, reproduced", tables)
     data = page.encode("utf-8", "backslashreplace")
-    path = wanted.out / "report.html"
+    path = reproduction.out / "report.html"
     write_bytes(path, data)
     click.echo(f"\nwrote {path} ({say_bytes(len(data))})")

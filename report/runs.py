@@ -1,4 +1,4 @@
-"""Training runs as their folders record them."""
+"""Training runs as recorded in their folders."""
 
 import json
 from collections import Counter
@@ -10,21 +10,22 @@ from typing import Any
 from ..errors import InputError
 from ..evaluate.table import DASH
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
+from ..predict.trained import distinct_names
 from ..train.config import RunConfig
 from ..train.run_folder import RunFolder, read_json
 from ..train.tasks.captions import CaptionTask
 from ..train.tasks.vqa import VqaTask
 
 SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
-SHA256 = 64  # letters of a hash, of which a few are enough to tell two apart
-NEEDED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
+SHA256 = 64  # letters of a hash, which a table abbreviates
+REQUIRED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run: its config, a line an epoch, and its summary (empty if training never finished).
+    """A run: its config, its metrics of each epoch, and its summary (empty until it is finished).
 
-    ``name`` tells it from the others that it was read with.
+    ``name`` is distinct among the runs that are read together.
     """
 
     path: Path
@@ -35,16 +36,16 @@ class RunRecord:
 
     @property
     def score_name(self) -> str:
-        """The metric that chose the best epoch."""
+        """The metric that selects the best epoch."""
         return SCORES[self.config.task]
 
     @property
     def best(self) -> dict[str, Any]:
-        """The line of the first epoch with the best score."""
+        """The metrics of the first epoch with the best score."""
         return max(self.epochs, key=lambda line: line[self.score_name])
 
     def column(self, metric: str) -> list[float]:
-        """A metric, epoch by epoch."""
+        """A metric of all epochs."""
         return [line[metric] for line in self.epochs]
 
     def typical(self, metric: str) -> float:
@@ -53,57 +54,46 @@ class RunRecord:
 
     @property
     def parameters(self) -> int | None:
-        """How many numbers the head learns."""
+        """The number of trained parameters."""
         return self.summary.get("parameters")
 
     @property
     def image_gain(self) -> float | None:
-        """Best score less the score with the validation images exchanged for one another."""
+        """Best score less the score with the validation images exchanged."""
         if "shuffled_score" not in self.summary:
             return None
         return float(self.summary["best_score"] - self.summary["shuffled_score"])
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """The most memory that any epoch saw."""
-        seen = [line["peak_memory_bytes"] for line in self.epochs if "peak_memory_bytes" in line]
-        return max(seen) if seen else None
+        """The peak memory over all epochs."""
+        peaks = [line["peak_memory_bytes"] for line in self.epochs if "peak_memory_bytes" in line]
+        return max(peaks) if peaks else None
 
 
 def read_records(paths: list[Path]) -> list[RunRecord]:
     """Read runs that are to be compared.
 
-    Raises ``InputError`` for a folder that is no run, has no finished epoch or is given twice, and
+    Raises ``InputError`` for a folder that is no run, has no finished epoch or is named twice, and
     for runs of different tasks.
     """
     for path, count in Counter(path.resolve() for path in paths).items():
         if count > 1:
             raise InputError(f"{path}: given {count} times; name each run once.")
-    names = name_apart(paths)
+    names = distinct_names(paths)
     records = [read_record(path, name) for path, name in zip(paths, names, strict=True)]
     first = records[0]
     for record in records[1:]:
         if record.config.task != first.config.task:
             raise InputError(
                 f"{first.path} and {record.path} are of different tasks ({first.config.task} and "
-                f"{record.config.task}), whose scores say nothing to each other; compare runs of "
-                "one task."
+                f"{record.config.task}), whose scores cannot be compared; name runs of one task."
             )
     return records
 
 
-def name_apart(paths: list[Path]) -> list[str]:
-    """A name a run: as many of its last folders as it takes to tell all apart."""
-    parts = [path.resolve().parts for path in paths]
-    for n in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-n:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
-
-
 def read_record(path: Path, name: str) -> RunRecord:
-    """Read one run folder; raises ``InputError`` if it is none, or has no finished epoch."""
+    """Read one run folder; raises ``InputError`` if it is not one, or has no finished epoch."""
     run = RunFolder(path)
     config = run.read_config()
     if config.task not in SCORES:
@@ -125,7 +115,7 @@ def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             epoch = json.loads(line)
-            wrong = [n for n in (*NEEDED, score) if not isinstance(epoch[n], int | float)]
+            wrong = [n for n in (*REQUIRED, score) if not isinstance(epoch[n], int | float)]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: line {number} is not the metrics of an epoch ({error}); go on with the "
@@ -142,7 +132,7 @@ def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """All that a run was told, defaults filled in: name -> value."""
+    """All settings of a run, defaults included: name -> value."""
     shape = VqaHeadConfig if config.task == "vqa" else CaptionHeadConfig
     head = {f.name: f.default for f in fields(shape) if isinstance(f.default, int | float | str)}
     settings: dict[str, Any] = {
@@ -157,7 +147,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
 
 
 def settings_that_differ(records: list[RunRecord]) -> dict[str, list[str]]:
-    """Setting -> its value in each run, of those that are not the same in all runs that have it."""
+    """Setting -> its value in each run, for those that differ among the runs that have them."""
     settings = [settings_of(record.config) for record in records]
     names = list(dict.fromkeys(name for each in settings for name in each))
     rows = {name: [show_value(each.get(name, DASH)) for each in settings] for name in names}
@@ -165,7 +155,7 @@ def settings_that_differ(records: list[RunRecord]) -> dict[str, list[str]]:
 
 
 def show_value(value: Any) -> str:
-    """A setting in few letters."""
+    """A setting's value, abbreviated."""
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -40,21 +40,10 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where a new run's weights come from, beside its seed.
+def prepare(config: RunConfig, precision: Precision) -> Prepared:
+    """Load data, open features, build the head, whose weights are yet to be set.
 
-    ``encoder_weights``: the backbone's, if its features do not say how to get them.
-    """
-
-    encoder_weights: str | None = None
-
-
-def prepare(config: RunConfig, precision: Precision, start: Start | None = Start()) -> Prepared:
-    """Load data, open features, build the head.
-
-    Without ``start`` all weights are yet to be loaded, from a checkpoint. Raises ``InputError`` for
-    data or features that are missing, empty or do not fit.
+    Raises ``InputError`` for data or features that are missing, empty or do not fit.
     """
     train_features, val_features = open_both(config)
     if train_features is not None:
@@ -64,38 +53,37 @@ def prepare(config: RunConfig, precision: Precision, start: Start | None = Start
     task, facts = prepared.task, prepared.facts
     task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
-        place, streamed = place_features(task)
-        facts.append(("loading", place))
+        storage, streamed = store_features(task)
+        facts.append(("loading", storage))
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
-    facts += start_head(task, config, start)
-    return replace(prepared, config=config)
-
-
-def start_head(task: Task, config: RunConfig, start: Start | None) -> list[tuple[str, str]]:
-    """Give a new run's head what it begins with; returns what to say of it."""
-    facts = []
     encoder = task.head.encoder
     if isinstance(encoder, Encoder):
         assert config.finetune is not None
         identity, lr = config.feature_identity, config.optimisation.encoder_lr
         facts.append(("encoder", describe_encoder(encoder, identity, config.finetune, lr)))
-        if start is not None:
-            load_pretrained(encoder, identity, config.finetune, start.encoder_weights)
-    if start is not None:
-        fit_features(task)
     n_parameters = sum(p.numel() for p in task.head.own_parameters())
     facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
-    return facts
+    return replace(prepared, config=config)
 
 
-def place_features(task: Task) -> tuple[str, bool]:
+def start_head(prepared: Prepared, encoder_weights: str | None) -> None:
+    """Give a new run's head what it begins with, besides weights from the seed."""
+    task, config = prepared.task, prepared.config
+    if isinstance(task.head.encoder, Encoder):
+        assert config.finetune is not None
+        identity = config.feature_identity
+        load_pretrained(task.head.encoder, identity, config.finetune, encoder_weights)
+    fit_features(task)
+
+
+def store_features(task: Task) -> tuple[str, bool]:
     """Decide where both splits' features are read from: in words, and whether from the disk."""
     device = task.precision.device
     parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
-    if all([features.place(part.image_row, device) for part, features in parts]):
+    if all([features.make_resident(part.image_row, device) for part, features in parts]):
         return f"{size}, kept on {device}", False
     free = available_bytes()
     streamed = total > MEMORY_SHARE * free

@@ -49,12 +49,14 @@ class RunFolder:
     def read_config(self) -> RunConfig:
         """Read ``config.json``; raises ``InputError`` when it is missing or not one."""
         fields = read_json(self.config, "train a head first, or name the folder of a run")
+        if isinstance(fields, dict):
+            fields.pop("frostgrid", None)
         try:
-            fields.pop("frostgrid")
             return RunConfig.of_fields(fields)
-        except (KeyError, TypeError, AttributeError) as error:
+        except InputError as error:
             raise InputError(
-                f"{self.config}: not the config of a run of this version ({error})."
+                f"{self.config}: not the config of a run of this version: {error}; put the right "
+                "file back, or train the run again."
             ) from error
 
     def read_vocabulary(self) -> dict[str, list[str]]:

@@ -4,13 +4,14 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ..console import StopRequest
+from ..distributed import Ranks
 from ..errors import InputError
 from ..models.base import Head
 from .checkpoint import (
@@ -24,41 +25,14 @@ from .checkpoint import (
     write_tensors,
 )
 from .config import Optimisation, RunConfig
-from .data.batches import Batch, Waited
+from .data.batches import Batch
 from .data.order import image_order
+from .data.prefetch import Waited
 from .memory import peak_memory_bytes
-from .parallel import Alone
+from .parallel import loss_of
+from .progress import Watcher
 from .run_folder import RunFolder
 from .tasks.task import Task
-
-
-class Watcher(Protocol):
-    """Who is told how the training goes."""
-
-    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
-        """An epoch starts, with so many batches, of which some were done before a resume."""
-
-    def step(self, loss: float | None) -> None:
-        """A batch is done; now and then with the running loss."""
-
-    def end_epoch(self, metrics: dict[str, Any]) -> None:
-        """An epoch is done and written."""
-
-
-class Unwatched:
-    """Tells nobody: see :class:`Watcher`."""
-
-    def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
-        """See :class:`Watcher`."""
-
-    def step(self, loss: float | None) -> None:
-        """See :class:`Watcher`."""
-
-    def end_epoch(self, metrics: dict[str, Any]) -> None:
-        """See :class:`Watcher`."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass
@@ -113,10 +87,10 @@ class Trainer:
     """Trains a task's head in a run folder."""
 
     def __init__(
-        self, task: Task, config: RunConfig, run: RunFolder, ranks: Alone | None = None
+        self, task: Task, config: RunConfig, run: RunFolder, ranks: Ranks | None = None
     ) -> None:
         self.task, self.config, self.run = task, config, run
-        self.ranks = ranks or Alone()
+        self.ranks = ranks or Ranks()
         self.o = config.optimisation
         self.device = task.precision.device
         self.progress = Progress()
@@ -128,7 +102,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=task.precision.amp is torch.float16
         )
-        self.loss = self.ranks.loss_of(task)
+        self.loss = loss_of(task, self.ranks)
         if not self.ranks.is_first:
             torch.manual_seed(self._dropout_seed())
         n_batches = task.train.n_batches(self.o.batch_size)
@@ -218,7 +192,7 @@ class Trainer:
         p.loss_sum = float(self.ranks.sum(loss_sum))
         loss = p.loss_sum / max(1, p.items)
         if not math.isfinite(loss):
-            raise self.ranks.agreed(
+            raise self.ranks.shared_error(
                 InputError(
                     f"The training loss is {loss} in epoch {p.epoch}, batch {p.batches}: the "
                     f"training diverged; train again with a smaller --lr than {self.o.lr} (or "

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import MAX_ORDER, Corpus, Int64
+from ..ptb.token_ids import Int64
+from .ngrams import MAX_ORDER, Corpus
 
 # Kept from the official code: no match gives about 1e-15 ** (1/n), not 0, and no division by zero.
 TINY = 1e-15

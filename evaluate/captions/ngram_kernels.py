@@ -9,8 +9,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ptb.token_ids import Int64, concatenate
 from .cider import inverse_frequencies
-from .ngrams import MAX_ORDER, Corpus, Int64, concatenate
+from .ngrams import MAX_ORDER, Corpus
 
 EMPTY = -1
 
@@ -56,12 +57,12 @@ def table_size(n_keys: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def probe(keys: Any, mask: int, key: int) -> Any:
-    """Where ``key`` is in an open-addressing table, or the free place where it belongs."""
+    """Where ``key`` is in an open-addressing table, or the free slot where it belongs."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    place = np.int64(mixed >> np.uint64(32)) & mask
-    while keys[place] != EMPTY and keys[place] != key:
-        place = (place + 1) & mask
-    return place
+    slot = np.int64(mixed >> np.uint64(32)) & mask
+    while keys[slot] != EMPTY and keys[slot] != key:
+        slot = (slot + 1) & mask
+    return slot
 
 
 @numba.njit(cache=True, nogil=True)
@@ -101,13 +102,13 @@ def number_ngrams(caption: Any, keys: Any, numbers: Any, mask: int, count: Any, 
         prefix = 0
         for order in range(min(MAX_ORDER, len(caption) - start)):
             key = (prefix << 32) | caption[start + order]
-            place = probe(keys, mask, key)
-            if keys[place] == EMPTY:
-                keys[place], numbers[place] = key, n
+            slot = probe(keys, mask, key)
+            if keys[slot] == EMPTY:
+                keys[slot], numbers[slot] = key, n
                 count[n], orders[n] = 0, order
                 n += 1
-            count[numbers[place]] += 1
-            prefix = numbers[place] + 1
+            count[numbers[slot]] += 1
+            prefix = numbers[slot] + 1
     return n
 
 
@@ -118,11 +119,11 @@ def count_known_ngrams(caption: Any, keys: Any, numbers: Any, mask: int, count: 
         prefix = 0
         for order in range(min(MAX_ORDER, len(caption) - start)):
             key = (prefix << 32) | caption[start + order]
-            place = probe(keys, mask, key)
-            if keys[place] == EMPTY:
+            slot = probe(keys, mask, key)
+            if keys[slot] == EMPTY:
                 break
-            count[numbers[place]] += 1
-            prefix = numbers[place] + 1
+            count[numbers[slot]] += 1
+            prefix = numbers[slot] + 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -142,11 +143,11 @@ def extend_ngrams(ids: Any, offsets: Any, ngram: Any, order: int, keys: Any, num
                 ngram[token] = -1
                 continue
             key = (np.int64(ngram[token]) << 32) | ids[token + order - 1]
-            place = probe(keys, mask, key)
-            if keys[place] == EMPTY:
-                keys[place], numbers[place] = key, n
+            slot = probe(keys, mask, key)
+            if keys[slot] == EMPTY:
+                keys[slot], numbers[slot] = key, n
                 n += 1
-            ngram[token] = numbers[place]
+            ngram[token] = numbers[slot]
     return n
 
 

@@ -4,28 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..ptb.token_ids import Int64, TokenIds, concatenate
 
 MAX_ORDER = 4
-
-Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class TokenIds:
-    """Some captions as numbers: caption i is ``ids[offsets[i]:offsets[i + 1]]``.
-
-    ``ids`` is int64[T] and indexes a vocabulary shared by all captions of a corpus; ``offsets`` is
-    int64[n + 1].
-    """
-
-    ids: Int64
-    offsets: Int64
-
-    @property
-    def lengths(self) -> Int64:
-        """The number of tokens of each caption, int64[n]."""
-        return np.diff(self.offsets)
 
 
 @dataclass(frozen=True)
@@ -100,12 +82,6 @@ def count_ngrams(tokens: TokenIds) -> list[NgramCounts]:
         owner, kind = np.divmod(rows, max(n_ngrams, 1))
         counts.append(NgramCounts(owner, kind, count.astype(np.int64), n_ngrams))
     return counts
-
-
-def concatenate(first: TokenIds, second: TokenIds) -> TokenIds:
-    """The captions of ``first``, then those of ``second``."""
-    offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
-    return TokenIds(np.concatenate([first.ids, second.ids]), offsets)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import Corpus, Int64
+from ..ptb.token_ids import Int64
+from .ngrams import Corpus
 
 BETA = 1.2
 
@@ -14,13 +15,13 @@ def lcs_length(first: list[int], second: list[int]) -> int:
     Bit-parallel (Hyyrö 2004): bit i of ``row`` is 0 where the longest common subsequence grows at
     token i of ``first``; Python's integers are as wide as the caption is long.
     """
-    places: dict[int, int] = {}
+    positions: dict[int, int] = {}
     for i, token in enumerate(first):
-        places[token] = places.get(token, 0) | 1 << i
+        positions[token] = positions.get(token, 0) | 1 << i
     full = (1 << len(first)) - 1
     row = full
     for token in second:
-        kept = row & places.get(token, 0)
+        kept = row & positions.get(token, 0)
         row = ((row + kept) | (row - kept)) & full
     return len(first) - row.bit_count()
 

@@ -5,7 +5,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from .ngrams import Corpus, Int64
+from ..ptb.token_ids import Int64
+from .ngrams import Corpus
 
 
 def compiled_lcs_lengths(corpus: Corpus) -> Int64:
@@ -24,20 +25,20 @@ def compiled_lcs_lengths(corpus: Corpus) -> Int64:
 
 
 @numba.njit(cache=True, nogil=True)
-def lcs_short(first: Any, second: Any, places: Any) -> Any:
+def lcs_short(first: Any, second: Any, positions: Any) -> Any:
     """The longest common subsequence with ``first`` of at most 64 tokens (see ``rouge``).
 
-    ``places`` uint64[n_words], all 0 before and after, has room for each token's places.
+    ``positions`` uint64[n_words], all 0 before and after, has room for each token's positions.
     """
     for i in range(len(first)):
-        places[first[i]] |= np.uint64(1) << np.uint64(i)
+        positions[first[i]] |= np.uint64(1) << np.uint64(i)
     row = ~np.uint64(0)
     for j in range(len(second)):
-        kept = row & places[second[j]]
+        kept = row & positions[second[j]]
         row = (row + kept) | (row - kept)
     length = 0
     for i in range(len(first)):
-        places[first[i]] = 0
+        positions[first[i]] = 0
         length += 1 - int((row >> np.uint64(i)) & np.uint64(1))
     return length
 
@@ -64,15 +65,15 @@ def lcs_all(
 ) -> Any:
     """The longest common subsequence of each reference with its prediction, int64[R]."""
     lengths = np.zeros(len(ref_offsets) - 1, np.int64)
-    places = np.zeros(n_words, np.uint64)
+    positions = np.zeros(n_words, np.uint64)
     for i in range(len(images) - 1):
         hypothesis = ids[offsets[i] : offsets[i + 1]]
         for j in range(images[i], images[i + 1]):
             reference = ref_ids[ref_offsets[j] : ref_offsets[j + 1]]
             if len(hypothesis) <= 64:
-                lengths[j] = lcs_short(hypothesis, reference, places)
+                lengths[j] = lcs_short(hypothesis, reference, positions)
             elif len(reference) <= 64:
-                lengths[j] = lcs_short(reference, hypothesis, places)
+                lengths[j] = lcs_short(reference, hypothesis, positions)
             else:
                 lengths[j] = lcs_long(hypothesis, reference)
     return lengths

@@ -7,21 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..ptb.token_ids import Int64, TokenIds
 from ..ptb.tokenizer import VERSION, number_tokens
 from .bleu import N_STATISTICS, bleu_from_statistics, bleu_statistics, clipped_matches
 from .cider import cider, cosines
-from .ngrams import Corpus, Int64, TokenIds
+from .ngrams import Corpus
 from .rouge import lcs_lengths, rouge_l
 
-# How often each image counts, [N]: multiplicities for a bootstrap, or real weights.
+# The weight of each image, [N]: its multiplicity in a bootstrap, or any real number.
 Weights = Int64 | NDArray[np.float64]
 
 METRICS = ("bleu", "rouge_l", "cider")
 
-# From so many tokens on, compiled code is worth its start-up time.
+# From this many tokens on, compiled code is worth its start-up time.
 LARGE_TOKENS = 200_000
 
-# What a printed score must say of how it came about.
+# How the scores are computed; printed beside them.
 SIGNATURE = f"tok:{VERSION}|lineseparators:space|bleu:closest|rouge:beta1.2|cider:d-sigma6-corpusdf"
 
 
@@ -101,7 +102,7 @@ def counting(
 ) -> tuple[
     Callable[[Corpus], Int64], Callable[[Corpus], NDArray[np.float64]], Callable[[Corpus], Int64]
 ]:
-    """What counts for BLEU, CIDEr-D and ROUGE-L: array operations; for much text, compiled code."""
+    """The functions behind BLEU, CIDEr-D and ROUGE-L: by arrays, or compiled for long text."""
     if not large:
         return clipped_matches, cosines, lcs_lengths
     from .ngram_kernels import compiled_cosines, compiled_matches
@@ -137,8 +138,8 @@ def split_words(corpus: Corpus, vocabulary: list[str]) -> Corpus:
     def split(tokens: TokenIds) -> TokenIds:
         n = n_parts[tokens.ids]
         end = np.concatenate([[0], np.cumsum(n)])
-        place = np.arange(end[-1]) + np.repeat(first[tokens.ids] - end[:-1], n)
-        return TokenIds(flat[place], end[tokens.offsets])
+        position = np.arange(end[-1]) + np.repeat(first[tokens.ids] - end[:-1], n)
+        return TokenIds(flat[position], end[tokens.offsets])
 
     predictions, references = split(corpus.predictions), split(corpus.references)
     return Corpus(predictions, references, corpus.image_offsets, len(numbers))

@@ -1,10 +1,19 @@
-"""What the Penn Treebank tokenizer writes for the text it has matched."""
+"""What the Penn Treebank tokenizer writes for the text it has matched, and what it leaves out."""
 
 import re
 from collections.abc import Callable
 from enum import IntEnum
 
 NO_BREAK_SPACE = "\u00a0"
+
+# The tokens left out: the official list. It names round brackets in capitals, but tokens are in
+# lower case by then: "-lrb-" and "-rrb-" stay as words, and so they do here.
+PUNCTUATION = frozenset(
+    (
+        *("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-"),
+        *(".", "?", "!", ",", ":", "-", "--", "...", ";"),
+    )
+)
 
 
 class Action(IntEnum):

@@ -7,12 +7,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..captions.ngrams import TokenIds
-from .forms import Action, token_form
-from .kinds import number_matches
+from .forms import PUNCTUATION, Action, token_form
 from .lexer import code_units, rejoin
-from .table import FAR, load_table
-from .tokenizer import PUNCTUATION
+from .lexer_table import FAR, load_lexer_table
+from .matches import number_matches
+from .token_ids import TokenIds
 
 # Compiled code takes plain numbers for constants.
 SKIP, NEWLINE = int(Action.SKIP), int(Action.NEWLINE)
@@ -41,7 +40,7 @@ class Steps(NamedTuple):
 @cache
 def load_steps() -> Steps:
     """The package's automaton, laid out for speed."""
-    table = load_table()
+    table = load_lexer_table()
     n_states, n_classes = table.transition.shape
     accepting = np.append(np.where(table.action > 0, ACCEPTING, 0), 0).astype(np.int16)
     step = np.full((n_states, 1 << CLASS_BITS), -1, np.int16)
@@ -51,7 +50,7 @@ def load_steps() -> Steps:
 
 @numba.njit(cache=True, nogil=True)
 def find_body_end(classes: Any, step: Any, body_end: Any, start: int, ahead: int) -> int:
-    """The last place where the body of the rule with that look-ahead may end.
+    """The last position where the body of the rule with that look-ahead may end.
 
     ``classes`` holds those of the match with what it looked ahead at; it starts at ``start``.
     """
@@ -81,7 +80,7 @@ def cut_match(action: int, start: int, end: int) -> tuple[int, int]:
 
 @numba.njit(cache=True, nogil=True)
 def is_noted(states: Any, state: int) -> bool:
-    """Whether a state is among the latest fruitless ones of a place; now it is (see ``Lexer``).
+    """Whether a state is among a position's latest fruitless ones; if not, add it (see ``Lexer``).
 
     State 0, the start, is never entered again.
     """
@@ -114,18 +113,18 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
     n_tokens = line = start = 0
     while start < n:
         state = accepted = 0
-        place = end = start
-        while place < n:
-            state = step[state << CLASS_BITS | character_class[units[place]]]
+        position = end = start
+        while position < n:
+            state = step[state << CLASS_BITS | character_class[units[position]]]
             if state < 0:
                 break
-            place += 1
+            position += 1
             if state & ACCEPTING:
-                if place - end > FAR:
-                    fruitless[end + FAR + 1 : place] = 0
+                if position - end > FAR:
+                    fruitless[end + FAR + 1 : position] = 0
                 state ^= ACCEPTING
-                accepted, end = state, place
-            elif place - end > FAR and is_noted(fruitless[place], state):
+                accepted, end = state, position
+            elif position - end > FAR and is_noted(fruitless[position], state):
                 break
         action = action_of[accepted]
         if ahead_of[accepted] >= 0:
@@ -144,7 +143,7 @@ def lex_units(units: Any, steps: Any, n_lines: int) -> Any:
 
 
 def number_tokens_compiled(text: str, n_lines: int, vocabulary: dict[str, int]) -> TokenIds | None:
-    """As ``ptb.number_tokens``; None for a text with tokens that only the plain lexer prints right.
+    """As ``tokenizer.number_tokens``; None for a text with tokens only the plain lexer gets right.
 
     Those are tags that run over several lines, and addresses that end in white space.
     """

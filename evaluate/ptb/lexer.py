@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .forms import Action, token_form
-from .table import FAR, load_table
+from .lexer_table import FAR, load_lexer_table
 
 
 class Match(NamedTuple):
@@ -34,7 +34,7 @@ class Lexer:
     def __init__(self, text: str) -> None:
         units, self._paired = code_units(text)
         self.text = "".join(map(chr, units.tolist())) if self._paired else text
-        self._columns = load_table().character_class[units].tolist()
+        self._columns = load_lexer_table().character_class[units].tolist()
         self._rows, self._actions, self._aheads, self._final = _lists()
         # Place -> states that found no match there or beyond (Reps 1998): without these notes,
         # "a,a,a,…" takes quadratic time, since every "a" may begin a word with a hyphen at its end.
@@ -56,26 +56,26 @@ class Lexer:
         the rule's body last could.
         """
         columns, rows, actions, final = self._columns, self._rows, self._actions, self._final
-        place, end, n = start, start, len(columns)
+        position, end, n = start, start, len(columns)
         state = accepted = 0
         reach = n + 1  # that the text ends is something to look at, too
-        while place < n:
-            state = rows[state][columns[place]]
-            place += 1
+        while position < n:
+            state = rows[state][columns[position]]
+            position += 1
             if state < 0:
-                reach = place
+                reach = position
                 break
             if actions[state]:
-                for far in range(end + FAR + 1, place):
+                for far in range(end + FAR + 1, position):
                     self._fruitless.pop(far, None)
-                accepted, end = state, place
-            elif place - end > FAR:
-                fruitless = self._fruitless.setdefault(place, set())
+                accepted, end = state, position
+            elif position - end > FAR:
+                fruitless = self._fruitless.setdefault(position, set())
                 if state in fruitless:
                     break
                 fruitless.add(state)
             if final[state]:
-                reach = place
+                reach = position
                 break
         action = actions[accepted]
         if self._aheads[accepted] >= 0:
@@ -84,13 +84,13 @@ class Lexer:
         return Match(start, end, resume, action, reach)
 
     def _body_end(self, start: int, end: int, ahead: int) -> int:
-        """The last place up to ``end`` where the body of the rule with that look-ahead may end."""
-        table = load_table()
+        """The last position up to ``end`` where the body of that look-ahead's rule may end."""
+        table = load_lexer_table()
         state, last = 0, end
-        for place in range(start, end):
-            state = int(table.transition[state, self._columns[place]])
+        for position in range(start, end):
+            state = int(table.transition[state, self._columns[position]])
             if int(table.body_end[state]) >> ahead & 1:
-                last = place + 1
+                last = position + 1
         return last
 
     def forms(self, match: Match) -> list[str]:
@@ -119,7 +119,7 @@ _WORD = re.compile(r"([^ \n]{0,60}[ \n])(?:(?<= )[ \t\u00A0\u2000-\u200A\u3000]*
 @cache
 def _lists() -> tuple[list[list[int]], list[int], list[int], list[bool]]:
     """By state: next states, action, look-ahead, and whether it leads nowhere."""
-    table = load_table()
+    table = load_lexer_table()
     final = (table.transition < 0).all(axis=1)
     return tuple(array.tolist() for array in (*table[1:4], final))  # type: ignore[return-value]
 

@@ -5,26 +5,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..captions.ngrams import TokenIds
+from .forms import PUNCTUATION
 from .lexer import Lexer
+from .token_ids import TokenIds
 
 # Named in signatures: the official tokenizer whose tokens these are.
 VERSION = "ptb3.4.1"
-
-# The official list. It names round brackets in capitals, but tokens are in lower case by then:
-# "-lrb-" and "-rrb-" stay as words, and so they do here.
-PUNCTUATION = frozenset(
-    (
-        *("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-"),
-        *(".", "?", "!", ",", ":", "-", "--", "...", ";"),
-    )
-)
 
 # Every caption is one line of the text that is lexed. The official code replaces "\n" alone, so
 # that any of the others in a caption shifts all later captions by one: a deliberate difference.
 LINE_SEPARATORS = "\n\r\x0b\x0c\u2028\u2029"
 
-# From so many characters on, compiled code is worth its start-up time.
+# From this many characters on, compiled code is worth its start-up time.
 LARGE_CHARACTERS = 1_000_000
 
 
@@ -112,7 +104,7 @@ def lex_words(text: str) -> Iterator[list[str]]:
 
 
 def printed_tokens(line: list[str]) -> list[str]:
-    """What is left of a line once it is printed, stripped on the right and split again."""
+    """The tokens of a line after it is printed, stripped on the right and split again."""
     if line and line[-1][-1:].isspace():
         line = " ".join(line).rstrip().split(" ")
     return [token for token in line if token and token not in PUNCTUATION]

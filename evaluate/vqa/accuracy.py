@@ -3,6 +3,7 @@
 import json
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +16,14 @@ Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
 
 RULE_VERSION = "GT-Vision-Lab/VQA-a013f00"
-# So many other people must have given an answer for it to be fully right.
+# An answer that this many other people gave is fully right.
 ENOUGH = 3
 
 
 class Groups(NamedTuple):
     """A kind of each question: that of question i is ``names[member[i]]``; member is int32[N].
 
-    There are no names if the annotations do not tell the kind.
+    There are no names if the annotations do not say the kind.
     """
 
     names: list[str]
@@ -76,26 +77,32 @@ def percent_by_group(accuracy: Float64, groups: Groups) -> dict[str, float]:
     }
 
 
+def credit(n_others: NDArray[np.integer[Any]]) -> Float64:
+    """The official rule for one person: min(1, n_others / 3), of any shape.
+
+    ``n_others`` is how many of the *other* people gave the predicted answer. The accuracy of a
+    prediction is the mean credit over the people who answered the question.
+    """
+    return np.asarray(np.minimum(n_others, ENOUGH) / ENOUGH, np.float64)
+
+
 def leave_one_out(matches: NDArray[np.bool_]) -> Float64:
-    """The mean over A people of min(1, matches among the others / 3): bool[A, N] to float64[N].
+    """The accuracy where each of A people is an other to the rest: bool[A, N] to float64[N].
 
     Summed person by person, in the order of the official code.
     """
-    n_people, n_questions = matches.shape
-    credit = np.minimum(1.0, np.arange(n_people + 1) / ENOUGH)
-    n_matches = matches.sum(axis=0, dtype=np.int64)
-    if_not, if_match = credit[n_matches], credit[np.maximum(n_matches - 1, 0)]
-    total = np.zeros(n_questions)
-    for person in matches:
-        total += np.where(person, if_match, if_not)
-    return np.asarray(total / n_people, np.float64)
+    n_others = matches.sum(axis=0, dtype=np.int16) - matches
+    total = np.zeros(matches.shape[1])
+    for person in n_others:
+        total += credit(person)
+    return np.asarray(total / len(matches), np.float64)
 
 
-def score_question(answers: list[dict[str, Any]], prediction: str) -> float:
-    """The accuracy of the prediction for one question, of whose answers each is a JSON object.
+def count_agreeing_others(answers: list[dict[str, Any]], prediction: str) -> list[int]:
+    """How many others gave the predicted answer, for each person who answered one question.
 
-    The other people of a person are all whose objects differ from that person's: those that said
-    the same and have no ``answer_id`` to tell them apart drop out together.
+    The other people of a person are all whose JSON objects differ from that person's: those that
+    said the same and have no ``answer_id`` to tell them apart drop out together.
     """
     texts = [strip_answer(answer["answer"]) for answer in answers]
     prediction = strip_answer(prediction)
@@ -104,14 +111,13 @@ def score_question(answers: list[dict[str, Any]], prediction: str) -> float:
         prediction = normalize_answer(prediction)
     matches = [text == prediction for text in texts]
     agreeing = [answer for answer, match in zip(answers, matches, strict=True) if match]
-    numbered = are_numbered(answers)
-    total = 0.0
-    for answer, match in zip(answers, matches, strict=True):
-        n_others = len(agreeing)
-        if match:  # all who agree have the same text, so that it tells none of them apart
-            n_others -= 1 if numbered else sum(same_but_text(answer, one) for one in agreeing)
-        total += min(1.0, n_others / ENOUGH)
-    return total / len(answers)
+    if are_numbered(answers):
+        return [len(agreeing) - match for match in matches]
+    # All who agree have the same text, so that it tells none of them apart.
+    return [
+        len(agreeing) - (sum(same_but_text(answer, one) for one in agreeing) if match else 0)
+        for answer, match in zip(answers, matches, strict=True)
+    ]
 
 
 def same_but_text(first: dict[str, Any], second: dict[str, Any]) -> bool:
@@ -130,8 +136,8 @@ def are_numbered(answers: list[dict[str, Any]]) -> bool:
 def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) -> VqaScores:
     """Score predictions, one for each annotated question, question by question."""
     annotations = list(entries.by_id.values())
-    accuracy = [
-        score_question(entry["answers"], predictions[question])
+    n_others = [
+        count_agreeing_others(entry["answers"], predictions[question])
         for question, entry in entries.by_id.items()
     ]
     typed = annotations if entries.has_types else []
@@ -140,9 +146,20 @@ def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) 
         image_ids=[entry["image_id"] for entry in annotations],
         question_type=group_labels(label(entry["question_type"]) for entry in typed),
         answer_type=group_labels(label(entry["answer_type"]) for entry in typed),
-        accuracy=np.array(accuracy, np.float64),
+        accuracy=mean_credit(n_others),
         n_lost=sum(are_all_one(entry["answers"]) for entry in annotations),
     )
+
+
+def mean_credit(n_others: Sequence[Sequence[int]]) -> Float64:
+    """The accuracy, float64[N], from each person's others who agree, question by question.
+
+    Summed person by person, as in ``leave_one_out``.
+    """
+    n_answers = np.array([len(people) for people in n_others])
+    question = np.repeat(np.arange(len(n_others)), n_answers)
+    each = credit(np.array(list(chain.from_iterable(n_others))))
+    return np.asarray(np.bincount(question, each, len(n_others)) / n_answers, np.float64)
 
 
 def are_all_one(answers: list[dict[str, Any]]) -> bool:

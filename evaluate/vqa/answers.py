@@ -10,7 +10,7 @@ COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(COUNTED)} | {"none": "0"}
 ARTICLES = frozenset(("a", "an", "the"))
 
-# What contractions are turned into. Every word that lacks one of their apostrophes is replaced.
+# Contractions. A word that equals one but for a missing apostrophe is replaced by it.
 CONTRACTIONS = """
     'ow's'at 'twas ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't
     hadn't've hasn't haven't he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am
@@ -23,13 +23,13 @@ CONTRACTIONS = """
     you've
 """
 APOSTROPHES_RESTORED = {
-    whole[:place] + whole[place + 1 :]: whole
+    whole[:index] + whole[index + 1 :]: whole
     for whole in CONTRACTIONS.split()
-    for place, letter in enumerate(whole)
+    for index, letter in enumerate(whole)
     if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the official table has this one the wrong way round
 
-# What becomes of a word by itself: the three sets share none. Articles become nothing.
+# Replacements of whole words; the three sets are disjoint. Articles become nothing.
 REPLACED = NUMBER_WORDS | APOSTROPHES_RESTORED | dict.fromkeys(ARTICLES, "")
 
 # Not in the official list, so left alone: : ' $ % & # * . and everything outside ASCII.

@@ -12,7 +12,7 @@ from .columns import AnnotationReader
 
 if TYPE_CHECKING:
     from ...datasets.cache import Arrays
-    from .table import AnnotationTable
+    from .annotation_table import AnnotationTable
 
 # Of what is kept; raise it when that changes, or how answers are normalised.
 FORMAT_VERSION = 1
@@ -57,7 +57,7 @@ def read_table(path: Path, digest: Digest | None) -> "AnnotationTable":
     Raises ``IrregularFile``.
     """
     from ...datasets.cache import cached_arrays  # imports NumPy: the hashing goes on meanwhile
-    from .table import AnnotationTable
+    from .annotation_table import AnnotationTable
 
     if digest is None or not digest.result():
         return AnnotationTable.join(path, AnnotationReader(path).read())

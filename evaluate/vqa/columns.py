@@ -1,8 +1,8 @@
 """VQA annotations and results as columns of numbers, decoded fast and by two processes.
 
-Only files that look as the official ones do come through here: every question with the same number
-of answers, their ``answer_id`` counting from 1, so that no two people's answers can be taken for
-one. All others raise ``IrregularFile`` and are left to ``entries``.
+Only files in the official layout are read here: every question has the same number of answers,
+whose ``answer_id`` counts from 1, so that no two people's answers are equal as objects. All other
+files raise ``IrregularFile`` and are left to ``entries``.
 """
 
 import gc
@@ -25,13 +25,13 @@ from .json_pieces import IrregularFile, JsonList, decode_range, decode_tail, ope
 
 # From this size on a second process decodes a part; it takes 0.1 s to start.
 SHARED_BYTES = 16 << 20
-# The second process gets more than half, because this one has the predictions to read too.
+# The second process gets more than half: this one reads the predictions too.
 OTHERS_SHARE = 0.55
-# Each gets a type of its own.
+# Each answer of a question is decoded by a type of its own.
 MOST_ANSWERS = 64
 
 GET_ANSWER, GET_ANSWERS = attrgetter("answer"), attrgetter("answers")
-# Too long for a column: such an id is left to the plain decoder.
+# A longer id does not fit into a column and is left to the plain decoder.
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 R = TypeVar("R")
 
@@ -71,7 +71,7 @@ class Texts(msgspec.Struct):
 
 
 def both_forms(answers: Iterable[str]) -> Texts:
-    """Answers as they are compared if all people agree, and if not."""
+    """Answers as they are compared when all people agree, and when they do not."""
     stripped = [strip_answer(answer) for answer in answers]
     return Texts(stripped, [normalize_answer(answer) for answer in stripped])
 
@@ -96,7 +96,7 @@ class Columns(msgspec.Struct):
 
 @cache
 def record_type(n_answers: int) -> Any:
-    """The type of an annotation with so many answers, numbered from 1.
+    """The type of an annotation with ``n_answers`` answers, numbered from 1.
 
     As the numbers are part of the type, msgspec checks them while it decodes.
     """
@@ -143,7 +143,7 @@ def encode_records(pieces: Iterator[list[Any]]) -> Columns:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Keep the collector from looking, again and again, at objects that are in no cycle."""
+    """Keep the collector from scanning, again and again, objects that are in no cycle."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

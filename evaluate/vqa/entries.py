@@ -1,7 +1,7 @@
-"""VQA files read entry by entry with Python's own decoder: whatever the official code accepts.
+"""VQA files read entry by entry with Python's own decoder: all that the official code accepts.
 
 Ids may be numbers, strings or even NaN, questions may have one answer or twenty, with ``answer_id``
-or without. What the official code would break on is an ``InputError`` that names file and entry.
+or without. What would break the official code raises an ``InputError`` that names file and entry.
 """
 
 import json
@@ -59,34 +59,34 @@ def read_annotations(path: Path) -> AnnotationEntries:
         raise InputError(f"{path}: holds no annotation, so there is nothing to score.")
     by_id: dict[Hashable, dict[str, Any]] = {}
     for i, entry in enumerate(entries):
-        place = f"{path}: annotations[{i}]"
-        question = checked_id(place, entry, "question_id")
+        location = f"{path}: annotations[{i}]"
+        question = checked_id(location, entry, "question_id")
         if question in by_id:
             raise InputError(
-                f"{place}: question_id {shorten(question)} occurs twice; every question must be "
+                f"{location}: question_id {shorten(question)} occurs twice; every question must be "
                 "annotated once."
             )
-        checked_id(place, entry, "image_id")
-        check_answers(place, entry)
+        checked_id(location, entry, "image_id")
+        check_answers(location, entry)
         by_id[question] = entry
     return AnnotationEntries(path, by_id, check_types(path, entries))
 
 
-def checked_id(place: str, entry: object, key: str) -> Hashable:
+def checked_id(location: str, entry: object, key: str) -> Hashable:
     """The entry's id. Raises ``InputError`` unless it is a number, a string or the like."""
     if not isinstance(entry, dict):
-        raise InputError(f"{place} is {shorten(entry)}; expected an object with {key!r}.")
+        raise InputError(f"{location} is {shorten(entry)}; expected an object with {key!r}.")
     if key not in entry:
-        raise InputError(f"{place} has no {key!r}; every entry must have one.")
+        raise InputError(f"{location} has no {key!r}; every entry must have one.")
     value = entry[key]
     if isinstance(value, (list, dict)):
-        raise InputError(f"{place}: {key!r} is {shorten(value)}; expected a number or a string.")
+        raise InputError(f"{location}: {key!r} is {shorten(value)}; expected a number or a string.")
     return value  # type: ignore[no-any-return]
 
 
-def check_answers(place: str, entry: dict[str, Any]) -> None:
+def check_answers(location: str, entry: dict[str, Any]) -> None:
     """Raise ``InputError`` unless the entry holds one answer or more, each with its text."""
-    name = f"{place} (question_id {shorten(entry['question_id'])})"
+    name = f"{location} (question_id {shorten(entry['question_id'])})"
     answers = entry.get("answers")
     if not isinstance(answers, list) or not answers:
         raise InputError(
@@ -122,17 +122,17 @@ def read_predictions(path: Path) -> dict[Hashable, str]:
         )
     predictions: dict[Hashable, str] = {}
     for i, entry in enumerate(content):
-        place = f"{path}: entry {i}"
-        question = checked_id(place, entry, "question_id")
+        location = f"{path}: entry {i}"
+        question = checked_id(location, entry, "question_id")
         answer = entry.get("answer")
         if not isinstance(answer, str):
             raise InputError(
-                f'{place} (question_id {shorten(question)}): "answer" is {shorten(answer)}; '
+                f'{location} (question_id {shorten(question)}): "answer" is {shorten(answer)}; '
                 "expected a string."
             )
         if question in predictions:
             raise InputError(
-                f"{place}: question_id {shorten(question)} is answered twice; keep one answer."
+                f"{location}: question_id {shorten(question)} is answered twice; keep one answer."
             )
         predictions[question] = answer
     return predictions

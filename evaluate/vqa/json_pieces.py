@@ -48,9 +48,9 @@ class JsonList(NamedTuple):
     tail: int
     cut: re.Pattern[bytes]
 
-    def next_cut(self, place: int) -> tuple[int, int]:
-        """Where the first cut from a place on starts and ends, or the last cut if there is none."""
-        found = self.cut.search(self.text, place) if place < self.stop else None
+    def next_cut(self, position: int) -> tuple[int, int]:
+        """Start and end of the first cut from ``position`` on; of the last cut if there is none."""
+        found = self.cut.search(self.text, position) if position < self.stop else None
         return cut_span(found) if found else (self.stop, self.tail)
 
 
@@ -104,9 +104,9 @@ def find_last_cut(text: bytes | mmap.mmap, first: int, cut: re.Pattern[bytes]) -
     """A cut near the end of the text, or an empty one at ``first`` if there is none at all."""
     n_bytes = TAIL_BYTES
     while True:
-        place = max(first, len(text) - n_bytes)
-        found = cut.search(text, place)
-        if found or place == first:
+        position = max(first, len(text) - n_bytes)
+        found = cut.search(text, position)
+        if found or position == first:
             return cut_span(found) if found else (first, first)
         n_bytes *= 8
 

@@ -18,14 +18,14 @@ from .json_pieces import IrregularFile
 
 if TYPE_CHECKING:
     from .accuracy import VqaScores
-    from .table import AnnotationTable
+    from .annotation_table import AnnotationTable
 
 
 class VqaReferences:
     """The annotations, and optionally the questions, of a VQA set.
 
-    Files as the official tools write them are read in columns; whatever is unusual, entry by entry.
-    The questions hold nothing that the score needs: they are only checked to be the annotated ones.
+    Files in the official layout are read in columns; all others, entry by entry. The questions hold
+    nothing that the score needs: they are only checked to be the annotated ones.
     """
 
     def __init__(self, annotations: Path, questions: Path | None = None) -> None:
@@ -47,7 +47,7 @@ class VqaReferences:
             raise IrregularFile
         read = read_results(results)
         if self._table is None:
-            self._is_irregular = True  # until it has proved not to be
+            self._is_irregular = True  # until read_table returns
             table = read_table(self.annotations, self._digest)
             self._is_irregular = False
             self._check_questions(table.question_id.tolist())

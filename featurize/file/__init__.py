@@ -1,1 +1,1 @@
-"""The feature file: its layout, writing, reading, checking, converting and joining."""
+"""The feature file: its layout, and how it is written, read, verified, converted and joined."""

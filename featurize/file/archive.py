@@ -1,4 +1,4 @@
-"""The archive layout: the same columns, compressed image by image, for keeping and sending."""
+"""The archive layout: the same columns, compressed image by image, to store or send."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ def compression() -> Mapping[str, Any]:
 def create_archive(
     path: Path, provenance: Mapping[str, Any], image_ids: NDArray[np.int64], file_names: list[str]
 ) -> None:
-    """Make an archive with no row filled yet."""
+    """Create an archive with no rows filled."""
     n_images = len(file_names)
     with h5py.File(path, "w") as file:
         write_head(file, provenance, file_names)
@@ -51,7 +51,7 @@ def create_archive(
 
 
 class ArchiveWriter:
-    """Writes rows of an archive; to be used as ``RowWriter`` is."""
+    """Writes rows of an archive, with the interface of ``RowWriter``."""
 
     def __init__(self, path: Path) -> None:
         compression()  # registers the filter
@@ -64,9 +64,9 @@ class ArchiveWriter:
         self._file.close()
 
     def write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
-        """Write ``values[i]`` into row ``rows[i]`` of a column; ``rows`` are neighbours."""
+        """Write ``values[i]`` into row ``rows[i]`` of a column; ``rows`` are consecutive."""
         self._file[name][rows[0] : rows[-1] + 1] = values
 
     def sync(self) -> None:
-        """Hand all that was written to the system."""
+        """Pass everything written to the operating system."""
         self._file.flush()

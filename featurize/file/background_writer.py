@@ -1,41 +1,34 @@
-"""Computed batches go to the file in a thread of their own: the network never waits for a disk."""
+"""Writes computed batches in a background thread: the network does not wait for the disk."""
 
 import queue
 import threading
 import time
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..decoding import Batch
+from ..images import DecodedBatch
 from .layout import DONE, ERROR_BYTES, FAILED
 from .quantize import quantize
 from .writer import RowWriter
 
-# Two batches may wait; more would only pile up memory in front of a disk that cannot keep up.
+# More waiting batches would only use memory when the disk cannot keep up.
 BATCHES_WAITING = 2
-# Rows are made safe this often: the most work that a power cut can cost, in seconds.
+# How often rows are flushed to the disk: a power cut loses at most this much work.
 SYNC_SECONDS = 2.0
 
-
-@dataclass
-class Computed:
-    """One batch on its way to the file: grid [B, S, D] and pooled [B, D], floating point."""
-
-    batch: Batch
-    grid: NDArray[np.floating]
-    pooled: NDArray[np.floating]
+# A batch and its features: grid [B, S, D] and pooled [B, D], floating point.
+Computed = tuple[DecodedBatch, NDArray[np.floating], NDArray[np.floating]]
 
 
 class BackgroundWriter:
-    """Writes batches in the order given, and marks them once their bytes are on the disk.
+    """Writes batches in the order given, and sets their status once their bytes are on the disk.
 
-    Only rows in ``to_do`` [N] are touched: what is done already in a batch stays as it is.
+    Writes only the rows where ``to_do`` [N] is set; rows of a batch done earlier stay unchanged.
     """
 
     def __init__(self, writer: RowWriter, to_do: NDArray[np.bool_]) -> None:
@@ -49,12 +42,12 @@ class BackgroundWriter:
         self._thread.start()
 
     def put(self, computed: Computed) -> None:
-        """Hand over a batch; raises what went wrong with an earlier one."""
+        """Queue a batch; raises the error of an earlier one."""
         self._raise()
         self._queue.put(computed)
 
     def close(self) -> None:
-        """Wait until every batch is on the disk and marked; raises what went wrong."""
+        """Wait until every batch is on the disk and marked; raises the writer's error, if any."""
         self._queue.put(None)
         self._thread.join()
         self._raise()
@@ -73,31 +66,31 @@ class BackgroundWriter:
             self._writer.sync()
         except BaseException as error:  # raised again in the thread that computes
             self._error = error
-            with suppress(Exception):  # what was whole before may still be kept
+            with suppress(Exception):  # rows written completely before are kept
                 self._mark()
-            while self._queue.get() is not None:  # so that ``put`` never waits for ever
+            while self._queue.get() is not None:  # so that ``put`` never blocks forever
                 pass
 
     def _store(self, computed: Computed) -> None:
-        batch = computed.batch
+        batch, grid, pooled = computed
         new = np.flatnonzero(self._to_do[batch.rows])
         bad = np.array([i for i in new if i in batch.errors], np.int64)
         good = np.setdiff1d(new, bad)
         if len(good):
-            self._store_rows(batch, good, computed.grid[good], computed.pooled[good])
+            self._store_rows(batch, good, grid[good], pooled[good])
         if len(bad):
             self._store_errors(batch, bad)
 
     def _store_rows(
         self,
-        batch: Batch,
+        batch: DecodedBatch,
         good: NDArray[np.int64],
         grid: NDArray[np.floating],
         pooled: NDArray[np.floating],
     ) -> None:
         rows, writer = batch.rows[good], self._writer
         columns: dict[str, NDArray[Any]]
-        with np.errstate(over="ignore", invalid="ignore"):  # it is looked for right below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             if writer.is_quantized:
                 cells, scale = quantize(grid)
                 columns = {"grid": cells, "pooled": pooled.astype(np.float16), "scale": scale}
@@ -109,8 +102,8 @@ class BackgroundWriter:
                 }
         if not all(np.isfinite(values).all() for values in columns.values()):
             raise InputError(
-                f"{writer.path}: a feature in rows {rows[0]}–{rows[-1]} is no finite number, so "
-                "nothing of them was kept; use --amp off, or --dtype float32."
+                f"{writer.path}: a feature in rows {rows[0]}–{rows[-1]} is not a finite number, so "
+                "none of them were kept; use --amp off, or --dtype float32."
             )
         columns |= checksums(columns)
         for name, values in columns.items():
@@ -119,7 +112,7 @@ class BackgroundWriter:
         writer.write("source_crc32", rows, batch.source_crc32[good])
         self._unmarked.append((rows, DONE))
 
-    def _store_errors(self, batch: Batch, bad: NDArray[np.int64]) -> None:
+    def _store_errors(self, batch: DecodedBatch, bad: NDArray[np.int64]) -> None:
         texts = [cut_utf8(batch.errors[i], ERROR_BYTES) for i in bad.tolist()]
         self._writer.write("error", batch.rows[bad], np.array(texts, f"S{ERROR_BYTES}"))
         self._unmarked.append((batch.rows[bad], FAILED))
@@ -134,15 +127,15 @@ class BackgroundWriter:
 
 
 def checksums(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
-    """The checksum columns of some rows: ``crc32`` and ``pooled_crc32`` (see the layout)."""
+    """The checksum columns of some rows: ``crc32`` and ``pooled_crc32`` (see ``layout``)."""
     of_grid = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["grid"]]
-    of_rest = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["pooled"]]
+    of_pooled = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["pooled"]]
     if "scale" in columns:
-        pairs = zip(columns["scale"], of_rest, strict=True)
-        of_rest = [zlib.crc32(np.ascontiguousarray(row).data, before) for row, before in pairs]
-    return {"crc32": np.array(of_grid, np.uint32), "pooled_crc32": np.array(of_rest, np.uint32)}
+        pairs = zip(columns["scale"], of_pooled, strict=True)
+        of_pooled = [zlib.crc32(np.ascontiguousarray(row).data, before) for row, before in pairs]
+    return {"crc32": np.array(of_grid, np.uint32), "pooled_crc32": np.array(of_pooled, np.uint32)}
 
 
 def cut_utf8(text: str, n_bytes: int) -> bytes:
-    """The text's first ``n_bytes`` bytes at most, cut between characters."""
+    """At most the first ``n_bytes`` bytes of the text in UTF-8, cut between characters."""
     return text.encode(errors="replace")[:n_bytes].decode(errors="ignore").encode()

@@ -1,4 +1,4 @@
-"""The commands on feature files that exist: ``info``, ``join`` and ``convert``."""
+"""The commands on existing feature files: ``info``, ``join`` and ``convert``."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ PATH = click.Path(path_type=Path, dir_okay=False)
 @click.argument("file", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def info(file: Path, as_json: bool) -> None:
-    """Print all that a feature FILE knows about itself, and which images failed."""
+    """Print the attributes and sizes of a feature FILE, and which images failed."""
     facts = gather_facts(file)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
@@ -31,13 +31,15 @@ def info(file: Path, as_json: bool) -> None:
     failed = facts.pop("failed_images")
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name:{width}}  {value if not isinstance(value, dict) else say_dict(value)}")
+        click.echo(
+            f"{name:{width}}  {value if not isinstance(value, dict) else join_entries(value)}"
+        )
     for name, reason in failed.items():
         click.echo(f"{'failed':{width}}  {name}: {reason}")
 
 
 def gather_facts(path: Path) -> dict[str, Any]:
-    """The file's attributes, its sizes and how far it is, ready for JSON."""
+    """The file's attributes, sizes and progress, ready for JSON."""
     with open_hdf5(path) as file:
         facts = read_provenance(file)
         is_archive = file["grid"].chunks is not None
@@ -46,7 +48,7 @@ def gather_facts(path: Path) -> dict[str, Any]:
         names = [name.decode() for name in file["file_name"][:]]
         reasons = file["error"][:]
     if not is_archive:
-        features = open_features(path)  # checks that nothing is cut off or missing
+        features = open_features(path)  # raises if it is cut off or a column is missing
         status = features.status
         reasons = [features.error[row] for row in range(features.n_images)]
     for name in ("versions", "parts"):
@@ -64,8 +66,8 @@ def gather_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def say_dict(values: dict[str, object]) -> str:
-    """The entries in one line."""
+def join_entries(values: dict[str, object]) -> str:
+    """The entries on one line."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
@@ -73,9 +75,9 @@ def say_dict(values: dict[str, object]) -> str:
 @click.argument("out", type=PATH)
 @click.argument("files", type=PATH, nargs=-1, required=True)
 def join(out: Path, files: tuple[Path, ...]) -> None:
-    """Make OUT stand for all images of several feature FILES, which stay where they are.
+    """Make OUT refer to all images of several feature FILES, which stay where they are.
 
-    OUT is an HDF5 file of virtual datasets. Files of one --shard set are put in their order.
+    OUT is an HDF5 file of virtual datasets. Files of one --shard set are put in shard order.
     """
     joined = join_files(list(files), out)
     click.echo(f"{out}: {joined.n_images} images in {len(joined.parts)} files")
@@ -85,12 +87,12 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 @click.argument("file", type=PATH)
 @click.argument("out", type=PATH)
 @click.option(
-    "--dtype", type=click.Choice(DTYPES), help="How the grid is kept.  [default: as it is]"
+    "--dtype", type=click.Choice(DTYPES), help="How the grid is stored.  [default: unchanged]"
 )
 @choice_option(
     "--layout",
     values=LAYOUTS,
-    help="plain: to train from. archive: compressed, to keep or send.",
+    help="plain: to train from. archive: compressed, to store or send.",
 )
 def convert(file: Path, out: Path, dtype: str | None, layout: str) -> None:
     """Write the features of FILE to OUT in another dtype or layout; joined files become one."""

@@ -1,4 +1,4 @@
-"""From one layout or dtype of feature file to another, row by row, checked on the way."""
+"""Converts a feature file to another layout or dtype, row by row, checking each row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -27,17 +27,17 @@ Columns = dict[str, NDArray[Any]]
 def convert_file(
     source: Path, out: Path, dtype: str | None, layout: str, report: Callable[[int], object]
 ) -> None:
-    """Write the features of ``source`` (plain, joined or archived) to a new file, whole or not.
+    """Write the features of ``source`` (plain, joined or archived) to a new file, atomically.
 
-    ``plain`` is what heads train from; ``archive`` is compressed, for keeping and sending, and must
-    be converted back before training. ``dtype`` None keeps the source's; ``report`` is told of rows
-    as they are written. Raises ``InputError`` if a row of the source is damaged, if a value does
+    ``plain`` is what heads train from; ``archive`` is compressed, to store or send, and must be
+    converted back before training. ``dtype`` None keeps the source's; ``report`` gets the number of
+    rows after each write. Raises ``InputError`` if a row of the source is damaged, if a value does
     not fit the new dtype, or if ``out`` exists.
     """
     check_name(out)
     with open_hdf5(source) as file:
         if "parts" in file.attrs:
-            open_features(source)  # complains of parts that are gone, which HDF5 does not
+            open_features(source)  # raises if a part is missing, which HDF5 does not
         if file["grid"].chunks is not None:
             compression()  # registers the filter that reads them
         after = dtype or str(file.attrs["dtype"])
@@ -58,7 +58,7 @@ def convert_file(
 def create_target(
     source: h5py.File, path: Path, dtype: str, layout: str
 ) -> AbstractContextManager[RowWriter | ArchiveWriter]:
-    """An empty file of the layout with all that the source says about itself, open for writing."""
+    """A new file of the layout with the source's attributes and images, open for writing."""
     provenance = {**read_provenance(source), "dtype": dtype}
     provenance.pop("parts", None)
     ids = source["image_id"][:]
@@ -71,7 +71,7 @@ def create_target(
 
 
 def read_rows(file: h5py.File) -> Iterator[tuple[NDArray[np.int64], Columns]]:
-    """All columns of some neighbouring rows at a time, but for ``image_id``."""
+    """All columns but ``image_id``, some consecutive rows at a time."""
     table = columns_of(file.attrs)
     names = [column.name for column in table if column.name != "image_id"]
     n_images = file["grid"].shape[0]
@@ -83,7 +83,7 @@ def read_rows(file: h5py.File) -> Iterator[tuple[NDArray[np.int64], Columns]]:
 def check_rows(
     source: Path, rows: NDArray[np.int64], values: Columns, done: NDArray[np.bool_]
 ) -> None:
-    """Raise ``InputError`` naming a finished row that its checksums do not fit."""
+    """Raise ``InputError`` naming a finished row that does not match its checksums."""
     found = checksums(values)
     wrong = done & (found["crc32"] != values["crc32"])
     wrong |= done & (found["pooled_crc32"] != values["pooled_crc32"])
@@ -94,7 +94,7 @@ def check_rows(
 
 
 def change_dtype(source: Path, values: Columns, dtype: str, done: NDArray[np.bool_]) -> None:
-    """Turn the columns, in place, into those of another dtype, with new checksums."""
+    """Convert the columns, in place, to another dtype, with new checksums."""
     grid = values["grid"]
     if "scale" in values:
         grid = dequantize(grid, values.pop("scale"))

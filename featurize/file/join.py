@@ -1,4 +1,4 @@
-"""Several feature files seen as one: HDF5 virtual datasets over files that stay where they are."""
+"""Several feature files as one: HDF5 virtual datasets that refer to the files where they are."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from .writer import check_name
 
 
 def join_files(paths: list[Path], out: Path) -> FeatureFile:
-    """Make ``out`` stand for all images of the feature files ``paths``, in the shards' order.
+    """Make ``out`` refer to all images of the feature files ``paths``, in shard order.
 
-    The parts are named relative to ``out``, so that the folder may be moved as a whole. Raises
-    ``InputError`` if a part is unfinished or was made otherwise, if two hold the same image, or if
-    a shard of the set is missing.
+    Parts are named relative to ``out``, so that the folder can be moved as a whole. Raises
+    ``InputError`` if a part is unfinished or was made with other settings, if two hold the same
+    image, or if a shard of the set is missing.
     """
     check_name(out)
     parts = order_shards([open_features(path) for path in paths])
     for part in parts:
         if part.parts != [part]:
-            raise InputError(f"{part.path}: is joined itself; name its parts instead.")
+            raise InputError(f"{part.path}: is a joined file itself; name its parts instead.")
         if not part.is_complete:
             raise InputError(f"{part.path}: is not finished; run `featurize` on it again first.")
         check_same_make(parts[0], part)
@@ -35,27 +35,27 @@ def join_files(paths: list[Path], out: Path) -> FeatureFile:
 
 
 def order_shards(parts: list[FeatureFile]) -> list[FeatureFile]:
-    """Shards in their own order, other files as given.
+    """Shards in their order, other files as given.
 
-    Raises ``InputError`` if shards do not make up one whole.
+    Raises ``InputError`` if the files are some of the shards only.
     """
     shards = [part.provenance.get("shard", "") for part in parts]
     if not any(shards):
         return parts
-    place = {shard: part for shard, part in zip(shards, parts, strict=True)}
+    by_shard = dict(zip(shards, parts, strict=True))
     of = next(shard for shard in shards if shard).partition("of")[2]
     wanted = [f"{i}of{of}" for i in range(1, int(of) + 1)]
-    missing = [shard for shard in wanted if shard not in place]
+    missing = [shard for shard in wanted if shard not in by_shard]
     if missing or len(parts) != len(wanted):
         raise InputError(
-            f"{', '.join(str(part.path) for part in parts)}: do not make up one whole; expected "
+            f"{', '.join(str(part.path) for part in parts)}: are not one complete set; expected "
             f"each of the shards {', '.join(wanted)} once."
         )
-    return [place[shard] for shard in wanted]
+    return [by_shard[shard] for shard in wanted]
 
 
 def check_same_make(first: FeatureFile, other: FeatureFile) -> None:
-    """Raise ``InputError`` saying what differs if two files were made in different ways."""
+    """Raise ``InputError`` saying what differs if two files were made with different settings."""
     ours, theirs = first.identity(), other.identity()
 
     def differs(name: str) -> bool:
@@ -64,8 +64,8 @@ def check_same_make(first: FeatureFile, other: FeatureFile) -> None:
     wrong = [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if differs(name)]
     if wrong:
         raise InputError(
-            f"{other.path}: was made otherwise than {first.path}: {'; '.join(wrong)}; extract it "
-            "again in the same way."
+            f"{other.path}: differs from {first.path}: {'; '.join(wrong)}; extract it "
+            "again with the same settings."
         )
 
 
@@ -79,19 +79,19 @@ def check_disjoint(parts: list[FeatureFile]) -> None:
         one, two = order[twice[0]], order[twice[0] + 1]
         raise InputError(
             f"{parts[owner[one]].path} and {parts[owner[two]].path}: both hold the image "
-            f"{ids[one]}; an id must stand for one image."
+            f"{ids[one]}; an id must belong to one image."
         )
 
 
 def write_joined(parts: list[FeatureFile], out: Path) -> None:
-    """Write the virtual datasets, whole or not at all."""
+    """Write the file of virtual datasets, atomically."""
     first = parts[0]
     folder = out.resolve().parent
     names = [os.path.relpath(part.path.resolve(), folder) for part in parts]
     counts = [part.n_images for part in parts]
-    about = {**first.provenance, "shard": "", "parts": json.dumps(names)}
+    provenance = {**first.provenance, "shard": "", "parts": json.dumps(names)}
     with atomic_write(out) as temporary, h5py.File(temporary, "w") as file:
-        write_head(file, about, [name for part in parts for name in part.file_name])
+        write_head(file, provenance, [name for part in parts for name in part.file_name])
         for column in columns_of(first.provenance):
             add_virtual(file, column.name, column.row_shape, first, names, counts)
     sync(folder)

@@ -1,4 +1,4 @@
-"""The feature file's layout as one table, and the two ways to reach a column: HDF5 and offset."""
+"""The feature file's layout as one table, and how a column is created and mapped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Column:
 
 
 def grid_of(provenance: Mapping[str, Any]) -> tuple[int, int]:
-    """Rows and columns of a file's grid, from what the file says about itself."""
+    """Rows and columns of a file's grid, from its attributes."""
     height, width = provenance.get("grid", GRID)
     return int(height), int(width)
 
@@ -47,7 +47,7 @@ def name_grid(shape: tuple[int, int]) -> str:
 
 
 def columns_of(provenance: Mapping[str, Any]) -> list[Column]:
-    """The columns of a file, from what it says about itself; see ``columns``."""
+    """The columns of a file, from its attributes; see ``columns``."""
     height, width = grid_of(provenance)
     return columns(int(provenance["channels"]), str(provenance["dtype"]), height * width)
 
@@ -55,8 +55,8 @@ def columns_of(provenance: Mapping[str, Any]) -> list[Column]:
 def columns(n_channels: int, dtype: str, n_cells: int = N_CELLS) -> list[Column]:
     """The columns that are reached by offset, for D channels, S cells and one of ``GRID_DTYPES``.
 
-    ``file_name`` is the only column not listed: its strings vary in length, so HDF5 keeps them,
-    and they never change once the file is made.
+    ``file_name`` alone is not listed: its strings vary in length, so HDF5 stores them, and they
+    never change once the file is created.
     """
     pooled = "float32" if dtype == "float32" else "float16"
     table = [
@@ -77,7 +77,7 @@ def columns(n_channels: int, dtype: str, n_cells: int = N_CELLS) -> list[Column]
 
 
 def write_head(file: h5py.File, provenance: Mapping[str, Any], file_names: list[str]) -> None:
-    """Write all but the columns: what the file says about itself, and its images' names."""
+    """Write the attributes and the images' file names."""
     for name, value in provenance.items():
         file.attrs[name] = value
     names = file.create_dataset("file_name", (len(file_names),), h5py.string_dtype("utf-8"))
@@ -86,12 +86,12 @@ def write_head(file: h5py.File, provenance: Mapping[str, Any], file_names: list[
 
 
 def create_column(file: h5py.File, column: Column, n_images: int) -> None:
-    """Make one column: contiguous, uncompressed, its place in the file fixed at once."""
+    """Create one column: contiguous, uncompressed, its offset in the file fixed at once."""
     shape = (n_images, *column.row_shape)
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_layout(h5py.h5d.CONTIGUOUS)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    # Fresh blocks of a file read as zeros, which is TO_DO: no need to write them.
+    # New blocks of a file read as zeros, which means TO_DO, so nothing needs to be written.
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     if column.name == "error":
         kind = h5py.h5t.py_create(h5py.string_dtype("utf-8", ERROR_BYTES), logical=True)
@@ -114,8 +114,8 @@ def column_offset(path: Path, file: h5py.File, name: str) -> int:
         return 0
     if offset is None:
         raise InputError(
-            f"{path}: its dataset '{name}' is chunked or virtual, so it has no single place in the "
-            "file; make a plain copy with `frostgrid convert`."
+            f"{path}: its dataset '{name}' is chunked or virtual, so it has no single offset in "
+            "the file; make a plain copy with `frostgrid convert`."
         )
     end = offset + dataset.size * dataset.dtype.itemsize
     size = path.stat().st_size

@@ -10,8 +10,8 @@ def quantize(grid: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.
     """Round cells [N, S, D] of non-negative features to bytes times a scale a cell [N, S].
 
     A ResNet's stages end in a ReLU, so no value is below zero and none of the 256 levels is lost
-    on a sign. The largest value of a cell becomes 255; the error is at most half a scale (plus
-    what float16 takes from the scale itself, 1/2048). Raises ``ValueError`` for a negative value.
+    on a sign. The largest value of a cell becomes 255; the error is at most half a scale (plus the
+    rounding of the scale to float16, 1/2048). Raises ``ValueError`` for a negative value.
     """
     if grid.size and grid.min() < 0:
         raise ValueError(f"cells to quantise must not be negative, the least is {grid.min()}.")

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .joined_rows import JoinedRows
 from .layout import FAILED, FORMAT, TO_DO, VERSION, grid_of, map_column, name_grid
 
 IDENTITY = (
@@ -24,16 +23,42 @@ IDENTITY = (
 )
 
 
+class JoinedRows:
+    """A column [N, …] of several files, indexed like one array: by a number, a slice or an array.
+
+    Each part stays its own memory map; indexing copies the rows.
+    """
+
+    def __init__(self, parts: list[NDArray[Any]]) -> None:
+        self.parts = parts
+        self.starts = np.cumsum([0] + [len(part) for part in parts])
+        self.shape = (int(self.starts[-1]), *parts[0].shape[1:])
+        self.dtype = parts[0].dtype
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        asked = np.arange(len(self))[rows]
+        flat = np.atleast_1d(asked).ravel()
+        out = np.empty((len(flat), *self.shape[1:]), self.dtype)
+        owner = np.searchsorted(self.starts, flat, side="right") - 1
+        for number, part in enumerate(self.parts):
+            mine = np.flatnonzero(owner == number)
+            out[mine] = part[flat[mine] - self.starts[number]]
+        return out.reshape(np.shape(asked) + self.shape[1:])
+
+
 class FeatureFile:
     """A feature file, open for reading; made by ``open_features``.
 
-    Nothing is read before it is asked for: ``grid`` and ``pooled`` are memory maps. Safe to use
-    after a fork, and pickles as its path, so that each process maps the file itself.
+    ``grid`` and ``pooled`` are memory maps, so their rows are read on first access. Safe to use
+    after a fork; pickles as its path, so that each process maps the file itself.
 
     Attributes:
         path: the file.
-        provenance: all that the file says about itself, by name.
-        parts: the files that a joined file stands for, each with maps of its own; else the file.
+        provenance: the file's attributes, by name.
+        parts: the files that a joined file consists of; for any other file, itself alone.
         n_images, n_cells, channels: N, S and D.
         grid: [N, S, D] the last convolution's cells, row-major: a memory map (or ``JoinedRows``).
         pooled: [N, D] their mean, likewise.
@@ -92,11 +117,11 @@ class FeatureFile:
         """
         ids = np.asarray(image_ids, dtype=np.int64)
         if not self.n_images and ids.size:
-            raise InputError(f"{self.path}: holds no image at all; run `featurize` on your images.")
+            raise InputError(f"{self.path}: holds no images; run `featurize` on your images.")
         if not ids.size:
             return np.zeros(ids.shape, np.int64)
-        place = np.searchsorted(self.image_id, ids, sorter=self._order)
-        rows: NDArray[np.int64] = self._order[np.minimum(place, self.n_images - 1)]
+        position = np.searchsorted(self.image_id, ids, sorter=self._order)
+        rows: NDArray[np.int64] = self._order[np.minimum(position, self.n_images - 1)]
         self._refuse(ids[self.image_id[rows] != ids], "are not in it; run `featurize` on their set")
         status = self.status[rows]
         self._refuse(ids[status == TO_DO], "are not extracted yet; run `featurize` again to go on")
@@ -112,21 +137,21 @@ class FeatureFile:
             raise InputError(f"{self.path}: {len(ids)} of the images asked for ({some}) {what}.")
 
     def identity(self) -> dict[str, Any]:
-        """What a trained head depends on: features that differ in one of these do not fit it."""
+        """What a trained head depends on: it fits only features that are equal in all of these."""
         return identity_of(self.provenance)
 
 
 def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
-    """See ``FeatureFile.identity``; the grid in words."""
+    """The part of ``provenance`` that ``FeatureFile.identity`` returns."""
     grid = name_grid(grid_of(provenance))
     return {name: provenance[name] for name in IDENTITY} | {"grid": grid}
 
 
 def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[FeatureFile]:
-    """The files that a joined file stands for.
+    """The files that a joined file consists of.
 
-    HDF5 itself reads a part that is missing as zeros; here it raises ``InputError``, as does a part
-    that was made anew in another way.
+    Raises ``InputError`` for a part that is missing (HDF5 itself would read zeros) or that has been
+    replaced by a different one.
     """
     parts = [open_features(path.parent / name) for name in json.loads(provenance["parts"])]
     wanted = identity_of(provenance)
@@ -134,7 +159,7 @@ def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[Fe
     if odd or sum(part.n_images for part in parts) != n_images:
         raise InputError(
             f"{path}: its parts are not those it was joined from"
-            f"{f' ({odd[0]} was made in another way)' if odd else ''}; remove it and run "
+            f"{f' ({odd[0]} was made with other settings)' if odd else ''}; remove it and run "
             "`frostgrid join` again."
         )
     return parts
@@ -149,7 +174,7 @@ def read_provenance(file: h5py.File) -> dict[str, Any]:
 
 
 def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
-    """Open a feature file with h5py; raises ``InputError`` if it is none, or of another version."""
+    """Open a feature file with h5py; raises ``InputError`` if it is not one of this version."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; `featurize` writes feature files.")
     try:
@@ -175,9 +200,9 @@ def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
 
 
 def open_features(path: Path | str) -> FeatureFile:
-    """Open a feature file for reading; finished or not.
+    """Open a feature file, finished or not, for reading.
 
-    Raises ``InputError`` if there is none, or it is damaged, cut off or of another version.
+    Raises ``InputError`` if it is missing, damaged, cut off or of another version.
     """
     path = Path(path)
     with open_hdf5(path) as file:

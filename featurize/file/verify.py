@@ -1,4 +1,4 @@
-"""Every row read again and compared with its checksums."""
+"""Reads every row again and compares it with its checksums."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ ROWS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: how many rows are done, and the rows that are damaged, failed or to do."""
+    """The result: how many rows are done, and which are damaged, failed or to do."""
 
     n_done: int
     damaged: list[int]
@@ -30,12 +30,12 @@ class Verdict:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the file is finished and no row is damaged; failed images are no damage."""
+        """Whether the file is finished and no row is damaged; failed images do not count."""
         return not self.damaged and not self.to_do
 
 
 def verify(file: FeatureFile, report: Callable[[int], object]) -> Verdict:
-    """Compare the checksums of all finished rows; ``report`` is told of rows as they are read."""
+    """Compare the checksums of all finished rows; ``report`` gets the number of rows read."""
     damaged: list[int] = []
     done = np.flatnonzero(file.status == DONE)
     with closing(ColumnReader(file)) as reader:
@@ -55,7 +55,7 @@ def verify(file: FeatureFile, report: Callable[[int], object]) -> Verdict:
 
 
 class ColumnReader:
-    """Reads rows by ``pread``: unlike a memory map, a failing disk raises ``OSError`` here."""
+    """Reads rows by ``pread``: a failing disk raises ``OSError``, a memory map dies of SIGBUS."""
 
     def __init__(self, file: FeatureFile) -> None:
         self.names = ["grid", "pooled"] + (["scale"] if file.scale is not None else [])
@@ -72,16 +72,16 @@ class ColumnReader:
         offset, mapped = self._columns[name]
         out = np.empty((len(rows), *mapped.shape[1:]), mapped.dtype)
         row_bytes = out[0].nbytes
-        for row, place in zip(rows, out, strict=True):
-            self._fill(place, offset + int(row) * row_bytes)
+        for row, buffer in zip(rows, out, strict=True):
+            self._fill(buffer, offset + int(row) * row_bytes)
         return out
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
-    def _fill(self, place: NDArray[Any], offset: int) -> None:
-        left = place.data.cast("B")
+    def _fill(self, buffer: NDArray[Any], offset: int) -> None:
+        left = buffer.data.cast("B")
         while left:
             n_bytes = os.preadv(self._descriptor, [left], offset)
             if not n_bytes:
@@ -90,9 +90,9 @@ class ColumnReader:
 
 
 def image_changed(path: Path, n_bytes: int, crc32: int) -> bool:
-    """Whether an image file differs from what was read when its row was written.
+    """Whether an image file differs from the one that was read when its row was written.
 
-    One that is gone has not changed: its row is all that is left of it.
+    A missing file counts as unchanged, since its row can no longer be computed anew.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Making a feature file and filling it: structure once, rows through their offsets."""
+"""Creates a feature file and fills it: the HDF5 structure once, then rows by offset."""
 
 import errno
 import itertools
@@ -18,13 +18,13 @@ from ...errors import InputError
 from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column, write_head
 from .reader import open_hdf5
 
-# HDF5 puts what is larger than a page at the start of one, so that maps and direct reads align.
+# HDF5 aligns whatever is larger than a page to pages, so that maps and direct reads align.
 PAGE = 4096
 SLACK_BYTES = 16 << 20  # for HDF5's own structure and the file names
 
 
 def needed_bytes(n_images: int, n_channels: int, dtype: str, n_cells: int = N_CELLS) -> int:
-    """The size of a feature file, but for its file names and some KB of structure."""
+    """The size of a feature file without its file names and some KB of structure."""
     row = sum(
         int(np.prod(column.row_shape, dtype=np.int64)) * column.dtype.itemsize
         for column in columns(n_channels, dtype, n_cells)
@@ -33,11 +33,11 @@ def needed_bytes(n_images: int, n_channels: int, dtype: str, n_cells: int = N_CE
 
 
 def check_name(path: Path) -> None:
-    """Raise ``InputError`` unless a new file can have this name."""
+    """Raise ``InputError`` unless a new file of this name can be created."""
     if path.exists():
         raise InputError(f"{path}: exists already; choose another name, or remove it first.")
     if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder; make it first.")
+        raise InputError(f"{path.parent}: no such folder; create it first.")
 
 
 def check_space(path: Path, n_bytes: int) -> None:
@@ -56,10 +56,10 @@ def create_file(
     image_ids: NDArray[np.int64],
     file_names: list[str],
 ) -> None:
-    """Make a feature file with no row filled yet, complete in its structure, or none at all.
+    """Create a feature file with its complete structure and no rows filled.
 
-    The file appears under its name only once its structure is on the disk. Blocks are reserved
-    where the file system can, so that the disk cannot fill up half-way.
+    The file appears under its name only once its structure is on the disk. Where the file system
+    supports it, all blocks are reserved, so that the disk cannot fill up halfway.
     """
     n_images = len(file_names)
     try:
@@ -76,7 +76,7 @@ def create_file(
 
 
 def reserve_blocks(path: Path) -> None:
-    """Have the file system set all of the file's blocks aside, where it can."""
+    """Reserve all of the file's blocks, where the file system supports it."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         size = os.fstat(descriptor).st_size
@@ -84,7 +84,7 @@ def reserve_blocks(path: Path) -> None:
             try:
                 os.posix_fallocate(descriptor, 0, size)
             except OSError as error:
-                # Not every file system can; then the free space was only checked.
+                # Without support, the free space was at least checked.
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
     finally:
@@ -92,7 +92,7 @@ def reserve_blocks(path: Path) -> None:
 
 
 def explain_full_disk(path: Path, error: OSError) -> Exception:
-    """An ``InputError`` that says how to go on if the disk is full, else the error itself."""
+    """An ``InputError`` that says how to continue if the disk is full, else the error itself."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
     return InputError(
@@ -102,11 +102,11 @@ def explain_full_disk(path: Path, error: OSError) -> Exception:
 
 
 class RowWriter:
-    """Writes rows of an existing feature file through their offsets, without HDF5.
+    """Writes rows of an existing feature file by offset, without HDF5.
 
-    Several processes may each have one on the same file as long as their rows differ. ``write``
-    only hands bytes to the system: a row's status must not be written before ``sync`` has put the
-    rest of the row on the disk.
+    Several processes may write the same file at once as long as their rows differ. ``write`` only
+    passes bytes to the operating system: a row's status must not be written before ``sync`` has put
+    the rest of the row on the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,7 +132,7 @@ class RowWriter:
         column, offset = self._columns[name]
         values = np.ascontiguousarray(values, dtype=column.dtype)
         row_bytes = values[:1].nbytes
-        # One call for each run of neighbouring rows.
+        # One call for each run of consecutive rows.
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         for start, stop in itertools.pairwise([0, *breaks.tolist(), len(rows)]):
             if stop > start:

@@ -78,9 +78,9 @@ def refusal(path, kind):
 
 
 @given(VALUES, st.sampled_from(KINDS), st.integers(0, 60), st.binary(max_size=4))
-def test_anything_is_decoded_or_refused_in_a_sentence(path, value, kind, place, junk):
+def test_anything_is_decoded_or_refused_in_a_sentence(path, value, kind, position, junk):
     data = json.dumps(value).encode()
-    path.write_bytes(data[:place] + junk + data[place:])
+    path.write_bytes(data[:position] + junk + data[position:])
     message = refusal(path, kind)
     assert message is None or (message.startswith(f"{path}: ") and "\n" not in message)
 

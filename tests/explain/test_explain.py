@@ -9,11 +9,11 @@ import torch
 from click.testing import CliRunner
 from frostgrid.errors import InputError
 from frostgrid.explain.cli import explain
-from frostgrid.explain.overlay import brightness, overlay, spread
+from frostgrid.explain.overlay import brightness, overlay, upsample
 from frostgrid.featurize.file.reader import open_features
 from frostgrid.models.beam import search
 from frostgrid.predict.backbone import FrozenNetwork
-from frostgrid.predict.inference import BEAM, ask, tell
+from frostgrid.predict.inference import DEFAULT_BEAM, answer_question, generate_caption
 from frostgrid.predict.photo import decode_photo, read_photo
 from frostgrid.predict.trained import load_run
 from frostgrid.train.data.features import Cells
@@ -43,10 +43,10 @@ def test_the_network_sees_one_photo_as_the_feature_file_has_it(runs, tiny_set):
     network = FrozenNetwork(load_run(runs["san"], CPU).config, None, CPU)
     file = open_features(tiny_set[1][1])
     row = file.rows(np.array([503]))[0]
-    seen = network.look(read_photo(image_of(tiny_set, 503)))
+    features = network.extract(read_photo(image_of(tiny_set, 503)))
     # A batch of one may round otherwise than a batch of many, in the last bits of half precision.
     scale = np.abs(file.grid[row].astype(np.float32)).max()
-    for mine, stored in ((seen.grid, file.grid[row]), (seen.pooled, file.pooled[row])):
+    for mine, stored in ((features.grid, file.grid[row]), (features.pooled, file.pooled[row])):
         difference = np.abs(mine.values[0].float().numpy() - stored.astype(np.float32)).max()
         assert difference <= 0.01 * scale
 
@@ -63,39 +63,39 @@ def test_an_answer_is_the_one_of_the_predictions_file(head, runs, tiny_set):
         row = file.rows(np.array([question["image_id"]]))
         stored = file.grid[row] if head == "san" else file.pooled[row]
         cells = None if head == "question-only" else Cells(torch.from_numpy(stored))
-        answered = ask(trained, cells, question["question"])
-        assert answered.answers[0][0] == predicted[question["question_id"]]
-        assert sum(p for _, p in answered.answers) <= 1 + 1e-6
-        assert len(answered.maps) == (2 if head == "san" else 0)
-        for where in answered.maps:
-            assert where.shape == (196,)
-            assert where.sum() == pytest.approx(1, abs=1e-4)
+        predicted_answer = answer_question(trained, cells, question["question"])
+        assert predicted_answer.answers[0][0] == predicted[question["question_id"]]
+        assert sum(p for _, p in predicted_answer.answers) <= 1 + 1e-6
+        assert len(predicted_answer.attention) == (2 if head == "san" else 0)
+        for one in predicted_answer.attention:
+            assert one.shape == (196,)
+            assert one.sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_a_retraced_caption_is_the_searched_one(runs, tiny_set):
     trained = load_run(runs["show-attend-tell"], CPU)
     cells = Cells(torch.from_numpy(open_features(tiny_set[1][1]).grid[:1].copy()))
-    told = tell(trained, cells)
-    found = search(trained.head, cells.floats(), BEAM)[0]
-    assert [word for word, _ in told.words] == [trained.words[k] for k in found]
-    assert len(told.maps) == len(told.words)
-    assert all(0 < p <= 1 for _, p in told.words)
+    predicted = generate_caption(trained, cells)
+    found = search(trained.head, cells.floats(), DEFAULT_BEAM)[0]
+    assert [word for word, _ in predicted.words] == [trained.words[k] for k in found]
+    assert len(predicted.attention) == len(predicted.words)
+    assert all(0 < p <= 1 for _, p in predicted.words)
 
 
 def test_unknown_words_are_named_and_an_empty_question_is_refused(runs):
     trained = load_run(runs["question-only"], CPU)
-    assert ask(trained, None, "what zebra is it?").unknown == ["zebra"]
-    assert ask(trained, None, "what, zebra; is it: it!").unknown == ["zebra"]
+    assert answer_question(trained, None, "what zebra is it?").unknown == ["zebra"]
+    assert answer_question(trained, None, "what, zebra; is it: it!").unknown == ["zebra"]
     with pytest.raises(InputError, match="holds no word"):
-        ask(trained, None, "  ")
+        answer_question(trained, None, "  ")
 
 
 def test_the_end_of_a_long_question_is_said_to_be_unread(runs, tiny_set, tmp_path):
     trained = load_run(runs["question-only"], CPU)
     whole, longer = " ".join(["what"] * 26), " ".join(["what"] * 60)
-    assert ask(trained, None, whole).n_unread == 0
-    assert ask(trained, None, longer).n_unread == 34
-    out = tmp_path / "sheet.png"
+    assert answer_question(trained, None, whole).n_unread == 0
+    assert answer_question(trained, None, longer).n_unread == 34
+    out = tmp_path / "figure.png"
     arguments = (runs["question-only"], "--image", image_of(tiny_set), "--out", out)
     assert "unread     the last 34 words" in run(*arguments, "--question", longer)
 
@@ -108,7 +108,7 @@ def test_a_photo_whose_name_is_no_text_is_explained(runs, tiny_set, tmp_path):
 
 
 def test_a_vqa_run_is_explained(runs, tiny_set, tmp_path):
-    out = tmp_path / "a" / "sheet.png"
+    out = tmp_path / "a" / "figure.png"
     said = run(
         *(runs["san"], "--image", image_of(tiny_set), "--out", out),
         *("--question", "What $color$ is it, and what is the 色?", "--device", "cpu"),
@@ -119,16 +119,16 @@ def test_a_vqa_run_is_explained(runs, tiny_set, tmp_path):
 
 
 @pytest.mark.parametrize("head", ["mean-embed", "question-only", "rnn-decoder"])
-def test_a_head_without_maps_says_so(head, runs, tiny_set, tmp_path):
+def test_a_head_without_attention_says_so(head, runs, tiny_set, tmp_path):
     more = () if head == "rnn-decoder" else ("--question", "is it red?")
-    out = tmp_path / "sheet.png"
+    out = tmp_path / "figure.png"
     said = run(runs[head], "--image", image_of(tiny_set), *more, "--out", out)
-    assert "maps       none" in said
+    assert "attention  none" in said
     assert open_png(out).width > 100
 
 
 def test_a_caption_is_explained_word_by_word(runs, tiny_set, tmp_path):
-    out = tmp_path / "sheet.png"
+    out = tmp_path / "figure.png"
     assert "caption    " in run(
         runs["show-attend-tell"], "--image", image_of(tiny_set), "--out", out
     )
@@ -140,7 +140,7 @@ def test_a_question_goes_with_vqa_alone(runs, tiny_set):
     asked = run(
         runs["rnn-decoder"], "--image", image_of(tiny_set), "--question", "is it red?", code=2
     )
-    assert "hears no question" in asked
+    assert "takes no question" in asked
 
 
 def test_files_that_are_no_images_are_refused(runs, tmp_path):
@@ -174,7 +174,7 @@ def test_other_weights_are_refused(runs, tiny_set, tmp_path):
 def test_a_lit_cell_is_where_the_preprocessing_put_its_pixels(crop, size):
     cells = np.zeros((14, 14), np.float32)
     cells[7, 7] = 1  # its middle is at 7.5 / 14 of the square, either way
-    plane = spread(cells.ravel(), size, crop)
+    plane = upsample(cells.ravel(), size, crop)
     assert plane.shape == (size[1], size[0])
     y, x = np.unravel_index(plane.argmax(), plane.shape)
     width, height = size
@@ -185,13 +185,13 @@ def test_a_lit_cell_is_where_the_preprocessing_put_its_pixels(crop, size):
 
 
 def test_what_a_central_crop_left_out_stays_dark():
-    plane = spread(np.full(196, 1 / 196, np.float32), (280, 140), "center")
+    plane = upsample(np.full(196, 1 / 196, np.float32), (280, 140), "center")
     assert not plane[:, :70].any()
     assert not plane[:, 210:].any()
     assert plane[:, 70:210] == pytest.approx(1 / 196, rel=1e-3)
 
 
-def test_an_even_map_is_shown_as_no_finding():
+def test_uniform_attention_is_shown_as_no_finding():
     even = brightness(np.full(196, 1 / 196, np.float32), (50, 50), "squash")
     assert even == pytest.approx(0.25, abs=1e-3)
     one = np.zeros(196, np.float32)

@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 import torch
-from frostgrid.explain.serve import Server
-from frostgrid.explain.session import Oracle
+from frostgrid.explain.server import Server
+from frostgrid.explain.session import InferenceSession
 from frostgrid.predict.trained import load_run
 from PIL import Image
 
@@ -21,8 +21,8 @@ LIMIT = 100_000
 @pytest.fixture(scope="module")
 def server(runs):
     names = ("san", "mean-embed", "question-only", "show-attend-tell")
-    oracle = Oracle([(name, load_run(runs[name], CPU)) for name in names], None, CPU)
-    with Server(oracle, 0, LIMIT) as server:
+    session = InferenceSession([(name, load_run(runs[name], CPU)) for name in names], None, CPU)
+    with Server(session, 0, LIMIT) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
@@ -82,16 +82,16 @@ def test_a_caption_comes_word_by_word(server, photo):
     assert [frame["label"] for frame in run["frames"]] == [word for word, _ in run["words"]]
 
 
-def test_the_network_looks_once_at_a_photo(server, photo, monkeypatch):
-    looks = []
-    (network,) = server.oracle.networks.values()
-    look = network.look
-    monkeypatch.setattr(network, "look", lambda photo: looks.append(1) or look(photo))
+def test_a_photo_s_features_are_extracted_once(server, photo, monkeypatch):
+    calls = []
+    (network,) = server.session.networks
+    extract = network.extract
+    monkeypatch.setattr(network, "extract", lambda photo: calls.append(1) or extract(photo))
     new = io.BytesIO()
     Image.new("RGB", (50, 40), (0, 0, 250)).save(new, "PNG")
     for question in ("is it red?", "what color is it?"):
         assert post(server, new.getvalue(), task="vqa", question=question)[0] == 200
-    assert len(looks) == 1
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from frostgrid.featurize.cli import featurize
 from frostgrid.featurize.file.layout import DONE
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.file.verify import verify
-from frostgrid.featurize.options import Options
+from frostgrid.featurize.jobs import FeaturizeOptions
 from frostgrid.featurize.run import run
 from PIL import Image
 
@@ -54,7 +54,7 @@ def start(words: list[str]) -> Start:
 
     def start(out: Path) -> ForkServerProcess:
         typed = featurize.make_context("featurize", [*words, "--out", str(out)])
-        process = CONTEXT.Process(target=run, args=(Options(**typed.params), print))
+        process = CONTEXT.Process(target=run, args=(FeaturizeOptions(**typed.params), print))
         process.start()
         return process
 

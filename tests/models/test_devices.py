@@ -5,7 +5,6 @@ import torch
 from frostgrid.models.base import CaptionHead
 from frostgrid.models.config import CaptionHeadConfig, VqaHeadConfig
 from frostgrid.models.kernels.choice import kernels
-from frostgrid.models.layers.shared_cells import SharedCells
 from frostgrid.models.registry import HEADS
 from reference.fake_cuda import DEVICE, fake_cuda, gradients
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from frostgrid.errors import InputError
+from frostgrid.explain.palette import PALETTE
+from frostgrid.predict.trained import distinct_names
 from frostgrid.report.cli import compare
-from frostgrid.report.plots import PALETTE, Chart, Curve, to_png, to_svg
-from frostgrid.report.ranking import score_runs
-from frostgrid.report.runs import name_apart, read_records, settings_that_differ
-from frostgrid.report.specimens import choose_items, count_better
+from frostgrid.report.disagreement import choose_items, count_better
+from frostgrid.report.plots import Chart, Curve, to_png, to_svg
+from frostgrid.report.ranking import rank_runs
+from frostgrid.report.runs import read_records, settings_that_differ
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -68,7 +70,7 @@ def test_a_page_without_its_data_says_what_is_missing(runs, tmp_path):
 def test_one_run_alone_has_a_page_without_what_differs(runs, tmp_path):
     out = tmp_path / "page.html"
     run(runs["san"], "--out", out)
-    assert "What they were told" not in out.read_text("utf-8")
+    assert "Settings that differ" not in out.read_text("utf-8")
 
 
 def test_text_from_data_is_escaped(runs, tmp_path):
@@ -87,8 +89,8 @@ def test_text_from_data_is_escaped(runs, tmp_path):
 
 def test_the_gap_to_the_best_run_is_the_difference_of_the_scores(runs):
     records = read_records([runs["san"], runs["question-only"]])
-    scored = score_runs(records, partial(click.echo, err=True)).standings
-    best, other = sorted(scored, key=lambda standing: -standing.score)
+    ranking = rank_runs(records, partial(click.echo, err=True))
+    best, other = ranking.best_first()
     assert best.gap is None
     assert other.gap is not None
     assert other.gap[0] == pytest.approx(other.score - best.score, abs=0.02)
@@ -119,8 +121,8 @@ def test_runs_must_be_distinct_and_of_one_task(runs, tmp_path):
 
 
 def test_names_take_as_many_folders_as_they_need(tmp_path):
-    assert name_apart([tmp_path / "a" / "san", tmp_path / "b" / "san"]) == ["a/san", "b/san"]
-    assert name_apart([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+    assert distinct_names([tmp_path / "a" / "san", tmp_path / "b" / "san"]) == ["a/san", "b/san"]
+    assert distinct_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
 
 
 def test_only_settings_that_differ_are_shown(runs):

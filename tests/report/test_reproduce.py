@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from frostgrid.cli import main
 from frostgrid.console import StopRequest
 from frostgrid.errors import InputError
-from frostgrid.report import reproduction
+from frostgrid.explain.palette import PALETTE
+from frostgrid.report import reproduction_runs
 from frostgrid.report.charts import number_runs, score_chart, split_panels
-from frostgrid.report.children import Stopped, run_child, wait_for
-from frostgrid.report.plots import PALETTE
-from frostgrid.report.published import AMP, MEASURES, REPORTS, STOPPING
+from frostgrid.report.child_process import Stopped, run_child, wait_for
+from frostgrid.report.published_reports import AMP, MEASURES, REPORTS, STOPPING
 from frostgrid.report.reproduce_cli import reproduce
-from frostgrid.report.reproduced import study_tables
-from frostgrid.report.reproduction import Wanted, measure_options, plan_runs
+from frostgrid.report.reproduction_runs import Reproduction, measure_options, plan_runs
+from frostgrid.report.reproduction_tables import study_tables
 from frostgrid.report.runs import read_records
 from frostgrid.train.recipes import RECIPES
 
@@ -31,7 +31,7 @@ def children(monkeypatch):
         seen.append(arguments)
         main.main(arguments, standalone_mode=False)
 
-    monkeypatch.setattr(reproduction, "run_child", run_here)
+    monkeypatch.setattr(reproduction_runs, "run_child", run_here)
     return seen
 
 
@@ -48,9 +48,11 @@ def arguments(tiny_set):
     return ["--data", root, *features, "--epochs", 1, "--device", "cpu"]
 
 
-def wanted_of(report, tmp_path, **changes):
-    wanted = Wanted(report, tuple(report.heads), "easy-vqa", (), None, 0, "cpu", tmp_path, True)
-    return replace(wanted, **changes)
+def reproduction_of(report, tmp_path, **changes):
+    reproduction = Reproduction(
+        report, tuple(report.heads), "easy-vqa", (), None, 0, "cpu", tmp_path, True
+    )
+    return replace(reproduction, **changes)
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=list(REPORTS))
@@ -68,14 +70,14 @@ def test_the_measures_of_a_report_are_those_of_its_recipe(report):
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=list(REPORTS))
 def test_every_measure_is_studied_by_two_runs_that_differ_in_it_alone(report, tmp_path):
-    wanted = wanted_of(report, tmp_path)
-    studied = wanted.studied()
+    reproduction = reproduction_of(report, tmp_path)
+    studied = reproduction.studied()
     assert len(set(studied.values())) == len(studied) == 5
     for measure in MEASURES:
         assert {report.measures | {measure}, report.measures - {measure}} <= set(studied)
-    runs = plan_runs(wanted)
+    runs = plan_runs(reproduction)
     assert len({run.path for run in runs}) == len(runs) == 2 * len(report.heads) + 4
-    assert not wanted_of(report, tmp_path, heads=(next(iter(report.heads)),)).studied()
+    assert not reproduction_of(report, tmp_path, heads=(next(iter(report.heads)),)).studied()
 
 
 def test_a_report_is_reproduced_and_then_found_finished(arguments, children, tmp_path):
@@ -125,11 +127,11 @@ def test_missing_features_are_extracted_first(tiny_set, monkeypatch, tmp_path):
         if arguments[0] == "train-head":
             raise Stopped
 
-    monkeypatch.setattr(reproduction, "run_child", stop_at_training)
+    monkeypatch.setattr(reproduction_runs, "run_child", stop_at_training)
     (tmp_path / "features").mkdir()
     shutil.copy(tiny_set[1][0], tmp_path / "features" / "tiny0-train-resnet50.h5")
     monkeypatch.setattr(
-        reproduction,
+        reproduction_runs,
         "default_features",
         lambda data, backbone: {
             split: tmp_path / "features" / f"tiny0-{split}-{backbone}.h5"
@@ -155,7 +157,7 @@ def test_data_without_questions_are_refused_before_any_work(tiny_set, children, 
     assert not children
 
 
-def test_a_child_that_fails_or_is_not_wanted():
+def test_a_child_that_fails_or_is_not_started():
     said = []
     with pytest.raises(InputError, match="its own message"):
         run_child(["no-such-command"], StopRequest(), said.append)
@@ -199,7 +201,7 @@ def test_many_runs_get_a_panel_a_recipe_and_a_colour_a_head(runs):
 
 def test_changes_are_those_of_runs_that_differ_in_one_measure(runs, tmp_path):
     report = REPORTS["caption-report"]
-    paths = wanted_of(report, tmp_path).studied()
+    paths = reproduction_of(report, tmp_path).studied()
     for measures, path in paths.items():
         shutil.copytree(runs["show-attend-tell"], path)
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]

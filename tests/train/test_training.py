@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from frostgrid.errors import InputError
 from frostgrid.evaluate.cli import score
 from frostgrid.models.registry import HEADS
-from frostgrid.train import checkpoint, prepare
-from frostgrid.train import trainer as loop
+from frostgrid.train import checkpoint, prepare, trainer
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
@@ -62,7 +61,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, 
     more = (*SMALL, "--accumulate", "2", "--texts-per-image", "1")
     run_head(head, tiny_set, tmp_path / "whole", *more)
     steps = 0
-    backward = loop.Trainer._backward
+    backward = trainer.Trainer._backward
 
     def interrupted(self, batch, in_group):
         nonlocal steps
@@ -71,7 +70,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, 
             os.kill(os.getpid(), getattr(signal, name))
         return backward(self, batch, in_group)
 
-    monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
     out = tmp_path / "stopped"
     output = run_head(head, tiny_set, out, *more, code=1)
     assert f"--resume {out}" in output
@@ -91,7 +90,7 @@ def test_what_went_wrong_is_told_by_a_process_that_its_launcher_ends(
         raise InputError("Another process is gone.")
 
     killed = []
-    monkeypatch.setattr(loop.Trainer, "fit", fail)
+    monkeypatch.setattr(trainer.Trainer, "fit", fail)
     monkeypatch.setattr(Terminal, "close", lambda self: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, lambda number, frame: killed.append(number))
     try:
@@ -119,9 +118,9 @@ def test_training_stops_when_nothing_improves(tiny_set, tmp_path):
 def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_path, monkeypatch):
     run_head("mean-embed", tiny_set, tmp_path / "run", *SMALL)
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
-    backward = loop.Trainer._backward
+    backward = trainer.Trainer._backward
     monkeypatch.setattr(
-        loop.Trainer, "_backward", lambda self, *a: backward(self, *a) * float("nan")
+        trainer.Trainer, "_backward", lambda self, *a: backward(self, *a) * float("nan")
     )
     arguments = ["--resume", str(tmp_path / "run"), "--epochs", "5", "--device", "cpu"]
     result = CliRunner().invoke(train_head, arguments)
@@ -270,7 +269,7 @@ def test_little_memory_is_noticed_said_and_kept_in_the_config(tiny_set, tmp_path
     asked = []
     keep = pytest.MonkeyPatch()
     keep.setattr(features, "prefetch_rows", lambda source, rows: asked.append(rows))
-    keep.setattr(batches, "EXPECTED", 1)
+    keep.setattr(batches, "PREFETCHED", 1)
     output = run_head("lstm", tiny_set, out, *SMALL)
     keep.undo()
     assert "read ahead from disk" in output

@@ -1,41 +1,24 @@
-"""Image-major batches: some images with all that is asked, or said, about them.
+"""Batches grouped by image: some images with all that is asked, or said, about them.
 
 Every image of a batch is read, moved and projected once, however many questions it has.
 """
 
-import queue
-import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...distributed import WHOLE, Share
 from .features import Cells, SplitFeatures
+from .prefetch import read_ahead
 
-T = TypeVar("T")
 PREFETCHED = 8  # batches before a batch is read, its rows are asked for
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which images of every batch this process takes: one in ``of``, from the ``rank``-th on."""
-
-    rank: int = 0
-    of: int = 1
-
-    def pick(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This process's images of a batch; all of them if they are too few to go round."""
-        return images[self.rank :: self.of] if len(images) >= self.of else images
-
-
-WHOLE = Share()
 
 
 @dataclass(frozen=True)
@@ -55,9 +38,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Batch:
-    """B texts on U images.
+    """B samples (questions or captions) on U images.
 
-    ``item``: int64 ``[B]``, each text's place in the data; ``features``: of the U images, or None;
+    ``item``: int64 ``[B]``, each sample's row in the data; ``features``: of the U images, or None;
     ``image_index``: int64 ``[B]``, non-decreasing; ``tokens``: int64 ``[B, T]`` cut to the longest;
     ``length``: int64 ``[B]``; ``target``: what the task's loss compares with, as the task made it;
     ``part``: what this is of the batch that all processes train on together.
@@ -76,13 +59,13 @@ class Batch:
 
 
 class SamplesByImage:
-    """Groups texts by image: ``image_id`` int64 ``[Q]``, ``tokens`` ``[Q, T]``, ``length`` ``[Q]``.
+    """Samples grouped by image: ``image_id`` int64 ``[Q]``, ``tokens`` ``[Q, T]``, ``length``.
 
-    ``keep``, bool ``[Q]``, leaves texts out; images without a text left are never read. Images are
-    numbered in the order of their rows in the feature file. ``target_of`` makes a batch's targets
-    from its items, in the reading thread.
+    ``keep``, bool ``[Q]``, leaves samples out; images without a sample left are never read. Images
+    are numbered in the order of their rows in the feature file. ``target_of`` makes a batch's
+    targets from its items, in the reading thread.
 
-    A group is what is drawn at once: all texts of an image, or some (see ``limit_samples``).
+    A group is what is drawn at once: all samples of an image, or some (see ``limit_samples``).
     """
 
     def __init__(
@@ -110,38 +93,38 @@ class SamplesByImage:
         return len(self.image_row)
 
     def limit_samples(self, n_together: int) -> None:
-        """Make groups of at most so many texts of an image; 0: of all that it has.
+        """Make groups of at most so many samples of an image; 0: of all that it has.
 
-        Smaller groups make batches of more images, whose gradients differ more: each text counts
+        Smaller groups make batches of more images, whose gradients differ more: each sample counts
         for more, and each image is read and projected more often.
         """
         if not n_together:
             return
         groups = -(-np.diff(self.first) // n_together)
-        place = np.arange(groups.sum()) - np.repeat(np.cumsum(groups) - groups, groups)
-        start = np.repeat(self.first[:-1], groups) + n_together * place
+        index = np.arange(groups.sum()) - np.repeat(np.cumsum(groups) - groups, groups)
+        start = np.repeat(self.first[:-1], groups) + n_together * index
         self.first = np.append(start, self.n_items)
         self.image_row = np.repeat(self.image_row, groups)
 
     def checksum(self) -> int:
-        """Equal where the same texts stand in the same places, of the same images."""
+        """Equal where the same samples stand in the same rows, of the same images."""
         value = 0
         for array in (self.items, self.first, self.tokens, self.length):
             value = zlib.crc32(array.tobytes(), value)
         return value
 
     def cuts(self, order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-        """Cut an order of groups into batches of about ``batch_size`` texts, none left out.
+        """Cut an order of groups into batches of about ``batch_size`` samples, none left out.
 
-        A group goes to the batch in which its first text falls, so that the number of batches is
-        always the number of texts over the batch size, rounded up, and all are alike in size.
+        A group goes to the batch in which its first sample falls, so that the number of batches is
+        always the number of samples over the batch size, rounded up, and all are alike in size.
         """
         counts = np.diff(self.first)[order]
         batch = (np.cumsum(counts) - counts) // batch_size
         return [part for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(part)]
 
     def n_batches(self, batch_size: int) -> int:
-        """How many batches a pass makes, about (an image with very many texts can skip one)."""
+        """How many batches a pass makes, about (an image with very many samples can skip one)."""
         return -(-self.n_items // batch_size)
 
     def batch(
@@ -181,7 +164,7 @@ class SamplesByImage:
 
     @cached_property
     def n_words(self) -> NDArray[np.int64]:
-        """Words of an image's texts, but for the first of each, int64 ``[N]``."""
+        """Words of an image's samples, but for the first of each, int64 ``[N]``."""
         after_first = np.concatenate([[0], np.cumsum(self.length[self.items].astype(np.int64) - 1)])
         n_words: NDArray[np.int64] = np.diff(after_first[self.first])
         return n_words
@@ -203,8 +186,7 @@ class SamplesByImage:
         """
         rows = self.image_row if image_row is None else image_row
         cuts = self.cuts(order, batch_size)[skip:]
-
-        mine = [share.pick(images) for images in cuts] if share.of > 1 else cuts
+        mine = [pick_images(images, share) for images in cuts]
 
         def make(number: int) -> Batch:
             if self.features is not None and number + PREFETCHED < len(mine):
@@ -217,56 +199,6 @@ class SamplesByImage:
         return read_ahead(partial(make, number) for number in range(len(cuts)))
 
 
-def read_ahead(makers: Iterator[Callable[[], T]], depth: int = 2) -> Iterator[T]:
-    """Call the makers in order in a thread, at most ``depth`` results ahead of what is used."""
-    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(kind: str, value: T | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                ready.put((kind, value), timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for make in makers:
-                if stop.is_set():
-                    return
-                put("item", make())
-            put("end", None)
-        except BaseException as error:
-            put("error", error)
-
-    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = ready.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                assert isinstance(value, BaseException)
-                raise value
-            yield value  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
-
-
-class Waited:
-    """An iterator that counts the seconds spent waiting for its source."""
-
-    def __init__(self, source: Iterator[Batch]) -> None:
-        self.source, self.seconds = source, 0.0
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            started = time.perf_counter()
-            item = next(self.source, None)
-            self.seconds += time.perf_counter() - started
-            if item is None:
-                return
-            yield item
+def pick_images(images: NDArray[np.int64], share: Share) -> NDArray[np.int64]:
+    """A process's images of a batch; all of them if they are too few to go round."""
+    return images[share.rank :: share.of] if len(images) >= share.of else images

@@ -41,8 +41,8 @@ class SplitFeatures:
 
     ``kind`` is the file's dataset that the head reads: ``grid`` or ``pooled``. Rows are numbered
     through all the files. With a CUDA device that has room for them, the rows are moved there once
-    (``place``); otherwise every batch is gathered from the map, which the page cache keeps warm. Of
-    files larger than memory (``streamed``) rows are asked for before they are read.
+    (``make_resident``); otherwise every batch is gathered from the map, which the page cache keeps
+    warm. Of files larger than memory (``streamed``) rows are asked for before they are read.
     """
 
     def __init__(self, files: list[FeatureFile], kind: str) -> None:
@@ -123,7 +123,7 @@ class SplitFeatures:
         source = self.sources[0]
         return n_rows * int(np.prod(source.shape[1:])) * source.dtype.itemsize
 
-    def place(self, rows: NDArray[np.int64], device: torch.device) -> bool:
+    def make_resident(self, rows: NDArray[np.int64], device: torch.device) -> bool:
         """Keep these rows on a CUDA device if half of its free memory holds them; True if so."""
         if device.type != "cuda":
             return False

@@ -5,7 +5,7 @@ from shlex import quote
 
 from ...datasets.catalog import open_dataset
 from ...errors import InputError
-from ...featurize.plan import FOLDER, default_path
+from ...featurize.jobs import FOLDER, default_path
 
 
 def find_features(

@@ -36,7 +36,7 @@ def shuffled_blocks(n: int, seed: int, epoch: int, block: int) -> NDArray[np.int
 
 
 def deranged(n: int, seed: int) -> NDArray[np.int64]:
-    """A permutation of ``0 .. n-1`` that leaves nothing in its place (but a single element)."""
+    """A permutation of ``0 .. n-1`` that moves every element (but a single one)."""
     random = np.random.Generator(np.random.Philox([seed, n]))
     order = random.permutation(n)
     result = np.empty(n, np.int64)

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from ...datasets.annotations import AnswerTable
 from ...errors import InputError
+from ...evaluate.vqa.accuracy import credit
 from ...evaluate.vqa.answers import normalize_answer, strip_answer
-
-MATCHES_FOR_FULL_SCORE = 3
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class ComparedAnswers:
     """The answers of a split in the form in which the official code compares them.
 
     ``texts`` are distinct forms. The arrays hold one entry for each distinct form of each question,
-    question by question: ``question`` int64, ``text`` int32, a place in ``texts``, ``count`` int32,
-    by how many people, and ``score`` float64, the official accuracy of answering with it.
+    question by question: ``question`` int64, ``text`` int32, an index in ``texts``, ``count``
+    int32, by how many people, and ``score`` float64, the official accuracy of answering with it.
     ``unanimous``, bool [Q], tells where all people wrote the same, so that nothing is normalised.
     """
 
@@ -55,8 +54,8 @@ class ComparedAnswers:
 def compare_answers(answers: AnswerTable) -> ComparedAnswers:
     """Bring a split's answers into the compared form and score each; works on distinct strings."""
     pool: dict[str, int] = {}
-    stripped = _places([strip_answer(text) for text in answers.texts], pool)
-    normalized = _places([normalize_answer(text) for text in answers.texts], pool)
+    stripped = _indices([strip_answer(text) for text in answers.texts], pool)
+    normalized = _indices([normalize_answer(text) for text in answers.texts], pool)
     question = np.repeat(np.arange(len(answers)), np.diff(answers.indptr))
     as_stripped = stripped[answers.text_index]
     unanimous = np.ones(len(answers), np.bool_)
@@ -76,8 +75,8 @@ def compare_answers(answers: AnswerTable) -> ComparedAnswers:
     )
 
 
-def _places(texts: list[str], pool: dict[str, int]) -> NDArray[np.int64]:
-    """The place of each text in the pool, which grows by those that it lacks."""
+def _indices(texts: list[str], pool: dict[str, int]) -> NDArray[np.int64]:
+    """The index of each text in the pool, which grows by those that it lacks."""
     return np.array([pool.setdefault(text, len(pool)) for text in texts], np.int64)
 
 
@@ -88,22 +87,22 @@ def official_scores(
 
     ``form`` and ``person``, [n], say of each given answer which form it takes and who gave it;
     ``n_answers``, [F], how many answers the form's question has. The official rule is the mean over
-    the question's answers of min(1, matches among the others / 3), where "others" are those that
-    differ in text, id or confidence: without answer ids, equal answers all drop out together.
+    the question's answers of their ``credit``, where the others of an answer are those that differ
+    in text, id or confidence: without answer ids, equal answers all drop out together.
     """
     # The answers of one form that count as one and the same: each sees the matches outside.
     same, size = np.unique(form * (int(person.max(initial=0)) + 1) + person, return_counts=True)
     of_form = same // (int(person.max(initial=0)) + 1)
     matches = np.bincount(of_form, size, len(n_answers))
-    seen_by_matching = np.minimum(1, (matches[of_form] - size) / MATCHES_FOR_FULL_SCORE)
+    seen_by_matching = credit(matches[of_form] - size)
     matching = np.bincount(of_form, size * seen_by_matching, len(n_answers))
-    differing = (n_answers - matches) * np.minimum(1, matches / MATCHES_FOR_FULL_SCORE)
+    differing = (n_answers - matches) * credit(matches)
     scores: NDArray[np.float64] = (matching + differing) / n_answers
     return scores
 
 
 def _commonest_forms(compared: ComparedAnswers, rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each question's commonest answer in ``texts``, [Q]; -1 without any answer.
+    """The index of each question's commonest answer in ``texts``, [Q]; -1 without any answer.
 
     Of several equally common ones the one of the lowest ``rank`` ([len(texts)]).
     """
@@ -151,9 +150,9 @@ def soft_targets(compared: ComparedAnswers, answers: Sequence[str]) -> SoftTarge
     The class is treated as the official code treats a prediction: stripped where all people agree,
     else normalised. So two classes ("Yes", "yes") can match one form.
     """
-    places = {text: i for i, text in enumerate(compared.texts)}
-    as_is = [places.get(strip_answer(answer), -1) for answer in answers]
-    normalized = [places.get(normalize_answer(answer), -1) for answer in answers]
+    index_of = {text: i for i, text in enumerate(compared.texts)}
+    as_is = [index_of.get(strip_answer(answer), -1) for answer in answers]
+    normalized = [index_of.get(normalize_answer(answer), -1) for answer in answers]
     unanimous = compared.unanimous[compared.question]
     parts = [
         _match(np.flatnonzero(which), compared.text, np.array(classes, np.int64))
@@ -169,30 +168,30 @@ def soft_targets(compared: ComparedAnswers, answers: Sequence[str]) -> SoftTarge
         answer=answer.astype(np.int32),
         score=compared.score[form].astype(np.float32),
         count=compared.count[form].astype(np.float32),
-        commonest=_commonest_classes(compared, answers, places),
+        commonest=_commonest_classes(compared, answers, index_of),
     )
 
 
 def _match(
-    forms: NDArray[np.int64], text: NDArray[np.int32], place_of_class: NDArray[np.int64]
+    forms: NDArray[np.int64], text: NDArray[np.int32], index_of_class: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All (form, class) pairs where the form's text is at the class's place in the texts."""
-    order = np.argsort(place_of_class, kind="stable")
-    places = place_of_class[order]
-    first = np.searchsorted(places, text[forms], "left")
-    n_classes = np.searchsorted(places, text[forms], "right") - first
+    """All (form, class) pairs where the form's text is that of the class."""
+    order = np.argsort(index_of_class, kind="stable")
+    indices = index_of_class[order]
+    first = np.searchsorted(indices, text[forms], "left")
+    n_classes = np.searchsorted(indices, text[forms], "right") - first
     pair = np.arange(n_classes.sum()) - np.repeat(np.cumsum(n_classes) - n_classes, n_classes)
     return np.repeat(forms, n_classes), order[np.repeat(first, n_classes) + pair]
 
 
 def _commonest_classes(
-    compared: ComparedAnswers, answers: Sequence[str], places: dict[str, int]
+    compared: ComparedAnswers, answers: Sequence[str], index_of: dict[str, int]
 ) -> NDArray[np.int32]:
     """The class of each question's commonest answer, [Q]; ties go to the earliest class."""
-    class_of = np.full(len(compared.texts) + 1, -1, np.int64)  # the last place stands for none
+    class_of = np.full(len(compared.texts) + 1, -1, np.int64)  # the last entry stands for none
     for number, answer in enumerate(answers):
-        if answer in places:
-            class_of[places[answer]] = number
+        if answer in index_of:
+            class_of[index_of[answer]] = number
     rank = np.where(class_of < 0, len(answers), class_of)
     return class_of[_commonest_forms(compared, rank)].astype(np.int32)
 

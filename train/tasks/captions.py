@@ -14,10 +14,11 @@ from ...atomic import write_bytes
 from ...evaluate.captions.scores import score_captions
 from ...models.base import CaptionHead, TeacherForcedOutput
 from ...models.beam import BeamOptions, search
-from ..data.batches import Batch, SamplesByImage, read_ahead
+from ..data.batches import Batch, SamplesByImage
 from ..data.captions import CaptionData
 from ..data.features import SplitFeatures
 from ..data.order import deranged
+from ..data.prefetch import read_ahead
 from .losses import word_cross_entropy
 from .task import Precision, Task
 
@@ -66,29 +67,29 @@ class CaptionTask(Task):
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy a word, and the doubly stochastic penalty (Xu et al., 2015, eq. 14).
 
-        The penalty is meant over the cells, so that its weight does not depend on their number.
+        The penalty is averaged over the cells, so that its weight does not depend on their number.
         """
-        taught = self.teach(batch)
-        loss = word_cross_entropy(taught.scores, taught.target) * batch.part.words
-        if self.attention_penalty and taught.attention_sum is not None:
+        output = self.teach(batch)
+        loss = word_cross_entropy(output.scores, output.target) * batch.part.words
+        if self.attention_penalty and output.attention_sum is not None:
             weight = self.attention_penalty * batch.part.samples
-            loss = loss + weight * (1 - taught.attention_sum).square().mean()
+            loss = loss + weight * (1 - output.attention_sum).square().mean()
         return loss
 
     def evaluate(self) -> dict[str, float]:
-        """Loss, perplexity and top-5 accuracy taught; BLEU-4 and CIDEr-D of own captions."""
-        metrics = self._taught_metrics()
+        """Teacher-forced loss, perplexity, top-5 accuracy; BLEU-4 and CIDEr-D of own captions."""
+        metrics = self._teacher_forced_metrics()
         self.captions = self.describe(self.val_rows[self.sample])
         return {**metrics, **self._score()}
 
-    def _taught_metrics(self) -> dict[str, float]:
+    def _teacher_forced_metrics(self) -> dict[str, float]:
         device = self.precision.device
         total = torch.zeros(3, dtype=torch.float64, device=device)
         order = np.arange(self.val.n_images)
         with self.precision.evaluation():
             for batch in self.val.batches(order, EVAL_BATCH, device):
-                taught = self.teach(batch)
-                scores, target = taught.scores, taught.target
+                output = self.teach(batch)
+                scores, target = output.scores, output.target
                 loss = word_cross_entropy(scores, target) * len(scores)
                 top = scores.topk(min(5, scores.shape[1]), 1).indices
                 hits = (top == target[:, None]).sum()

@@ -39,7 +39,7 @@ class Precision:
 
 
 class Task(ABC):
-    """A head, its training and validation texts, its loss and its score."""
+    """A head, its training and validation samples, its loss and its score."""
 
     score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
     score_format: ClassVar[str]  # how the score is shown

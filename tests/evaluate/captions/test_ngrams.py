@@ -1,7 +1,8 @@
 """Counting n-grams with array operations."""
 
 import numpy as np
-from frostgrid.evaluate.captions.ngrams import TokenIds, concatenate, count_ngrams, match_ngrams
+from frostgrid.evaluate.captions.ngrams import count_ngrams, match_ngrams
+from frostgrid.evaluate.ptb.token_ids import TokenIds, concatenate
 from hypothesis import given, settings
 from reference.caption_corpora import WordCorpus, corpus_of, token_ids, word_corpora
 from reference.caption_metrics import ngrams

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from frostgrid.evaluate.ptb import tokenizer as ptb
-from frostgrid.evaluate.ptb.build.expressions import parse
-from frostgrid.evaluate.ptb.build.grammar import compile_table
 from frostgrid.evaluate.ptb.forms import Action
+from frostgrid.evaluate.ptb.grammar.expressions import parse
+from frostgrid.evaluate.ptb.grammar.rules import compile_table
 from frostgrid.evaluate.ptb.kernel import number_tokens_compiled
 from frostgrid.evaluate.ptb.lexer import Lexer
-from frostgrid.evaluate.ptb.table import load_table
+from frostgrid.evaluate.ptb.lexer_table import load_lexer_table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference.ptb_lexing import lex
@@ -48,7 +48,7 @@ def test_golden_captions_get_the_official_tokens() -> None:
 
 
 def test_the_table_is_what_the_grammar_compiles_to() -> None:
-    for stored, compiled in zip(load_table(), compile_table(), strict=True):
+    for stored, compiled in zip(load_lexer_table(), compile_table(), strict=True):
         np.testing.assert_array_equal(stored, compiled)
 
 
@@ -191,7 +191,7 @@ def test_importing_the_tokenizer_imports_neither_numba_nor_the_grammar() -> None
     code = (
         "import sys; from frostgrid.evaluate.captions import scores;"
         "scores.score_captions([1], ['a'], [['a dog']]);"
-        "slow = {'numba', 'torch', 'frostgrid.evaluate.ptb.build.grammar'};"
+        "slow = {'numba', 'torch', 'frostgrid.evaluate.ptb.grammar.rules'};"
         "print(sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -200,7 +200,7 @@ def test_importing_the_tokenizer_imports_neither_numba_nor_the_grammar() -> None
 
 def test_after_a_space_only_more_white_space_belongs_to_the_match() -> None:
     # What lets the plain lexer take a word and the space after it for granted.
-    table = load_table()
+    table = load_lexer_table()
     state = table.transition[0, table.character_class[ord(" ")]]
     spaces = np.unique(table.character_class[[ord(c) for c in " \t\u00a0\u2003\u200a\u3000"]])
     reached = table.transition[state]
@@ -210,4 +210,4 @@ def test_after_a_space_only_more_white_space_belongs_to_the_match() -> None:
 
 
 def test_every_action_of_the_table_is_known() -> None:
-    assert set(load_table().action.tolist()) <= {0, *Action}
+    assert set(load_lexer_table().action.tolist()) <= {0, *Action}

@@ -2,7 +2,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from frostgrid.evaluate.vqa.accuracy import leave_one_out, score_question
+from frostgrid.evaluate.vqa.accuracy import count_agreeing_others, leave_one_out, mean_credit
 from frostgrid.evaluate.vqa.references import VqaReferences
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +14,10 @@ from reference.vqa_sets import (
     official_sets,
     write_set,
 )
+
+
+def score_question(answers, prediction):
+    return mean_credit([count_agreeing_others(answers, prediction)])[0]
 
 
 @given(official_sets())

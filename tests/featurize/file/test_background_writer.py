@@ -29,7 +29,7 @@ def test_features_that_are_no_numbers_are_never_kept(
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return torch.full((len(images), 196, 256), torch.inf), torch.zeros(len(images), 256)
 
-    with pytest.raises(InputError, match=r"rows 0–3 is no finite number"):
+    with pytest.raises(InputError, match=r"rows 0–3 is not a finite number"):
         run(job, replace(extractor, network=Broken()))
     assert not (open_features(job.out).status == DONE).any()
 

@@ -121,7 +121,7 @@ def test_parts_that_are_gone_or_others_are_no_zeros(tmp_path: Path) -> None:
         open_features(tmp_path / "all.h5")
     (tmp_path / "x.h5").unlink()
     make_file(tmp_path / "x.h5", range(3), backbone="resnet34")
-    with pytest.raises(InputError, match=r"x\.h5 was made in another way"):
+    with pytest.raises(InputError, match=r"x\.h5 was made with other settings"):
         open_features(tmp_path / "all.h5")
 
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_joined(tmp_path: Path) -> None:
     joined = join_files([first.path], out)
     with pytest.raises(InputError, match="exists already"):
         join_files([first.path], out)
-    with pytest.raises(InputError, match="is joined itself"):
+    with pytest.raises(InputError, match="is a joined file itself"):
         join_files([joined.path], tmp_path / "more.h5")
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from frostgrid.train.data.batches import SamplesByImage, read_ahead
+from frostgrid.train.data.batches import SamplesByImage
 from frostgrid.train.data.features import Cells
+from frostgrid.train.data.prefetch import read_ahead
 from hypothesis import given
 from hypothesis import strategies as st
 

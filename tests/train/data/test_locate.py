@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from frostgrid.errors import InputError
-from frostgrid.featurize.plan import default_path
+from frostgrid.featurize.jobs import default_path
 from frostgrid.train.data.locate import find_features
 
 

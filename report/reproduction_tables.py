@@ -1,21 +1,21 @@
-"""What a reproduction shows: figures beside the report's, and what each measure changes."""
+"""Tables of a reproduction: figures beside the report's, and what each measure changes."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.table import DASH, Table
-from .published import ACCUMULATION, MEASURES, STOPPING, Report
-from .ranking import SCORE, Scored, Standing
+from .published_reports import ACCUMULATION, MEASURES, STOPPING, PublishedReport
+from .ranking import SCORE, RankedRun, Ranking
 from .runs import RunRecord, read_record
 
 GIB = 2**30
 
 
-def beside_table(report: Report, scored: Scored) -> Table:
-    """Each head's published figure beside ours, with both recipes."""
-    found = {(s.record.config.recipe, s.record.config.head): s for s in scored.standings}
-    config = scored.standings[0].record.config
+def figures_table(report: PublishedReport, ranking: Ranking) -> Table:
+    """Each head's published figures beside ours, with both recipes."""
+    found = {(run.record.config.recipe, run.record.config.head): run for run in ranking.runs}
+    config = ranking.runs[0].record.config
     score = SCORE[report.task]
     header = ["head", f"report: {score}", "report: training"]
     for recipe in ("report", "default"):
@@ -38,28 +38,28 @@ def beside_table(report: Report, scored: Scored) -> Table:
     return Table(header, rows, title="Beside the report", notes=notes)
 
 
-def our_cells(standing: Standing | None, task: str) -> list[str]:
-    """Our score, image gain and time an epoch; dashes for a run that was not asked for."""
-    if standing is None:
+def our_cells(run: RankedRun | None, task: str) -> list[str]:
+    """Our score, image gain and time of an epoch; dashes without a run."""
+    if run is None:
         return [DASH] * 3
-    gain, decimals = standing.record.image_gain, DECIMALS[task]
+    gain, decimals = run.record.image_gain, DECIMALS[task]
     return [
-        f"{standing.score:.{decimals}f}",
+        f"{run.score:.{decimals}f}",
         DASH if gain is None else f"{gain:+z.{decimals}f}",
-        f"{standing.record.typical('train_seconds'):.1f} s",
+        f"{run.record.typical('train_seconds'):.1f} s",
     ]
 
 
-def study_tables(report: Report, paths: dict[frozenset[str], Path]) -> list[Table]:
-    """The runs of the study, and what each measure changes; none without a study."""
+def study_tables(report: PublishedReport, paths: dict[frozenset[str], Path]) -> list[Table]:
+    """The runs of the ablation, and what each measure changes; empty without an ablation."""
     if not paths:
         return []
     records = {measures: read_record(path, path.name) for measures, path in paths.items()}
     return [runs_table(report, records), changes_table(report, records)]
 
 
-def runs_table(report: Report, records: dict[frozenset[str], RunRecord]) -> Table:
-    """A row a run: which measures it took, and what it cost."""
+def runs_table(report: PublishedReport, records: dict[frozenset[str], RunRecord]) -> Table:
+    """A row for each run: its measures and its costs."""
     header = [
         "run",
         *MEASURES,
@@ -89,8 +89,8 @@ def runs_table(report: Report, records: dict[frozenset[str], RunRecord]) -> Tabl
     )
 
 
-def name_run(report: Report, measures: frozenset[str]) -> str:
-    """How a run differs from the report's recipe."""
+def name_run(report: PublishedReport, measures: frozenset[str]) -> str:
+    """A run's difference from the report's recipe."""
     changed = measures ^ report.measures
     if not changed:
         return "the report's recipe"
@@ -100,31 +100,31 @@ def name_run(report: Report, measures: frozenset[str]) -> str:
     return f"{'with' if measure in measures else 'without'} {measure}"
 
 
-def describe_measure(record: RunRecord, measure: str, taken: bool) -> str:
+def describe_measure(record: RunRecord, measure: str, used: bool) -> str:
     """A measure's cell in a run's row."""
     o = record.config.optimisation
     if measure == ACCUMULATION:
         return f"{o.accumulate} × {o.batch_size}"
-    return "yes" if taken else "no"
+    return "yes" if used else "no"
 
 
-def changes_table(report: Report, records: dict[frozenset[str], RunRecord]) -> Table:
-    """A row a measure: the run that takes it less the run that does not, all else the same."""
+def changes_table(report: PublishedReport, records: dict[frozenset[str], RunRecord]) -> Table:
+    """A row for each measure: the run with it against the run without it, all else equal."""
     header = ["with it, against without", "train an epoch", "whole training", "peak memory"]
     header += [SCORE[report.task], "the report says"]
     base = report.measures
     pairs = {measure: (base | {measure}, base - {measure}) for measure in MEASURES}
     pairs["all three"] = (frozenset(MEASURES), frozenset())
     rows = []
-    for name, (taken, left) in pairs.items():
-        one, other = records[taken], records[left]
+    for name, (present, absent) in pairs.items():
+        one, other = records[present], records[absent]
         gain = one.best[one.score_name] - other.best[other.score_name]
         costs = [
             change(one, other, lambda record: record.typical("train_seconds")),
             change(one, other, whole_seconds),
             change(one, other, lambda record: float(record.peak_memory_bytes or 0)),
         ]
-        if name == STOPPING:  # the same epochs, only fewer: what differs in one of them is noise
+        if name == STOPPING:  # the same epochs, only fewer: a difference within one is noise
             costs = [DASH, change(one, other, lambda record: len(record.epochs)), DASH]
         rows.append(
             [
@@ -138,19 +138,19 @@ def changes_table(report: Report, records: dict[frozenset[str], RunRecord]) -> T
 
 
 MEMORY_NOTE = (
-    "Each run is a process of its own. Peak memory is the GPU's; without one it is what the "
-    "process held, the parts of the feature file that it read included. Mixed precision is "
-    "bfloat16 where the hardware has it. Early stopping changes no epoch, only how many there "
-    "are: what it saves is counted in epochs."
+    "Each run is a process of its own. Peak memory is the GPU's; without one it is the resident "
+    "memory of the process, mapped parts of the feature file included. Mixed precision is "
+    "bfloat16 where the hardware has it. Early stopping changes only the number of epochs, so "
+    "its saving is counted in epochs."
 )
 
 
 def change(one: RunRecord, other: RunRecord, quantity: Callable[[RunRecord], float]) -> str:
-    """How much more or less of a quantity the first run takes, in percent of the second's."""
+    """The first run's quantity against the second's, as a difference in percent."""
     before = quantity(other)
     return f"{100 * (quantity(one) / before - 1):+z.0f} %" if before else DASH
 
 
 def whole_seconds(record: RunRecord) -> float:
-    """Training and validation, all epochs."""
+    """The seconds of training and validation over all epochs."""
     return sum(record.column("train_seconds")) + sum(record.column("val_seconds"))

@@ -1,4 +1,4 @@
-"""The lexer's automaton as arrays, kept in a file that ``build.grammar`` writes."""
+"""The lexer's automaton as arrays, kept in a file written by ``grammar.rules``."""
 
 from functools import cache
 from pathlib import Path
@@ -11,11 +11,12 @@ from ...atomic import atomic_write
 
 TABLE_FILE = Path(__file__).with_name("table.npz")
 
-# So far beyond the last possible end of a match, a lexer notes the states that led to nothing.
+# From this many characters past the last possible end of a match on, a lexer notes the states that
+# led to no match.
 FAR = 64
 
 
-class Table(NamedTuple):
+class LexerTable(NamedTuple):
     """A deterministic automaton over UTF-16 code units; state 0 is the start.
 
     ``character_class`` uint8[65536] maps a code unit to a column. ``transition`` int16[states,
@@ -32,14 +33,14 @@ class Table(NamedTuple):
     body_end: NDArray[np.uint64]
 
 
-def save_table(table: Table, path: Path) -> None:
-    """Write a table, whole or not at all."""
+def save_lexer_table(table: LexerTable, path: Path) -> None:
+    """Write a table, atomically."""
     with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **table._asdict())
 
 
 @cache
-def load_table() -> Table:
+def load_lexer_table() -> LexerTable:
     """The table that comes with the package."""
     with np.load(TABLE_FILE) as arrays:
-        return Table(*(arrays[name] for name in Table._fields))
+        return LexerTable(*(arrays[name] for name in LexerTable._fields))

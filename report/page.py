@@ -1,4 +1,4 @@
-"""Runs side by side as one HTML page that needs nothing else."""
+"""Runs side by side as one self-contained HTML page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,31 +8,31 @@ from markupsafe import Markup
 from .. import __version__
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.table import Table
-from ..explain.page import page_runs, render
+from ..explain.html import page_runs, render
 from .charts import loss_chart, number_runs, score_chart, split_panels
-from .examples import find_cases
+from .example_cards import build_examples
 from .plots import to_svg
-from .ranking import Scored, Standing, ranked, standings_table
+from .ranking import RankedRun, Ranking, ranking_table
 from .runs import RunRecord, settings_that_differ
 
 
-def build_report(
+def build_page(
     records: list[RunRecord],
-    scored: Scored,
+    ranking: Ranking,
     title: str = "",
     more_tables: Sequence[Table] = (),
 ) -> str:
-    """The page, with more tables below the results; without a title it is that of the runs.
+    """The page, with more tables below the ranking; the default title names the runs.
 
-    What cannot be shown (data or features that are gone) is said in it instead.
+    Notes on the page say what is left out because data or features are missing.
     """
     runs = page_runs([record.name for record in records], number_runs(records))
-    colours = {record.path: run.colour for record, run in zip(records, runs, strict=True)}
-    findings = find_cases(records, scored, runs)
-    table, ordered = standings_table(scored), ranked(scored)
+    colors = {record.path: run.color for record, run in zip(records, runs, strict=True)}
+    section = build_examples(records, ranking, runs)
+    table, ordered = ranking_table(ranking), ranking.best_first()
     rows = [
-        {"cells": cells, "colour": colours[standing.record.path]}
-        for cells, standing in zip(table.rows, ordered, strict=True)
+        {"cells": cells, "color": colors[run.record.path]}
+        for cells, run in zip(table.rows, ordered, strict=True)
     ]
     config = records[0].config
     return render(
@@ -40,7 +40,7 @@ def build_report(
         title=title or page_title(records),
         subtitle=f"{Path(config.data).name or config.data}, validated on {config.split}",
         lead=lead(ordered),
-        notes=[*scored.notes, *findings.notes],
+        notes=[*ranking.notes, *section.notes],
         runs=runs,
         charts=[
             Markup(to_svg(draw(panel)))
@@ -50,29 +50,29 @@ def build_report(
         table={"header": table.header, "left": table.left, "rows": rows},
         more_tables=more_tables,
         settings=settings_that_differ(records),
-        cases=findings.cases,
-        strips=findings.strips,
+        examples=section.examples,
+        strips=section.strips,
         footer=page_footer(ordered),
     )
 
 
 def page_title(records: list[RunRecord]) -> str:
-    """What the page is called."""
+    """The page's title: the runs' names, or how many there are."""
     if len(records) > 3:
         return f"{len(records)} runs side by side"
     *others, last = (record.name for record in records)
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def page_footer(standings: list[Standing]) -> str:
-    """How the scores came about, and by which program."""
-    signatures = [s.evaluation.signature for s in standings if s.evaluation is not None]
+def page_footer(runs: list[RankedRun]) -> str:
+    """The signature of the scores, and the program's version."""
+    signatures = [run.evaluation.signature for run in runs if run.evaluation is not None]
     scored = f"Scores: {signatures[0]}. " if signatures else ""
     return f"{scored}Written by frostgrid {__version__}."
 
 
-def lead(ordered: list[Standing]) -> str:
-    """The outcome in a sentence."""
+def lead(ordered: list[RankedRun]) -> str:
+    """The result in one sentence."""
     best = ordered[0]
     is_vqa = best.record.config.task == "vqa"
     digits = DECIMALS[best.record.config.task]

@@ -1,4 +1,4 @@
-"""What runs said about single images: the cases that tell them apart, for people to look at."""
+"""On which questions or images runs disagree, and examples of them for people to look at."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,43 +18,43 @@ from ..evaluate.captions.scores import CaptionScores
 from ..evaluate.evaluation import Evaluation
 from ..evaluate.vqa.accuracy import VqaScores
 
-RIGHT = 0.5  # an accuracy from which on an answer counts as right
+RIGHT = 0.5  # the least accuracy of an answer that counts as right
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one run said, and what that is worth: an accuracy, or a caption's CIDEr."""
+class RunOutput:
+    """One run's answer or caption, and its score: the official accuracy, or CIDEr."""
 
     text: str
     score: float
 
 
 @dataclass(frozen=True)
-class Specimen:
-    """One question, or one image to be described, and what each run said.
+class Example:
+    """One question, or one image to be described, with the output of each run.
 
-    ``question`` is empty for captions. ``truth`` are the people's answers, the most frequent
-    first and each with its number, or their captions, each with 1.
+    ``question`` is empty for captions. ``truth``: the annotators' answers, the most frequent first,
+    each with its count, or their captions, each with 1.
     """
 
     image_id: int
     question: str
     truth: list[tuple[str, int]]
-    said: list[Said]
+    outputs: list[RunOutput]
 
 
 @dataclass(frozen=True)
 class Disagreement:
     """How R runs differ on N items.
 
-    ``agreed``: items on which all said the same; ``better``: int [R, R], items on which the row's
-    run scored higher than the column's; ``specimens``: some of the items on which they differ.
+    ``n_agreed``: items with the same output of all runs; ``better``: int [R, R], items on which the
+    row's run scored higher than the column's; ``examples``: some of the items on which they differ.
     """
 
     n_items: int
-    agreed: int
+    n_agreed: int
     better: NDArray[np.int64]
-    specimens: list[Specimen]
+    examples: list[Example]
 
 
 def compare_answers(
@@ -63,22 +63,22 @@ def compare_answers(
     """Where the answers of runs to the same questions differ, with up to ``n`` questions."""
     scores = [e.scores for e in evaluations if isinstance(e.scores, VqaScores)]
     ids = list(scores[0].question_ids)
-    said = [read_answers(e, ids) for e in evaluations]
+    outputs = [read_answers(e, ids) for e in evaluations]
     accuracy = np.stack([each.accuracy for each in scores])
-    differ = np.array([len({answers[q] for answers in said}) > 1 for q in range(len(ids))])
+    differ = np.array([len({answers[q] for answers in outputs}) > 1 for q in range(len(ids))])
     image_ids: list[Any] = list(scores[0].image_ids)
     chosen = choose_items(accuracy, accuracy >= RIGHT, differ, image_ids, n)
     texts, truths = read_questions(data, split, {ids[q] for q in chosen})
-    specimens = [
-        Specimen(
+    examples = [
+        Example(
             image_ids[q],
             texts[ids[q]],
             truths[ids[q]],
-            [Said(s[q], float(a[q])) for s, a in zip(said, accuracy, strict=True)],
+            [RunOutput(s[q], float(a[q])) for s, a in zip(outputs, accuracy, strict=True)],
         )
         for q in chosen
     ]
-    return Disagreement(len(ids), int((~differ).sum()), count_better(accuracy), specimens)
+    return Disagreement(len(ids), int((~differ).sum()), count_better(accuracy), examples)
 
 
 def read_answers(evaluation: Evaluation, ids: list[Any]) -> list[str]:
@@ -88,20 +88,20 @@ def read_answers(evaluation: Evaluation, ids: list[Any]) -> list[str]:
 
 
 def read_questions(
-    data: str, split: str, wanted: set[Any]
+    data: str, split: str, questions: set[Any]
 ) -> tuple[dict[Any, str], dict[Any, list[tuple[str, int]]]]:
-    """The wanted questions' texts, and their answers with how many people gave each."""
+    """The texts of some questions, and their answers with how many annotators gave each."""
     dataset = open_dataset(data)
     table, answers = load_questions(dataset, split), load_answers(dataset, split)
     texts = {
         question: text
         for question, text in zip(table.question_id.tolist(), table.text, strict=True)
-        if question in wanted
+        if question in questions
     }
     truths = {
         question: Counter(answers.answers(row)).most_common()
         for row, question in enumerate(answers.question_id.tolist())
-        if question in wanted
+        if question in questions
     }
     return texts, truths
 
@@ -113,22 +113,22 @@ def compare_captions(
     scores = [e.scores for e in evaluations if isinstance(e.scores, CaptionScores)]
     image_ids = scores[0].image_id.tolist()
     by_run = [read_caption_results(e.path) for e in evaluations]
-    said = [[captions[image] for image in image_ids] for captions in by_run]
+    outputs = [[captions[image] for image in image_ids] for captions in by_run]
     cider = np.stack([each.cider for each in scores])
-    differ = np.array([len({s[i] for s in said}) > 1 for i in range(len(image_ids))])
+    differ = np.array([len({s[i] for s in outputs}) > 1 for i in range(len(image_ids))])
     best = cider == cider.max(axis=0)
     shown = differ if len(evaluations) > 1 else np.ones(len(image_ids), np.bool_)
     references = load_captions(open_dataset(data), split).by_image()
-    specimens = [
-        Specimen(
+    examples = [
+        Example(
             image_ids[i],
             "",
             [(caption, 1) for caption in references[image_ids[i]]],
-            [Said(s[i], float(c[i])) for s, c in zip(said, cider, strict=True)],
+            [RunOutput(s[i], float(c[i])) for s, c in zip(outputs, cider, strict=True)],
         )
         for i in choose_items(cider, best, shown, image_ids, n)
     ]
-    return Disagreement(len(image_ids), int((~differ).sum()), count_better(cider), specimens)
+    return Disagreement(len(image_ids), int((~differ).sum()), count_better(cider), examples)
 
 
 def count_better(scores: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -145,16 +145,16 @@ def choose_items(
 ) -> list[int]:
     """Up to ``n`` items that show how runs differ: one an image, all kinds of outcome in turn.
 
-    ``scores`` [R, N], ``won`` [R, N]: which runs did well on an item; ``differ`` [N]: what may be
-    chosen. Items on which the same runs did well are of one kind; the kinds take turns, each with
-    the item on which the scores are furthest apart, in an order that is always the same.
+    ``scores`` [R, N]; ``won`` [R, N]: which runs do well on an item; ``differ`` [N]: which may be
+    chosen. Items on which the same runs do well are of one kind. The kinds take turns, each with
+    the item whose scores are furthest apart; the order is deterministic.
     """
     candidates = np.flatnonzero(differ)
     if not len(candidates):
         return []
     spread = np.ptp(scores[:, candidates], axis=0)
-    chance = np.random.default_rng(0).permutation(len(candidates))
-    order = candidates[np.lexsort((chance, -spread))]
+    ties = np.random.default_rng(0).permutation(len(candidates))
+    order = candidates[np.lexsort((ties, -spread))]
     _, kind = np.unique(won[:, order], axis=1, return_inverse=True)
     queues = [order[kind == k].tolist()[::-1] for k in range(int(kind.max()) + 1)]
     queues.sort(key=lambda queue: -float(np.ptp(scores[:, queue[-1]])))

@@ -67,10 +67,10 @@ def character_ranges(text: str) -> CharacterSet:
 
 
 def parse(text: str, names: Mapping[str, Expression]) -> Expression:
-    """Parse an expression. Raises ``ValueError`` with the place of a mistake."""
+    """Parse an expression. Raises ``ValueError`` with the position of a mistake."""
     parser = _Parser(text, names)
     expression = parser.alternatives()
-    if parser.place < len(text):
+    if parser.position < len(text):
         parser.fail("unexpected character")
     return expression
 
@@ -81,27 +81,27 @@ class _Parser:
     def __init__(self, text: str, names: Mapping[str, Expression]) -> None:
         self.text = text
         self.names = names
-        self.place = 0
+        self.position = 0
 
     def fail(self, what: str) -> NoReturn:
-        raise ValueError(f"{what} at {self.place} of the expression {self.text!r}")
+        raise ValueError(f"{what} at {self.position} of the expression {self.text!r}")
 
     def peek(self) -> str:
-        while self.text[self.place : self.place + 1].isspace():
-            self.place += 1
-        return self.text[self.place : self.place + 1]
+        while self.text[self.position : self.position + 1].isspace():
+            self.position += 1
+        return self.text[self.position : self.position + 1]
 
     def take(self, pattern: str) -> re.Match[str]:
-        match = re.compile(pattern).match(self.text, self.place)
+        match = re.compile(pattern).match(self.text, self.position)
         if not match:
             self.fail(f"expected {pattern}")
-        self.place = match.end()
+        self.position = match.end()
         return match
 
     def alternatives(self) -> Expression:
         parts = [self.sequence()]
         while self.peek() == "|":
-            self.place += 1
+            self.position += 1
             parts.append(self.sequence())
         return parts[0] if len(parts) == 1 else Alternatives(tuple(parts))
 
@@ -114,7 +114,7 @@ class _Parser:
     def repeated(self, part: Expression) -> Expression:
         mark = self.peek()
         if mark in ("*", "+", "?") and mark:
-            self.place += 1
+            self.position += 1
             return Repeat(part, 1 if mark == "+" else 0, 1 if mark == "?" else None)
         if mark == "{":
             least, most = self.take(r"\{(\d+),(\d+)\}").groups()
@@ -124,7 +124,7 @@ class _Parser:
     def atom(self) -> Expression:
         mark = self.peek()
         if mark == "(":
-            self.place += 1
+            self.position += 1
             inner = self.alternatives()
             self.take(r"\)")
             return inner
@@ -146,19 +146,19 @@ class _Parser:
     def bracket(self) -> CharacterSet:
         negative = self.take(r"\[(\^?)").group(1)
         members = np.zeros(N_CHARACTERS, np.bool_)
-        while self.text[self.place : self.place + 1] != "]":
-            if re.compile(r"<\w+>").match(self.text, self.place):
+        while self.text[self.position : self.position + 1] != "]":
+            if re.compile(r"<\w+>").match(self.text, self.position):
                 inner = self.named()
                 if not isinstance(inner, CharacterSet):
                     self.fail("expected a set of characters")
                 members |= inner.members
                 continue
             first = last = self.character()
-            if re.compile(r"-[^]]").match(self.text, self.place):
-                self.place += 1
+            if re.compile(r"-[^]]").match(self.text, self.position):
+                self.position += 1
                 last = self.character()
             members[ord(first) : ord(last) + 1] = True
-        self.place += 1
+        self.position += 1
         return CharacterSet(~members if negative else members)
 
     def character(self) -> str:

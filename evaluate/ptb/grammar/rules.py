@@ -7,11 +7,11 @@ writes the table anew that the lexer uses.
 
 from dataclasses import dataclass
 
+from ..forms import Action
+from ..lexer_table import TABLE_FILE, LexerTable, save_lexer_table
 from .automaton import Pattern, compile_patterns
 from .characters import DIGITS, LETTERS, MARKS, SYMBOLS
 from .expressions import CharacterSet, Expression, character_ranges, parse
-from ..forms import Action
-from ..table import TABLE_FILE, Table, save_table
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def expressions() -> dict[str, Expression]:
     return names
 
 
-def compile_table() -> Table:
+def compile_table() -> LexerTable:
     """The automaton of all rules; a second or two."""
     names = expressions()
     return compile_patterns(
@@ -274,4 +274,4 @@ def compile_table() -> Table:
 
 
 if __name__ == "__main__":
-    save_table(compile_table(), TABLE_FILE)
+    save_lexer_table(compile_table(), TABLE_FILE)

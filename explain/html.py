@@ -1,4 +1,4 @@
-"""Pages that need nothing else: their templates, and how a run looks on them."""
+"""Self-contained HTML pages: filling in the templates, and how a run appears on a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,32 +8,24 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ..report.plots import MARKERS, PALETTE
+from .palette import SVG_MARKERS, color_index, marker_index
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-# The marks of plots.MARKERS in a box of 40 x 16.
-SHAPES = (
-    Markup('circle cx="20" cy="8" r="5"'),
-    Markup('rect x="15" y="3" width="10" height="10"'),
-    Markup('path d="M20 2 26 13H14Z"'),
-    Markup('path d="M20 1 27 8 20 15 13 8Z"'),
-)
 
 
 @dataclass(frozen=True)
 class PageRun:
-    """A run on a page: its name, the number of its colour and its mark."""
+    """A run on a page: its name, the index of its colour and its marker, an SVG element."""
 
     name: str
-    colour: int
-    mark: Markup
+    color: int
+    marker: Markup
 
 
 def page_runs(names: Sequence[str], numbers: Sequence[int] | None = None) -> list[PageRun]:
-    """The runs, coloured and marked by their numbers, or by their order."""
+    """The runs, with colours and markers by their numbers, or by their order."""
     return [
-        PageRun(name, k % len(PALETTE), SHAPES[k // len(PALETTE) % len(MARKERS)])
+        PageRun(name, color_index(k), Markup(SVG_MARKERS[marker_index(k)]))
         for k, name in zip(numbers or range(len(names)), names, strict=True)
     ]
 

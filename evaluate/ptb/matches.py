@@ -1,4 +1,4 @@
-"""Numbers for the different matches of a text, by hashing, in compiled code."""
+"""Numbers for the distinct matches of a text, by hashing, in compiled code."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def number_matches(units: Any, starts: Any, ends: Any, actions: Any) -> Any:
         for i in range(start, start + length):
             code = (code ^ np.uint64(units[i])) * np.uint64(0x9E3779B97F4A7C15)
         code ^= code >> np.uint64(32)
-        place = np.int64(code) & (len(slots) - 1)
-        while slots[place]:
-            k = slots[place] - 1
+        slot = np.int64(code) & (len(slots) - 1)
+        while slots[slot]:
+            k = slots[slot] - 1
             f = firsts[k]
             if hashes[k] == code and actions[f] == action and ends[f] - starts[f] == length:
                 i = 0
@@ -35,12 +35,12 @@ def number_matches(units: Any, starts: Any, ends: Any, actions: Any) -> Any:
                     i += 1
                 if i == length:
                     break
-            place = (place + 1) & (len(slots) - 1)
-        if not slots[place]:
+            slot = (slot + 1) & (len(slots) - 1)
+        if not slots[slot]:
             firsts[n_numbers], hashes[n_numbers] = t, code
             n_numbers += 1
-            slots[place] = n_numbers
-        numbers[t] = slots[place] - 1
+            slots[slot] = n_numbers
+        numbers[t] = slots[slot] - 1
         if 2 * n_numbers > len(slots):
             slots = spread(hashes[:n_numbers], 2 * len(slots))
     return numbers, firsts[:n_numbers].copy()
@@ -51,8 +51,8 @@ def spread(hashes: Any, n_slots: int) -> Any:
     """The slots of a larger table."""
     slots = np.zeros(n_slots, np.int32)
     for k in range(len(hashes)):
-        place = np.int64(hashes[k]) & (n_slots - 1)
-        while slots[place]:
-            place = (place + 1) & (n_slots - 1)
-        slots[place] = k + 1
+        slot = np.int64(hashes[k]) & (n_slots - 1)
+        while slots[slot]:
+            slot = (slot + 1) & (n_slots - 1)
+        slots[slot] = k + 1
     return slots

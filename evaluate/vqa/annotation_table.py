@@ -117,9 +117,9 @@ class AnnotationTable:
                 (results.path, question_id.tolist()),
                 (self.path, self.question_id.tolist()),
             )
-        place = np.empty_like(order)
-        place[self.order] = order
-        given = np.frombuffer(results.answer, np.int32)[place]
+        result_row = np.empty_like(order)
+        result_row[self.order] = order
+        given = np.frombuffer(results.answer, np.int32)[result_row]
         stripped, normal = (
             np.array([self.numbers.get(text, -1) for text in texts], np.int32)
             for texts in (results.texts.stripped, results.texts.normal)

@@ -1,4 +1,4 @@
-"""A page on this machine alone where people drop a photo and ask runs about it."""
+"""The server of ``frostgrid serve``: a page on this machine alone, to ask runs about photos."""
 
 import http
 import json
@@ -10,19 +10,19 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InputError
 from ..predict.photo import decode_photo
-from ..report.plots import PALETTE
-from .page import page_runs, render
-from .session import Oracle
+from .html import page_runs, render
+from .palette import PALETTE
+from .session import InferenceSession
 
 HOST = "127.0.0.1"
-DRAINED = 4  # so many times the limit of a body that is too large are read and thrown away
+DRAIN_FACTOR = 4  # times the limit: so much of a body that is too large is read and dropped
 CHUNK = 1 << 16
-LONGEST_QUESTION = 500  # letters
-IDLE_SECONDS = 30  # after which a silent client is let go
+MAX_QUESTION = 500  # letters
+IDLE_SECONDS = 30  # after which a silent client is disconnected
 
 
 class Refused(Exception):
-    """A request that is not answered: the HTTP status and one sentence why."""
+    """A request that is refused: the HTTP status and one sentence why."""
 
     def __init__(self, status: http.HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
@@ -38,17 +38,17 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, oracle: Oracle, port: int, upload_bytes: int) -> None:
-        self.oracle, self.upload_bytes = oracle, upload_bytes
+    def __init__(self, session: InferenceSession, port: int, upload_bytes: int) -> None:
+        self.session, self.upload_bytes = session, upload_bytes
         super().__init__((HOST, port), Handler)
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The page's address."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print what went wrong, but for a client that went away."""
+        """Print the error, unless the client disconnected."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = IDLE_SECONDS
 
     def do_GET(self) -> None:
-        """Send the page; there is nothing else to get."""
+        """Send the page, the only resource."""
         try:
             self.check_host()
             if urlsplit(self.path).path != "/":
@@ -72,15 +72,15 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(refused)
             return
         nonce = secrets.token_urlsafe(16)
-        oracle = self.server.oracle
+        session = self.server.session
         page = render(
             "serve.html",
             nonce=nonce,
-            tasks=sorted(oracle.tasks),
+            tasks=sorted(session.tasks),
             limit=self.server.upload_bytes,
-            colours=len(PALETTE),
-            runs=page_runs([asked.name for asked in oracle.asked]),
-            heads=[asked.trained.config.head for asked in oracle.asked],
+            colors=len(PALETTE),
+            runs=page_runs([run.name for run in session.runs]),
+            heads=[run.trained.config.head for run in session.runs],
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "
@@ -107,11 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json(http.HTTPStatus.OK, {"runs": reply})
 
     def answer(self) -> list[dict[str, Any]]:
-        """Check the request, read the image, ask the runs."""
+        """Check the request, read the image, run the session."""
         self.check_host()
         parts = urlsplit(self.path)
         if parts.path != "/look":
-            raise Refused(http.HTTPStatus.NOT_FOUND, "Images are to be sent to /look.")
+            raise Refused(http.HTTPStatus.NOT_FOUND, "Send images to /look.")
         kind = self.headers.get_content_type()
         if not kind.startswith("image/") and kind != "application/octet-stream":
             raise Refused(
@@ -120,16 +120,16 @@ class Handler(BaseHTTPRequestHandler):
             )
         fields = parse_qs(parts.query)
         task, question = (fields.get(name, [""])[0] for name in ("task", "question"))
-        if task not in self.server.oracle.tasks:
+        if task not in self.server.session.tasks:
             raise Refused(http.HTTPStatus.BAD_REQUEST, f"No run here is of the task {task!r}.")
-        if len(question) > LONGEST_QUESTION:
-            sentence = f"A question may have {LONGEST_QUESTION} letters; this one is longer."
+        if len(question) > MAX_QUESTION:
+            sentence = f"A question may have {MAX_QUESTION} letters; this one is longer."
             raise Refused(http.HTTPStatus.BAD_REQUEST, sentence)
         data = self.read_body()
-        return self.server.oracle.reply(decode_photo(data, "The file"), task, question)
+        return self.server.session.reply(decode_photo(data, "The file"), task, question)
 
     def check_host(self) -> None:
-        """Refuse what another web site may have sent here, under its own name or its own page."""
+        """Refuse what other web sites send: DNS rebinding (Host), cross-site requests (Origin)."""
         port = self.server.server_address[1]
         ours = {f"{name}:{port}" for name in (HOST, "localhost")}
         if self.headers.get("Host") not in ours:
@@ -139,13 +139,13 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(http.HTTPStatus.FORBIDDEN, "Another web site may not ask here.")
 
     def read_body(self) -> bytes:
-        """The image's bytes; refuses what is too large before reading it."""
+        """The image's bytes; one that is too large is refused before it is read."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal()):
             raise Refused(http.HTTPStatus.LENGTH_REQUIRED, "The request does not say its length.")
         n_bytes, limit = int(length), self.server.upload_bytes
         if n_bytes > limit:
-            self.drain(min(n_bytes, DRAINED * limit))
+            self.drain(min(n_bytes, DRAIN_FACTOR * limit))
             raise Refused(
                 http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"The file has {n_bytes / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted, "
@@ -157,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         return data
 
     def drain(self, n_bytes: int) -> None:
-        """Read and forget: a client that is still sending would never see the reply."""
+        """Read and drop: a client that is still sending would never see the reply."""
         while n_bytes > 0:
             chunk = self.rfile.read(min(CHUNK, n_bytes))
             if not chunk:
@@ -165,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
             n_bytes -= len(chunk)
 
     def refuse(self, refused: Refused) -> None:
-        """Say why not, and hang up: the body may be unread."""
+        """Send the reason and close the connection: the body may be unread."""
         self.close_connection = True
         self.send_json(refused.status, {"error": str(refused)})
 
@@ -197,4 +197,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing is logged: what people ask is theirs."""
+        """Log nothing: questions are private."""

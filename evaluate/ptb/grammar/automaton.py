@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lexer_table import LexerTable
 from .expressions import Alternatives, CharacterSet, Expression, Repeat, Sequence_
-from ..table import Table
 
 DEAD = -1
 
@@ -136,16 +136,16 @@ def classify(members: Sequence[NDArray[np.bool_]]) -> tuple[NDArray[np.uint8], l
 
 
 def bits(number: int) -> list[int]:
-    """The places of the ones."""
-    places = []
+    """The positions of the ones."""
+    positions = []
     while number:
         low = number & -number
-        places.append(low.bit_length() - 1)
+        positions.append(low.bit_length() - 1)
         number ^= low
-    return places
+    return positions
 
 
-def determinize(nfa: Nfa, start: int) -> Table:
+def determinize(nfa: Nfa, start: int) -> LexerTable:
     """The subset construction."""
     character_class, classes = classify(nfa.members)
     closures = nfa.closures()
@@ -174,10 +174,10 @@ def determinize(nfa: Nfa, start: int) -> Table:
         if accepted:
             _, action[state], ahead[state] = min(accepted)
         body_end[state] = sum({1 << nfa.marks[s] for s in inside if s in nfa.marks})
-    return Table(character_class, transition, action, ahead, body_end)
+    return LexerTable(character_class, transition, action, ahead, body_end)
 
 
-def minimize(table: Table) -> Table:
+def minimize(table: LexerTable) -> LexerTable:
     """Join the states that no input tells apart (Moore)."""
     labels = np.column_stack([table.action, table.ahead, table.body_end.astype(np.int64)])
     group = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
@@ -194,7 +194,7 @@ def minimize(table: Table) -> Table:
     rank[group[first]] = np.arange(len(first))
     rank[DEAD] = DEAD
     transition = rank[np.append(group, DEAD)[table.transition[first]]].astype(np.int16)
-    return Table(
+    return LexerTable(
         table.character_class,
         transition,
         table.action[first],
@@ -203,6 +203,6 @@ def minimize(table: Table) -> Table:
     )
 
 
-def compile_patterns(patterns: Sequence[Pattern]) -> Table:
+def compile_patterns(patterns: Sequence[Pattern]) -> LexerTable:
     """The table of a list of rules, first come first served."""
     return minimize(determinize(*build_nfa(patterns)))
