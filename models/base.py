@@ -64,7 +64,8 @@ class VqaHead(Head, ABC):
 
         ``features``: ``[U, S, D]`` (grid), ``[U, D]`` (pooled) or None, of the batch's images;
         ``image_index``: int64 ``[B]``, each question's image among the U;
-        ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
+        ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1, on any
+        device.
         """
 
     def with_attention(

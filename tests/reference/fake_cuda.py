@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from frostgrid.models.kernels import choice
 from frostgrid.models.layers import additive_attention
@@ -34,7 +35,7 @@ def fake_cuda(amp: torch.dtype | None = None) -> Iterator[None]:
         for name, replacement in {
             "__int__": lambda self: 0,
             "__bool__": lambda self: False,
-            "tolist": lambda self: [len(self)] * len(self),
+            "tolist": lambda self: np.full(self.shape, len(self)).tolist(),
             "nonzero": lambda self: torch.arange(self.numel(), device=self.device)[:, None],
         }.items():
             stack.enter_context(patch.object(FakeTensor, name, replacement, create=True))
