@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import CaptionHeadConfig, VqaHeadConfig
+from .kernels.shared_cells import SharedCells
 from .layers.cells import Standardize
-from .layers.shared_cells import SharedCells
 
 FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics
 
