@@ -103,8 +103,8 @@ class TeacherForcedOutput(NamedTuple):
     attention_sum: Tensor | None
 
 
-# Captions that have ended are kept until a multiple of this has: oneDNN takes a millisecond to
-# compile a product of a size that it has not seen, longer than the product takes.
+# A step computes a multiple of so many rows, some of them of captions that have ended: oneDNN takes
+# a millisecond to compile a product of a size that it has not seen, longer than the product takes.
 _ROWS = 16
 
 
