@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import CaptionHeadConfig, VqaHeadConfig
-from .kernels.shared_cells import SharedCells
+from .layers.additive_attention import SharedCells
 from .layers.cells import Standardize
 
 FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from ..base import CaptionHead, Encoded, State
 from ..config import CaptionHeadConfig
-from ..kernels.shared_cells import SharedCells
-from ..layers.additive_attention import additive_scores, attend, mean_cell
+from ..layers.additive_attention import SharedCells, additive_scores, attend, mean_cell
 from ..layers.cells import Standardize
 from ..layers.dropout import Dropout
 from ..layers.recurrent import lstm_step
