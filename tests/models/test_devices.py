@@ -84,7 +84,7 @@ def test_a_training_step(name, cuda) -> None:
     check_step(build(name))
 
 
-@pytest.mark.parametrize("name", ["san", "mean-embed", "show-attend-tell"])
+@pytest.mark.parametrize("name", ["mean-embed", "show-attend-tell"])
 def test_a_training_step_behind_an_encoder(name) -> None:
     with fake_cuda(), kernels("plain"):
         head = build(name)
@@ -96,18 +96,18 @@ def test_a_training_step_behind_an_encoder(name) -> None:
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
-def test_a_beam_search(name, cuda) -> None:
-    head = build(name).eval()
-    features = quantised(head, n_images=2).floats()
-    options = BeamOptions(3, 3, 1.0, no_repeated_trigrams=True)
-    assert len(search(head, features, options)) == 2
+def test_a_beam_search(name) -> None:
+    options = BeamOptions(3, 4, 1.0, no_repeated_trigrams=True)
+    with fake_cuda(torch.bfloat16), kernels("plain"):
+        head = build(name).eval()
+        assert len(search(head, quantised(head, n_images=2).floats(), options)) == 2
 
 
 @pytest.mark.parametrize("name", [name for name, head in HEADS.items() if head.task == "vqa"])
-def test_an_answer_with_its_attention(name, cuda) -> None:
-    head = build(name).eval()
-    cells = quantised(head)
-    with torch.no_grad():
+def test_an_answer_with_its_attention(name) -> None:
+    with fake_cuda(), kernels("plain"), torch.no_grad():
+        head = build(name).eval()
+        cells = quantised(head)
         features = None if cells is None else cells.floats()
         length = torch.full((B,), T, device=DEVICE)
         scores, attentions = head.with_attention(features, zeros(B), zeros(B, T), length)
