@@ -36,7 +36,7 @@ def fake_cuda(amp: torch.dtype | None = None) -> Iterator[None]:
             "__int__": lambda self: 0,
             "__bool__": lambda self: False,
             "tolist": lambda self: np.full(self.shape, len(self)).tolist(),
-            "nonzero": lambda self: torch.arange(self.numel(), device=self.device)[:, None],
+            "nonzero": _nonzero,
         }.items():
             stack.enter_context(patch.object(FakeTensor, name, replacement, create=True))
         # Autocast asks for a driver and for the GPU's number formats.
@@ -123,6 +123,12 @@ def _check_launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constan
     tensors = [x for x in arguments if isinstance(x, Tensor)]
     assert {x.device for x in tensors} == {DEVICE}, [x.device for x in tensors]
     assert all(x.is_contiguous() for x in tensors)
+
+
+def _nonzero(self: Tensor, as_tuple: bool = False) -> Any:
+    """As if no number were zero."""
+    index = torch.zeros(self.numel(), self.ndim, dtype=torch.long, device=self.device)
+    return index.unbind(1) if as_tuple else index
 
 
 def _lstm(self: nn.LSTM, words: Tensor, state: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
