@@ -15,6 +15,7 @@ import click
 from ..atomic import write_bytes
 from ..console import Command
 from ..errors import InputError
+from ..parameters import OneOf
 from .reference_files import Choice
 from .scoring import Request, ScoreOutcome, score_files
 
@@ -52,16 +53,14 @@ class ScoreOptions:
 @click.option("--questions", type=FILE, help="VQA questions; only checked to be the annotated.")
 @click.option("--captions", type=FILE, help="Reference captions: a COCO or a Karpathy file.")
 @click.option("--data", metavar="NAME|DIR", help="Take the references of this data set.")
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), help="Its split; val if none."
-)
+@click.option("--split", type=OneOf(["train", "val", "test"]), help="Its split; val if none.")
 @click.option(
     "--json", "json_path", metavar="FILE|-", help="Write the scores as JSON; - prints them instead."
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=OneOf(FORMATS),
     default="table",
     show_default=True,
     help="Of what is printed.",

@@ -8,7 +8,7 @@ import click
 
 from ..console import Command
 from ..options import device_option, run_argument, trust_ids_option
-from ..parameters import FiniteFloat, OutputFile
+from ..parameters import FiniteFloat, OneOf, OutputFile
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
 
@@ -16,7 +16,7 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 @run_argument
 @click.option(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
+    type=OneOf(["train", "val", "test"]),
     default="val",
     show_default=True,
     help="Which part of the data.",
