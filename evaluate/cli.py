@@ -53,7 +53,11 @@ class ScoreOptions:
 @click.option("--questions", type=FILE, help="VQA questions; only checked to be the annotated.")
 @click.option("--captions", type=FILE, help="Reference captions: a COCO or a Karpathy file.")
 @click.option("--data", metavar="NAME|DIR", help="Take the references of this data set.")
-@click.option("--split", type=OneOf(["train", "val", "test"]), help="Its split; val if none.")
+@click.option(
+    "--split",
+    type=OneOf(["train", "val", "test"]),
+    help="Its split.  [default: the one predicted, or val]",
+)
 @click.option(
     "--json", "json_path", metavar="FILE|-", help="Write the scores as JSON; - prints them instead."
 )
@@ -82,8 +86,9 @@ def score(**options: Any) -> None:
     """Score predictions as the official evaluators do.
 
     PREDS.json holds answers, a list of {"question_id", "answer"}, or captions, a list of
-    {"image_id", "caption"}. Without references, those that the run folder around it names are
-    taken. Several files give one table.
+    {"image_id", "caption"}; or JSON lines or CSV of these, {id: text}, or lmms-eval's samples.
+    Without references, those that `predict` or the run folder around it names are taken. Several
+    files give one table.
     """
     typed = ScoreOptions(**options)
     check_usage(typed)
@@ -188,8 +193,10 @@ def format_json(options: ScoreOptions, outcome: ScoreOutcome) -> str:
 
 
 def print_outcome(options: ScoreOptions, outcome: ScoreOutcome) -> None:
-    """Print the scores in the chosen format, after a line that names the references."""
+    """Print the scores in the chosen format, after the layouts and the references."""
     plain = options.form == "table" and not is_json(options)
+    for path, layout in outcome.layouts.items():
+        click.echo(f"Predictions: {path}: {layout}", err=not plain)
     click.echo(f"References: {outcome.origin}", err=not plain)
     if is_json(options):
         click.echo(format_json(options, outcome), nl=False)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -72,7 +73,7 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
     from ..train.data.locate import find_features
-    from .split import predict_split
+    from .split import can_be_scored, predict_split
     from .trained import load_run
 
     trained = load_run(run, pick_device(device))
@@ -100,3 +101,9 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     keep_freed_memory()
     written = predict_split(trained, config, split, out, search)
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
+    if can_be_scored(config, split):
+        click.echo(f"score it   score {quote(str(written.path))}")
+    else:
+        click.echo(
+            f"score it   {data} has no {written.kind} for the split {split} to score against"
+        )
