@@ -1,15 +1,17 @@
 """The official JSON formats of VQA and COCO captions, as structs that validate while decoding."""
 
 import codecs
-import gzip
+import hashlib
 import json
-import zlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from ..errors import InputError
+from .file_bytes import gunzip, read_whole
 
 T = TypeVar("T")
 
@@ -115,32 +117,60 @@ class Karpathy(msgspec.Struct):
     dataset: str = ""
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """A file's bytes, read once, so that what is parsed is what was hashed."""
+
+    path: Path
+    data: bytes
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the bytes, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def read_source(path: Path) -> SourceFile:
+    """Read a file whose hash is needed as well as its content."""
+    return SourceFile(path, read_whole(path))
+
+
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes, unpacked if it is gzip'd, without a UTF-8 byte order mark.
+    """The file's bytes, as ``unpack`` returns them."""
+    return unpack(path, read_whole(path))
+
+
+def unpack(path: Path, data: bytes) -> bytes:
+    """A JSON file's bytes, unpacked if they are gzip'd, without a UTF-8 byte order mark.
 
     Raises ``InputError`` for a damaged archive, a zip archive and UTF-16.
     """
-    data = path.read_bytes()
     if data.startswith(ZIP_MAGIC):
         raise InputError(f"{path}: a zip archive; unpack it and give the JSON file that it holds.")
     if data[:2] == GZIP_MAGIC:
-        try:
-            data = gzip.decompress(data)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(
-                f"{path}: a damaged or incomplete gzip file ({error}); fetch or write it again."
-            ) from error
+        data = gunzip(path, data)
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise InputError(f"{path}: UTF-16 text; save the file as UTF-8.")
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def decode(path: Path, kind: type[T]) -> T:
-    """Decode one official JSON file.
+def decode(source: Path | SourceFile, kind: type[T]) -> T:
+    """Decode one official JSON file, or its bytes if they were read before.
 
     Raises ``InputError`` naming the file and the entry that does not fit.
     """
-    data = read_bytes(path)
+    path, packed = (
+        (source, source.read_bytes()) if isinstance(source, Path) else (source.path, source.data)
+    )
+    data = unpack(path, packed)
     try:
         if not data.isascii():
             data.decode()  # msgspec checks only the strings that it keeps

@@ -1,27 +1,22 @@
 """``frostgrid predict``: parse, predict a split, print what was written."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..console import Command
-from ..datasets.dataset import SPLITS
-from ..devices import pick_device
-from ..models.beam import BeamOptions
-from ..options import device_option, run_argument
-from ..process import keep_freed_memory
-from ..train.data.locate import find_features
-from .inference import DEFAULT_BEAM
-from .split import predict_split
-from .trained import load_run
+from ..options import device_option, run_argument, trust_ids_option
+from ..parameters import FiniteFloat, OutputFile
+from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
 
 @click.command("predict", cls=Command)
 @run_argument
 @click.option(
     "--split",
-    type=click.Choice(SPLITS),
+    type=click.Choice(["train", "val", "test"]),
     default="val",
     show_default=True,
     help="Which part of the data.",
@@ -36,30 +31,31 @@ from .trained import load_run
     metavar="FILE.h5",
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
+@trust_ids_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".json"),
     metavar="FILE.json",
     help="Result file.  [default: RUN/preds-SPLIT.json]",
 )
 @click.option(
     "--beam",
     type=click.IntRange(1),
-    default=DEFAULT_BEAM.beam,
+    default=BEAM,
     show_default=True,
     help="Captions only: the width of the beam search; 1 is greedy decoding.",
 )
 @click.option(
     "--max-length",
     type=click.IntRange(1),
-    default=DEFAULT_BEAM.max_length,
+    default=MAX_LENGTH,
     show_default=True,
     help="Captions only: words at most.",
 )
 @click.option(
     "--length-power",
-    type=float,
-    default=DEFAULT_BEAM.length_power,
+    type=FiniteFloat(),
+    default=LENGTH_POWER,
     show_default=True,
     help="Captions only: log-probabilities are divided by words to this power; 0 favours short.",
 )
@@ -71,6 +67,14 @@ from .trained import load_run
 @device_option
 def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
     """Write the answers or captions of RUN's best epoch for a split, in the official format."""
+    # torch takes seconds to import, and --help needs none of it.
+    from ..devices import pick_device
+    from ..models.beam import BeamOptions
+    from ..process import keep_freed_memory
+    from ..train.data.locate import find_features
+    from .split import predict_split
+    from .trained import load_run
+
     trained = load_run(run, pick_device(device))
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
@@ -80,6 +84,11 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
         click.echo(f"features   {', '.join(features)}")
+    # What was trusted in training holds for the run's own data, not for others.
+    is_own = data is None and not options["features"]
+    trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    data = trained.config.data if data is None else data
+    config = replace(trained.config, data=data, features=features, trust_ids=trust_ids)
     search = BeamOptions(
         beam=options["beam"],
         max_length=options["max_length"],
@@ -89,5 +98,5 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     out = options["out"] or run / f"preds-{split}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    written = predict_split(trained, data or trained.config.data, split, features, out, search)
+    written = predict_split(trained, config, split, out, search)
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
