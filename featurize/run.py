@@ -187,6 +187,8 @@ def verify_files(paths: list[Path], say: Say) -> None:
             f"{len(verdict.damaged)} damaged, {len(verdict.failed)} failed images, "
             f"{len(verdict.to_do)} to do"
         )
+        if file.missing_checks:
+            say(f"    note: {file.missing_checks}")
         for row in verdict.damaged[:LISTED]:
             say(f"    damaged: row {row}, image {file.image_id[row]}, {file.file_name[row]}")
         if not verdict.is_sound:
