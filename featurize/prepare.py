@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def prepare(
     ``report`` gets the number of rows checked for that, piece by piece.
     Raises ``InputError`` if the disk has too little space, or if the existing file does not fit.
     """
-    for leftover in job.out.parent.glob(f".{job.out.name}.*.tmp"):
+    for leftover in job.out.parent.glob(f".{escape(job.out.name)}.*.tmp"):
         leftover.unlink()
     provenance = describe(job, extractor)
     if overwrite or not job.out.exists():

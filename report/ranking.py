@@ -43,8 +43,15 @@ class Ranking:
     runs: list[RankedRun]
     notes: list[str]
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether all runs validate on the same data."""
+        return same_data([run.record for run in self.runs])
+
     def best_first(self) -> list[RankedRun]:
-        """The runs by descending score."""
+        """The runs by descending score; in their own order if scores are of different data."""
+        if not self.is_comparable:
+            return self.runs
         return sorted(self.runs, key=lambda run: -run.score)
 
 
@@ -64,10 +71,11 @@ def rank_runs(
         for pair, record in zip(found, records, strict=True)
     ]
     best = max(range(len(records)), key=lambda k: scores[k])
+    is_comparable = same_data(records)
     runs = []
     for k, record in enumerate(records):
         gap = None
-        if k != best:
+        if k != best and is_comparable:
             gap = find_gap(evaluations[k], evaluations[best], resampling)
         pair = found[k]
         interval = pair[1] if pair is not None else None
@@ -79,11 +87,9 @@ def evaluate_runs(
     records: list[RunRecord], announce: Callable[[str], None]
 ) -> tuple[list[Evaluation | None], list[str]]:
     """Each run's predictions scored, and a note for those that could not be."""
-    first = records[0].config
-    if any((r.config.data, r.config.split) != (first.data, first.split) for r in records):
-        notes = ["The runs validate on different data: their scores cannot be compared."]
-    else:
-        notes = []
+    notes = []
+    if not same_data(records):
+        notes.append("The runs validate on different data: their scores cannot be compared.")
     evaluations: list[Evaluation | None] = []
     groups: dict[tuple[str, str], list[int]] = {}
     for k, record in enumerate(records):
@@ -137,6 +143,11 @@ def find_gap(
     differences = compare(evaluation.families[:1], best.families[:1], resampling)
     index = [d.metric.name for d in differences].index(HEADLINE[evaluation.task])
     return differences[index].difference, differences[index].interval
+
+
+def same_data(records: list[RunRecord]) -> bool:
+    """Whether all runs validate on the same split of the same data set."""
+    return len({(record.config.data, record.config.split) for record in records}) == 1
 
 
 def same_items(one: Evaluation, other: Evaluation) -> bool:

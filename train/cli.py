@@ -19,7 +19,9 @@ from .recipes import RECIPES
 from .run import train
 from .run_folder import RunFolder
 
-RESUMABLE = ("head", "resume", "epochs", "data", "features", "trust_ids", "device")
+RESUMABLE = ("head", "resume", "epochs", "data", "features", "trust_ids", "device") + (
+    "accept_changed_data",
+)
 WHEN_OTHERS_END = (
     "go on from the last epoch that was finished with --resume, and as many processes as you like."
 )
@@ -127,6 +129,13 @@ WHEN_OTHERS_END = (
     help="Words seen less often become <unk>.  [default: 1 for questions, 5 for captions]",
 )
 @click.option(
+    "--max-length",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Words after which captions end: what is longer is cut.  [default: 50 in training, 20 in "
+    "the head's own captions]",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
@@ -152,6 +161,11 @@ WHEN_OTHERS_END = (
     metavar="RUN",
     help="Go on with the run in this folder; besides, only --epochs, --device and where --data and "
     "--features are now.",
+)
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="With --resume: go on although the data are not those that the run was begun with.",
 )
 @click.pass_context
 def train_head(
@@ -197,6 +211,10 @@ def check_options(
             raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")
     elif head is None:
         raise click.UsageError(f"Missing argument HEAD: one of {', '.join(HEADS)}.")
+    elif options["accept_changed_data"]:
+        raise click.UsageError("--accept-changed-data is of use with --resume alone.")
+    elif options["max_length"] is not None and HEADS[head].task != "caption":
+        raise click.UsageError(f"{head} writes no captions; drop --max-length.")
     elif options["finetune"] is None:
         for name in ("encoder_lr", "flip", "weights"):
             if options[name] is not None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ...console import Command
 from ...options import choice_option
+from ...parameters import FEATURE_FILE, OutputFile
 from ..choices import DTYPES
 from .convert import LAYOUTS, convert_file
 from .join import join_files
@@ -78,7 +79,7 @@ def join_entries(values: dict[str, object]) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("out", type=PATH)
+@click.argument("out", type=OutputFile(*FEATURE_FILE))
 @click.argument("files", type=PATH, nargs=-1, required=True)
 def join(out: Path, files: tuple[Path, ...]) -> None:
     """Make OUT refer to all images of several feature FILES, which stay where they are.
@@ -91,7 +92,7 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 
 @click.command(cls=Command)
 @click.argument("file", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("out", type=OutputFile(*FEATURE_FILE))
 @click.option(
     "--dtype", type=click.Choice(DTYPES), help="How the grid is stored.  [default: unchanged]"
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..images import ImageError, read_image_file
 from .checksums import checksums
 from .layout import DONE, FAILED, TO_DO
 from .reader import FeatureFile
@@ -93,7 +94,9 @@ def image_changed(path: Path, n_bytes: int, crc32: int) -> bool:
     A missing file counts as unchanged, since its row can no longer be computed anew.
     """
     try:
-        data = path.read_bytes()
+        data = read_image_file(path)
     except OSError:
         return False
+    except ImageError:  # a pipe, say
+        return True
     return len(data) != n_bytes or zlib.crc32(data) != crc32

@@ -1,7 +1,7 @@
 """Caption data for training: JSON files to integer arrays, kept in the cache folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 import numpy as np
@@ -12,8 +12,10 @@ from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
 from ...datasets.formats import read_source
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
+from .digests import digest
+from .vocabulary import build_vocabulary
 
-FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class CaptionData:
     ``image_id``, int64 [C], ``tokens``, int32 [C, T], from ``<start>`` to ``<end>``, padded with 0,
     and ``length``, int32 [C], both marks included, have a row a caption. ``image_ids``, int64 [N],
     and ``references``, the captions as written, have an entry an image, in the captions' order.
+    ``n_cut`` captions were cut to the greatest length. ``digests``: that of the captions as
+    written.
     """
 
     image_id: NDArray[np.int64]
@@ -42,6 +46,8 @@ class CaptionData:
     length: NDArray[np.int32]
     references: list[list[str]]
     image_ids: NDArray[np.int64]
+    n_cut: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def load_train_val(
@@ -58,7 +64,7 @@ def load_train_val(
     def build() -> Arrays:
         table = read_captions(file, "train")
         tokens = tokenize_all(table.text)
-        vocabulary = Vocabulary.build(tokens, CAPTION_SPECIALS, options.min_word_count)
+        vocabulary = build_vocabulary(tokens, CAPTION_SPECIALS, options.min_word_count, file)
         arrays = _pack(table, tokens, vocabulary, options.max_length)
         return arrays | {"words": string_array(vocabulary.words)}
 
@@ -92,6 +98,8 @@ def _pack(
     tokens, length = vocabulary.encode_captions(texts_tokens, max_length)
     by_image = table.by_image()
     return {
+        "n_cut": np.array(sum(len(words) > max_length for words in texts_tokens)),
+        "digests": string_array([digest(table.image_id, table.text)]),
         "image_id": table.image_id,
         "tokens": tokens,
         "length": length,
@@ -107,4 +115,6 @@ def _unpack(arrays: Arrays) -> CaptionData:
         length=arrays["length"],
         references=msgspec.json.decode(arrays["references"].tobytes(), type=list[list[str]]),
         image_ids=arrays["image_ids"],
+        n_cut=int(arrays["n_cut"]),
+        digests={"captions": strings_of(arrays["digests"])[0]},
     )

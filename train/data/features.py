@@ -102,7 +102,10 @@ class SplitFeatures:
         """The features of these rows, on the device, in the file's own dtype."""
         if self.resident is not None:
             assert self.resident_row is not None
-            index = torch.from_numpy(self.resident_row[rows]).to(device, non_blocking=True)
+            resident_rows = self.resident_row[rows]
+            if (resident_rows < 0).any():
+                raise ValueError(f"row {rows[resident_rows < 0][0]} is not kept on {device}.")
+            index = torch.from_numpy(resident_rows).to(device, non_blocking=True)
             scale = None if self.resident_scale is None else self.resident_scale[index]
             return Cells(self.resident.index_select(0, index), scale)
         self._check(rows)
@@ -139,7 +142,7 @@ class SplitFeatures:
             for number, source in enumerate(sources):
                 mine = np.flatnonzero(owner == number)
                 if len(mine):
-                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype)
+                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype, device="cpu")
                     gather_rows(source, rows[mine] - self.bases[number], part)
                     out[torch.from_numpy(mine)] = part
         self.mapped += out.nbytes
@@ -154,25 +157,22 @@ class SplitFeatures:
         source = self.sources[0]
         return n_rows * int(np.prod(source.shape[1:])) * source.dtype.itemsize
 
-    def make_resident(self, rows: NDArray[np.int64], device: torch.device) -> bool:
-        """Keep these rows on a CUDA device if half of its free memory holds them; True if so."""
-        if device.type != "cuda":
-            return False
+    def make_resident(self, rows: NDArray[np.int64], device: torch.device) -> None:
+        """Keep these rows in the device's own memory, from which alone they are read then."""
         unique = np.unique(rows)
-        free, _ = torch.cuda.mem_get_info(device)
-        if self.bytes_of(len(unique)) > free // 2:
-            return False
-        parts = [
-            self.gather(part, device) for part in np.array_split(unique, len(unique) // 512 + 1)
+        first = self.gather(unique[:1], device)
+        stores = [
+            None if part is None else part.new_empty((len(unique), *part.shape[1:]))
+            for part in (first.values, first.scale)
         ]
-        self.resident = torch.cat([part.values for part in parts])
-        if parts[0].scale is not None:
-            self.resident_scale = torch.cat(
-                [part.scale for part in parts if part.scale is not None]
-            )
-        self.resident_row = np.zeros(int(self.bases[-1]), np.int64)
+        for start in range(0, len(unique), 512):
+            cells = self.gather(unique[start : start + 512], device)
+            for store, part in zip(stores, (cells.values, cells.scale), strict=True):
+                if store is not None and part is not None:
+                    store[start : start + 512] = part
+        self.resident, self.resident_scale = stores
+        self.resident_row = np.full(int(self.bases[-1]), -1, np.int64)
         self.resident_row[unique] = np.arange(len(unique))
-        return True
 
 
 def check_rows(checker: RowChecker, rows: NDArray[np.int64]) -> None:

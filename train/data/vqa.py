@@ -1,7 +1,7 @@
 """VQA data for training: a data set's JSON files to integer arrays, kept in the user's cache."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,10 @@ from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
 from ...datasets.dataset import Dataset
 from ...datasets.formats import SourceFile, read_source
 from ...datasets.questions import QuestionTable, read_questions
-from ...datasets.text import Vocabulary, tokenize_all
+from ...datasets.text import QUESTION_SPECIALS, Vocabulary, tokenize_all
 from ...errors import InputError
+from .digests import digest
+from .vocabulary import build_vocabulary
 from .vqa_targets import (
     ComparedAnswers,
     SoftTargets,
@@ -22,7 +24,7 @@ from .vqa_targets import (
     soft_targets,
 )
 
-FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class VqaData:
 
     ``question_id`` and ``image_id`` are int64 [Q]; ``tokens`` int32 [Q, T], padded with 0, and
     ``length`` int32 [Q], at least 1; ``targets`` is None where the split has no annotations.
+    ``n_cut`` questions were cut to the greatest length. ``digests`` are those of the questions and
+    the answers as they were given, whatever they became.
     """
 
     question_id: NDArray[np.int64]
@@ -54,6 +58,8 @@ class VqaData:
     tokens: NDArray[np.int32]
     length: NDArray[np.int32]
     targets: SoftTargets | None
+    n_cut: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def load_train_val(
@@ -94,8 +100,10 @@ def load_split(
     def build() -> Arrays:
         questions, given = _parse(files)
         compared = None if given is None else compare_answers(given)
-        tokens = Vocabulary(words).encode(questions.text, max_question_length)
-        return _pack(questions, tokens, compared, answers)
+        tokens = tokenize_all(questions.text)
+        encoded = Vocabulary(words).encode_tokens(tokens, max_question_length)
+        arrays = _pack(questions, encoded, compared, answers)
+        return arrays | _describe(questions, given, tokens, max_question_length)
 
     return _unpack(cached_arrays("vqa-split", key, build))
 
@@ -130,10 +138,11 @@ def _build_train(files: list[SourceFile], options: VqaOptions) -> Arrays:
     assert given is not None
     compared = compare_answers(given)
     answers = choose_answers(compared, options.n_answers, options.min_answer_count)
-    texts_tokens = tokenize_all(questions.text)
-    vocabulary = Vocabulary.build(texts_tokens, min_count=options.min_word_count)
-    tokens = vocabulary.encode_tokens(texts_tokens, options.max_question_length)
-    arrays = _pack(questions, tokens, compared, answers)
+    tokens = tokenize_all(questions.text)
+    vocabulary = build_vocabulary(tokens, QUESTION_SPECIALS, options.min_word_count, files[0])
+    encoded = vocabulary.encode_tokens(tokens, options.max_question_length)
+    arrays = _pack(questions, encoded, compared, answers)
+    arrays |= _describe(questions, given, tokens, options.max_question_length)
     return arrays | {"words": string_array(vocabulary.words), "answers": string_array(answers)}
 
 
@@ -155,10 +164,32 @@ def _pack(
     return arrays
 
 
+def _describe(
+    questions: QuestionTable, given: AnswerTable | None, tokens: list[list[str]], max_length: int
+) -> Arrays:
+    """How many questions are cut, and the digests of what the files say."""
+    digests = {
+        "questions": digest(questions.question_id, questions.image_id, questions.text),
+        "answers": "",
+    }
+    if given is not None:
+        columns = given.question_id, given.indptr, given.text_index, given.person, given.texts
+        digests["answers"] = digest(*columns)
+    n_cut = sum(len(words) > max_length for words in tokens)
+    return {"n_cut": np.array(n_cut), "digests": string_array(list(digests.values()))}
+
+
 def _unpack(arrays: Arrays) -> VqaData:
     targets = None
     if "targets.indptr" in arrays:
         targets = SoftTargets(**{f.name: arrays[f"targets.{f.name}"] for f in fields(SoftTargets)})
+    questions, answers = strings_of(arrays["digests"])
     return VqaData(
-        arrays["question_id"], arrays["image_id"], arrays["tokens"], arrays["length"], targets
+        question_id=arrays["question_id"],
+        image_id=arrays["image_id"],
+        tokens=arrays["tokens"],
+        length=arrays["length"],
+        targets=targets,
+        n_cut=int(arrays["n_cut"]),
+        digests={"questions": questions} | ({"answers": answers} if answers else {}),
     )
