@@ -174,6 +174,28 @@ def test_a_row_of_another_splits_folder_in_an_old_file(tmp_path):
         find(file, root)
 
 
+@pytest.mark.parametrize("odd", ["images/val/2.png", "images/CLEVR_val_000002.png"])
+def test_a_row_of_another_splits_number_in_an_old_file(tmp_path, odd):
+    names = {1: "images/train/1.png", 2: odd}
+    root = put_set(tmp_path / "data", named=False, images=False)
+    put_set(root, "val", named=False, images=False)
+    file = put_features(tmp_path / "old.h5", root, names=names, data_digest=None)
+    put_set(root, names=names, named=False, images=False)
+    with pytest.raises(
+        InputError, match=r"image 2 \(row 1\) is .*2\.png, of another split that ha"
+    ):
+        find(file, root)
+
+
+def test_an_old_file_with_images_of_a_folder_without_json(tmp_path):
+    names = {1: "train2014/1.png", 2: "val2014/2.png"}
+    root = put_set(tmp_path / "data", names=names, named=False)  # VQA-CP lies so in COCO's folders
+    assert find(put_features(tmp_path / "old.h5", root, names=names, data_digest=None), root) == [
+        1,
+        2,
+    ]
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_old_files_of_featurize_are_taken_without_a_word(tmp_path, named):
     root = put_set(tmp_path / "data", named=named, images=False)
