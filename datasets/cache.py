@@ -1,10 +1,12 @@
 """The user's cache folder, and arrays that are kept in it."""
 
 import hashlib
+import io
 import os
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,14 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_write
 
+# What zipfile raises for damaged archives.
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError),
+)
+
+_NAMES = "names of all arrays"  # the one entry of an archive that vouches for the others
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -25,32 +35,29 @@ def cache_folder() -> Path:
     return Path(override).expanduser() if override else platformdirs.user_cache_path("frostgrid")
 
 
-def hash_files(paths: Iterable[Path]) -> list[str]:
-    """The sha256 of each file in hex, read as a stream."""
-    digests: list[str] = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests
-
-
 def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays:
     """The arrays that ``build`` returns, from the cache folder if they were built before.
 
     They lie in ``<kind>-<hash of key>.npz``, so ``key``, which must be JSON, has to name all that
-    the result depends on: the hashes of the source files, the options, a format version. A file
-    that cannot be read is built anew; a folder that cannot be written costs time, no more.
+    the result depends on: the hashes of the bytes that are parsed (``formats.read_source``), the
+    options, a format version. A file that cannot be read is built anew; a folder that cannot be
+    written costs time, no more.
     """
     digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
     path = cache_folder() / f"{kind}-{digest}.npz"
-    try:
-        # Opened here, since numpy would leave a damaged archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass  # absent or damaged
+    with suppress(OSError, *_DAMAGES):
+        with zipfile.ZipFile(path) as archive:
+            # Read whole, and so checked, before they are parsed; numpy reads what a header says.
+            packed_arrays = {name: archive.read(name) for name in archive.namelist()}
+        found = {
+            name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False)
+            for name, data in packed_arrays.items()
+        }
+        if strings_of(found.pop(_NAMES)) == list(found):
+            return found
     arrays = build()
-    contents: Any = arrays  # numpy's annotations would take the names for its own flags
+    # Any: numpy's annotations would take the names for its own flags.
+    contents: Any = {**arrays, _NAMES: string_array(list(arrays))}
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part, part.open("wb") as packed:

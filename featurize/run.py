@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..console import StopRequest, say_bytes, stop_on_signal
 from ..datasets.image_list import count_other_pictures
 from ..datasets.picture_formats import explain_left_out
-from ..devices import pick_device
+from ..devices import pick_device, use_exact_float32
 from ..distributed import Ranks, join_ranks
 from ..errors import InputError
 from ..process import keep_freed_memory
@@ -58,6 +58,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
             for job in jobs:
                 if ranks.is_first and (text := left_out(job)):
                     say(text)
+                for note in job.images.notes:
+                    speak(f"{job}: {note}")
                 if options.dry_run:
                     speak(forecast(job, extractor))
                 else:
@@ -67,6 +69,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
 def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
     """The network and its settings, from the options."""
     device = pick_device(options.device, ranks.local_rank)
+    if options.amp == "off":
+        use_exact_float32()
     precision = choose_precision(device, options.amp)
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32

@@ -1,12 +1,13 @@
 """``frostgrid predict``: parse, predict a split, print what was written."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..console import Command
-from ..options import device_option, run_argument
+from ..options import device_option, run_argument, trust_ids_option
 from ..parameters import FiniteFloat, OutputFile
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
@@ -30,6 +31,7 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
     metavar="FILE.h5",
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
+@trust_ids_option
 @click.option(
     "--out",
     type=OutputFile(".json"),
@@ -82,6 +84,11 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
         click.echo(f"features   {', '.join(features)}")
+    # What was trusted in training holds for the run's own data, not for others.
+    is_own = data is None and not options["features"]
+    trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    data = trained.config.data if data is None else data
+    config = replace(trained.config, data=data, features=features, trust_ids=trust_ids)
     search = BeamOptions(
         beam=options["beam"],
         max_length=options["max_length"],
@@ -91,5 +98,5 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     out = options["out"] or run / f"preds-{split}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    written = predict_split(trained, data or trained.config.data, split, features, out, search)
+    written = predict_split(trained, config, split, out, search)
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")

@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.backbones import channels_of
 from ..featurize.file.layout import GRID, name_grid
-from ..models.base import CaptionHead, Head
-from ..models.config import CaptionHeadConfig, VqaHeadConfig
-from ..models.finetuned import Encoder, put_behind
+from ..models.base import CaptionHead
+from ..models.finetuned import Encoder
 from ..models.registry import HEADS
-from .config import RunConfig
+from .config import RunConfig, read_settings
 from .data import captions as caption_data
 from .data import vqa as vqa_data
+from .data.digests import digest, features_digest
 from .data.features import SplitFeatures, open_split
-from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
+from .data.identity import ImageCheck
+from .finetuning import check_features, describe_encoder
+from .head import build_head
 from .memory import available_bytes
-from .tasks.captions import SAMPLE_IMAGES, CaptionTask
+from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask
 
-SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
 MEMORY_SHARE = 0.7  # of what is free: features up to so much stay in the page cache
 
 
@@ -51,8 +51,11 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, train_features, val_features)
     task, facts = prepared.task, prepared.facts
+    config = replace(config, digests=prepared.config.digests | digest_features(task))
     task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
+        if config.trust_ids:
+            facts.append(("features", "taken by image id alone (--trust-ids)"))
         storage, streamed = store_features(task)
         facts.append(("loading", storage))
         if config.order == "auto":
@@ -67,14 +70,13 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
     return replace(prepared, config=config)
 
 
-def start_head(prepared: Prepared, encoder_weights: str | None) -> None:
-    """Give a new run's head what it begins with, besides weights from the seed."""
-    task, config = prepared.task, prepared.config
-    if isinstance(task.head.encoder, Encoder):
-        assert config.finetune is not None
-        identity = config.feature_identity
-        load_pretrained(task.head.encoder, identity, config.finetune, encoder_weights)
-    fit_features(task)
+def digest_features(task: Task) -> dict[str, str]:
+    """The digests of both splits' features."""
+    return {
+        f"{name}_features": features_digest(split.features, split.image_row)
+        for name, split in (("train", task.train), ("val", task.val))
+        if split.features is not None
+    }
 
 
 def store_features(task: Task) -> tuple[str, bool]:
@@ -83,7 +85,10 @@ def store_features(task: Task) -> tuple[str, bool]:
     parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
-    if all([features.make_resident(part.image_row, device) for part, features in parts]):
+    if device.type == "cuda" and total <= torch.cuda.mem_get_info(device)[0] // 2:
+        for part, features in parts:
+            features.make_resident(part.image_row, device)
+        torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
         return f"{size}, kept on {device}", False
     free = available_bytes()
     streamed = total > MEMORY_SHARE * free
@@ -102,7 +107,7 @@ def prepare_vqa(
 ) -> Prepared:
     """The task of a VQA run."""
     dataset = open_dataset(config.data)
-    options = vqa_data.VqaOptions(**config.data_settings)
+    options = read_settings(config.data_settings, vqa_data.VqaOptions, "data_settings")
     train, val, words, answers = vqa_data.load_train_val(dataset, options)
     check_filled(train.question_id, dataset.name, "train", "question")
     check_filled(val.question_id, dataset.name, config.split, "question")
@@ -114,10 +119,14 @@ def prepare_vqa(
     best = [
         f"{vqa_data.coverage(data):.2f} % {name}" for data, name in ((train, "train"), (val, "val"))
     ]
+    sizes = describe_sizes(len(train.question_id), len(val.question_id), task, words)
+    cut = describe_cut(train.n_cut, val.n_cut, options.max_question_length)
     facts = [
-        ("questions", describe_sizes(len(train.question_id), len(val.question_id), task, words)),
+        ("questions", sizes + cut),
         ("answers", f"{len(answers):,}; the best score they allow: {', '.join(best)}"),
     ]
+    digests = digest_samples(train.digests, val.digests, words, answers)
+    config = replace(config, digests=digests)
     return Prepared(task, config, {"words": words, "answers": answers}, facts)
 
 
@@ -131,23 +140,41 @@ def prepare_caption(
     assert train_features is not None
     assert val_features is not None
     dataset = open_dataset(config.data)
-    options = caption_data.CaptionOptions(**config.data_settings)
+    options = read_settings(config.data_settings, caption_data.CaptionOptions, "data_settings")
     train, val, words = caption_data.load_train_val(dataset, options)
     check_filled(train.image_id, dataset.name, "train", "caption")
     check_filled(val.image_id, dataset.name, config.split, "caption")
     head = build_head(config, words, [], train_features.channels, precision)
     assert isinstance(head, CaptionHead)
     penalty = config.optimisation.attention_penalty
+    # Unless one is asked for, captions are made no longer than most are.
+    longest = options.max_length if "max_length" in config.data_settings else GREEDY.max_length
     task = CaptionTask(
-        head, precision, words, (train, train_features), (val, val_features), penalty
+        head, precision, words, (train, train_features), (val, val_features), penalty, longest
     )
     n = len(val.image_ids)
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
+    sizes = describe_sizes(len(train.image_id), len(val.image_id), task, words)
+    cut = describe_cut(train.n_cut, val.n_cut, options.max_length, " (--max-length)")
     facts = [
-        ("captions", describe_sizes(len(train.image_id), len(val.image_id), task, words)),
-        ("scored", f"own captions, greedy, of {scored} of the {n:,} validation images an epoch"),
+        ("captions", sizes + cut),
+        (
+            "scored",
+            f"own captions, greedy, of {scored} of the {n:,} validation images an epoch, of at "
+            f"most {longest} words{describe_longer(val, longest)}",
+        ),
     ]
+    config = replace(config, digests=digest_samples(train.digests, val.digests, words, []))
     return Prepared(task, config, {"words": words}, facts)
+
+
+def digest_samples(
+    train: dict[str, str], val: dict[str, str], words: list[str], answers: list[str]
+) -> dict[str, str]:
+    """The digests of both splits' samples, and of the vocabulary."""
+    named = {f"train_{name}": value for name, value in train.items()}
+    named |= {f"val_{name}": value for name, value in val.items()}
+    return {**named, "vocabulary": digest(words, answers)}
 
 
 def open_both(config: RunConfig) -> tuple[SplitFeatures | None, SplitFeatures | None]:
@@ -166,7 +193,8 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
         return None
     if config.finetune is not None:
         kind = "grid"  # that the encoder goes on from
-    features = open_split(config.features, split, kind)
+    check = ImageCheck(config.data, split, config.trust_ids)
+    features = open_split(config.features, kind, check)
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)
@@ -183,35 +211,6 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
             f"trained on: {what}; name the right files by --features."
         )
     return features
-
-
-def build_head(
-    config: RunConfig,
-    words: list[str],
-    answers: list[str],
-    channels: int,
-    precision: Precision,
-) -> Head:
-    """An untrained head of a run, its weights drawn from the run's seed.
-
-    ``channels`` are those of the features. An encoder's weights are yet to be loaded.
-    """
-    torch.manual_seed(config.seed)
-    if config.finetune is not None:
-        channels = channels_of(config.feature_identity["backbone"], config.finetune)
-    settings: VqaHeadConfig | CaptionHeadConfig
-    if config.task == "vqa":
-        settings = VqaHeadConfig(
-            n_words=len(words), n_answers=len(answers), channels=channels, **config.head_settings
-        )
-    else:
-        settings = CaptionHeadConfig(n_words=len(words), channels=channels, **config.head_settings)
-    head = HEADS[config.head](settings)
-    if config.finetune is not None:
-        pooled, flip = head.features == "pooled", config.optimisation.flip
-        encoder = build_encoder(config.feature_identity, config.finetune, pooled, flip)
-        head = put_behind(encoder, head, moves=config.optimisation.encoder_lr > 0)
-    return head.to(precision.device)
 
 
 def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: str) -> None:
@@ -238,19 +237,16 @@ def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> st
     )
 
 
-def fit_features(task: Task) -> None:
-    """Let the head take the statistics of the training features from evenly spaced images."""
-    features = task.train.features
-    if features is None:
-        return
-    per_image = features.bytes_of(1) // features.sources[0].dtype.itemsize
-    n = max(2, min(task.train.n_images, SAMPLE_VALUES // per_image))
-    step = max(1, task.train.n_images // n)
-    rows = np.unique(task.train.image_row)[::step][:n]
-    sample = features.gather(rows, task.precision.device).floats()
-    if not bool(torch.isfinite(sample.float()).all()):
-        raise InputError(
-            f"{features.files[0].path}: holds infinite or NaN features; extract it again, with "
-            "--dtype float32 if the network overflows float16."
-        )
-    task.head.fit_features(sample)
+def describe_cut(n_train: int, n_val: int, max_length: int, option: str = "") -> str:
+    """How many samples are cut, in words; "" if none is."""
+    if not n_train + n_val:
+        return ""
+    return f"; {n_train:,} train, {n_val:,} val cut after {max_length} words{option}"
+
+
+def describe_longer(val: caption_data.CaptionData, longest: int) -> str:
+    """How many references are longer than the head's own captions may be; "" if none is."""
+    n_longer = int((val.length - 2 > longest).sum())  # less <start> and <end>
+    if not n_longer:
+        return ""
+    return f" ({n_longer:,} of {len(val.length):,} references have more: --max-length)"

@@ -52,7 +52,7 @@ def gather_facts(path: Path) -> dict[str, Any]:
         features = open_features(path)  # raises if it is cut off or a column is missing
         status = features.status
         reasons = [features.error[row] for row in range(features.n_images)]
-    for name in ("versions", "parts"):
+    for name in ("versions", "parts", "origins"):
         if name in facts:
             facts[name] = json.loads(str(facts[name]))
     facts["datasets"] = columns

@@ -10,6 +10,7 @@ import numpy as np
 from ...atomic import atomic_write, sync
 from ...errors import InputError
 from .layout import columns_of, write_head
+from .origins import join_origins
 from .reader import FeatureFile, open_features
 from .writer import check_name
 
@@ -51,7 +52,20 @@ def order_shards(parts: list[FeatureFile]) -> list[FeatureFile]:
             f"{', '.join(str(part.path) for part in parts)}: are not one complete set; expected "
             f"each of the shards {', '.join(wanted)} once."
         )
+    lists = {shard: list_of(by_shard[shard]) for shard in wanted}
+    odd = next((shard for shard in wanted if lists[shard] != lists[wanted[0]]), None)
+    if odd is not None:
+        raise InputError(
+            f"{by_shard[odd].path}: is a shard of another list of images than "
+            f"{by_shard[wanted[0]].path}; join the shards of one data set and split."
+        )
     return [by_shard[shard] for shard in wanted]
+
+
+def list_of(part: FeatureFile) -> tuple[str, ...]:
+    """What tells the list of images that a file is a shard of from other lists."""
+    names = ("data", "split", "images_digest")
+    return tuple(str(part.provenance.get(name, "")) for name in names)
 
 
 def check_same_make(first: FeatureFile, other: FeatureFile) -> None:
@@ -89,7 +103,8 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
     folder = out.resolve().parent
     names = [os.path.relpath(part.path.resolve(), folder) for part in parts]
     counts = [part.n_images for part in parts]
-    provenance = {**first.provenance, "shard": "", "parts": json.dumps(names)}
+    provenance = {**first.provenance, **join_origins(parts), "shard": ""}
+    provenance["parts"] = json.dumps(names)
     with atomic_write(out) as temporary, h5py.File(temporary, "w") as file:
         write_head(file, provenance, [name for part in parts for name in part.file_name])
         for column in columns_of(first.provenance):

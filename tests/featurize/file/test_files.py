@@ -125,6 +125,15 @@ def test_parts_that_are_gone_or_others_are_no_zeros(tmp_path: Path) -> None:
         open_features(tmp_path / "all.h5")
 
 
+def test_shards_of_two_lists_are_not_joined(tmp_path: Path) -> None:
+    one = make_file(tmp_path / "a.h5", range(5), shard="1of2", images_digest="a")
+    two = make_file(tmp_path / "b.h5", range(5, 9), shard="2of2", images_digest="b")
+    with pytest.raises(
+        InputError, match=r"b\.h5: is a shard of another list of images than .*a\.h5"
+    ):
+        join_files([one.path, two.path], tmp_path / "all.h5")
+
+
 def test_shards_are_put_in_order(tmp_path: Path) -> None:
     two = make_file(tmp_path / "a.h5", range(5, 9), shard="2of2")
     one = make_file(tmp_path / "b.h5", range(5), shard="1of2")
