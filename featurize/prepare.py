@@ -88,6 +88,8 @@ def prepare(
     if repair:
         reopen_rows(file, find_repairs(file, job, report))
         return
+    if file.damaged.any():
+        reopen_rows(file, np.flatnonzero(file.damaged))
     changed = find_changed(file, job.images)
     if len(changed):
         names = name_some([str(job.images.path(int(row))) for row in changed])
@@ -130,9 +132,9 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
 def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
     """Raise ``InputError`` naming what differs if these images must not go into this file."""
     for name, words in DECISIVE.items():
-        if file.provenance[name] != provenance[name]:
+        if file.provenance.get(name) != provenance[name]:
             raise InputError(
-                f"{file.path}: was made with {words} {file.provenance[name]}, now asked for "
+                f"{file.path}: was made with {words} {file.provenance.get(name)}, now asked for "
                 f"{provenance[name]}; the two must not be mixed: choose another --out, or "
                 "--overwrite to start afresh."
             )
@@ -145,8 +147,8 @@ def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList)
         if names
     ]
     raise InputError(
-        f"{file.path}: was started with {len(before)} images of {file.provenance['image_root']}, "
-        f"now there are {len(now)} in {images.root}: "
+        f"{file.path}: was started with {len(before)} images of "
+        f"{file.provenance.get('image_root')}, now there are {len(now)} in {images.root}: "
         f"{'; '.join(changes) or 'ids or order changed'}; restore the images, choose another "
         "--out, or --overwrite to start afresh."
     )

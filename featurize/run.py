@@ -56,10 +56,10 @@ def run(options: FeaturizeOptions, say: Say) -> None:
         keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:
-                if ranks.is_first and (text := left_out(job)):
-                    say(text)
                 for note in job.images.notes:
                     speak(f"{job}: {note}")
+                if ranks.is_first and (text := left_out(job)):
+                    say(text)
                 if options.dry_run:
                     speak(forecast(job, extractor))
                 else:
@@ -211,6 +211,8 @@ def verify_files(paths: list[Path], say: Say) -> None:
             f"{len(verdict.damaged)} damaged, {len(verdict.failed)} failed images, "
             f"{len(verdict.to_do)} to do"
         )
+        if file.missing_checks:
+            say(f"    note: {file.missing_checks}")
         for row in verdict.damaged[:LISTED]:
             say(f"    damaged: row {row}, image {file.image_id[row]}, {file.file_name[row]}")
         if not verdict.is_sound:

@@ -11,8 +11,8 @@ from ..errors import InputError
 from ..featurize.backbones import native_grid
 from ..featurize.choices import BACKBONES, CROPS, DTYPES, LAYERS
 from ..featurize.file.layout import GRID, name_grid
+from ..featurize.file.opening import read_structure
 from ..featurize.file.quantize import quantize
-from ..featurize.file.reader import open_hdf5
 from ..featurize.images import Preprocessing
 from ..featurize.network import build_network, choose_precision
 from ..featurize.rebuild import rebuild
@@ -134,6 +134,6 @@ def preprocessing_of(config: RunConfig) -> Preprocessing:
     drafted = replace(full, draft=True)
     for path in map(Path, config.features):
         if path.is_file():
-            with open_hdf5(path) as file:
-                return drafted if file.attrs.get("preprocessing") == drafted.describe() else full
+            made = read_structure(path).attributes.get("preprocessing")
+            return drafted if made == drafted.describe() else full
     return full

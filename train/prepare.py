@@ -58,6 +58,7 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
             facts.append(("features", "taken by image id alone (--trust-ids)"))
         storage, streamed = store_features(task)
         facts.append(("loading", storage))
+        facts += [("unchecked", words) for words in missing_checks(train_features, val_features)]
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
     encoder = task.head.encoder
@@ -77,6 +78,12 @@ def digest_features(task: Task) -> dict[str, str]:
         for name, split in (("train", task.train), ("val", task.val))
         if split.features is not None
     }
+
+
+def missing_checks(*splits: SplitFeatures | None) -> list[str]:
+    """What cannot be checked in the feature files, in words; nothing of files made today."""
+    files = [file for split in splits if split is not None for file in split.files]
+    return list(dict.fromkeys(file.missing_checks for file in files if file.missing_checks))
 
 
 def store_features(task: Task) -> tuple[str, bool]:

@@ -46,7 +46,7 @@ def test_a_folder_of_images(call: Call) -> None:
     out = Path("features/my photos-resnet18.h5")
     assert "weights w.pth" in result.stdout
     assert "resnet18 (default)" in result.stdout
-    assert f"my photos: 7 images, 720 kB -> {out}" in result.stdout
+    assert f"my photos: 7 images, 729 kB -> {out}" in result.stdout
     assert f"finished: 7 images in {out}" in result.stdout
     features = open_features(out)
     assert features.file_name[:2] == ["0.png", "2.png"]

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from frostgrid.cli import main
 from frostgrid.errors import InputError
-from frostgrid.featurize.file.background_writer import checksums
+from frostgrid.featurize.file.checksums import checksums
 from frostgrid.featurize.file.convert import convert_file
 from frostgrid.featurize.file.join import join_files
 from frostgrid.featurize.file.layout import DONE, FAILED, columns_of
@@ -46,6 +46,7 @@ def make_file(path: Path, ids: range, failed: int | None = None, **changes: Any)
         values |= {"error": errors}
         for name in ("grid", "pooled", "crc32", "pooled_crc32"):
             values[name][failed] = 0
+    values = feature_files.complete(values, np.array(ids), status)
     with RowWriter(path) as writer:
         for name, column_values in {**values, "status": status}.items():
             writer.write(name, rows, column_values)
@@ -217,8 +218,12 @@ def test_values_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     grid, pooled = np.array(features.grid), np.array(features.pooled)
     grid[1, 7, 3] = 1e6
     with RowWriter(features.path) as writer:
-        for name, values in ({"grid": grid} | checksums({"grid": grid, "pooled": pooled})).items():
-            writer.write(name, np.arange(2), values)
+        values = features.columns | {"grid": grid} | checksums({"grid": grid, "pooled": pooled})
+        for name, column in feature_files.complete(
+            values, features.image_id, features.status
+        ).items():
+            if name != "damaged":
+                writer.write(name, np.arange(2), column)
     with pytest.raises(InputError, match="too large for float16; keep float32"):
         copy(features.path, tmp_path / "b.h5", "float16")
 
