@@ -12,7 +12,7 @@ import numpy as np
 
 from ..atomic import write_bytes
 from ..errors import InputError
-from .cache import cache_folder
+from .cache_folder import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, find_attributes
 from .image_list import ImageList, digest_images, image_list, number_at_end

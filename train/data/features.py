@@ -142,7 +142,7 @@ class SplitFeatures:
             for number, source in enumerate(sources):
                 mine = np.flatnonzero(owner == number)
                 if len(mine):
-                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype)
+                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype, device="cpu")
                     gather_rows(source, rows[mine] - self.bases[number], part)
                     out[torch.from_numpy(mine)] = part
         self.mapped += out.nbytes
