@@ -3,9 +3,7 @@
 import hashlib
 import io
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,14 +15,6 @@ import platformdirs
 from numpy.typing import NDArray
 
 from ..atomic import atomic_write
-
-# What zipfile raises for damaged archives.
-_DAMAGES = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
-    *(ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError),
-)
-
-_NAMES = "names of all arrays"  # the one entry of an archive that vouches for the others
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,24 +35,46 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
     """
     digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
     path = cache_folder() / f"{kind}-{digest}.npz"
-    with suppress(OSError, *_DAMAGES):
-        with zipfile.ZipFile(path) as archive:
-            # Read whole, and so checked, before they are parsed; numpy reads what a header says.
-            packed_arrays = {name: archive.read(name) for name in archive.namelist()}
-        found = {
-            name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False)
-            for name, data in packed_arrays.items()
-        }
-        if strings_of(found.pop(_NAMES)) == list(found):
-            return found
+    with suppress(Exception):  # absent, or damaged in any way at all
+        return load_arrays(path)
     arrays = build()
-    # Any: numpy's annotations would take the names for its own flags.
-    contents: Any = {**arrays, _NAMES: string_array(list(arrays))}
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as part, part.open("wb") as packed:
-            np.savez(packed, **contents)
+        save_arrays(path, arrays)
     return arrays
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write an ``.npz`` file whose comment guards the names in it, atomically."""
+    contents: Any = arrays  # numpy's annotations would take the names for its own flags
+    with atomic_write(path) as part:
+        with part.open("wb") as file:
+            np.savez(file, **contents)
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.comment = directory_digest(archive)
+
+
+def load_arrays(path: Path) -> Arrays:
+    """Read what ``save_arrays`` wrote; any other content raises some exception.
+
+    ``numpy.load`` would not do: it checks a member's CRC only if it reads to the member's end,
+    which a damaged shape prevents, and no CRC covers the members' names.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.comment != directory_digest(archive):
+            raise ValueError(f"{path} is damaged")
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(
+                io.BytesIO(archive.read(name)), allow_pickle=False
+            )
+            for name in archive.namelist()
+        }
+
+
+def directory_digest(archive: zipfile.ZipFile) -> bytes:
+    """A hash of the names, sizes and CRCs of an archive's members."""
+    members = [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
+    return hashlib.sha256(msgspec.json.encode(members)).hexdigest().encode()
 
 
 def string_array(strings: Sequence[str]) -> NDArray[np.uint8]:
