@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...datasets.catalog import open_dataset
 from ...datasets.dataset import Dataset
-from ...datasets.name_matching import (
+from ...datasets.images.name_matching import (
     base_name,
     is_renamed,
     is_tail,
@@ -17,7 +17,7 @@ from ...datasets.name_matching import (
     split_of_folders,
     split_of_name,
 )
-from ...datasets.stated_images import StatedImages
+from ...datasets.images.stated_images import StatedImages
 from ...errors import InputError
 from ...featurize.file.origins import Origin, origins_of
 from ...featurize.file.reader import FeatureFile
