@@ -19,8 +19,9 @@ from .recipes import RECIPES
 from .run import train
 from .run_folder import RunFolder
 
-RESUMABLE = ("head", "resume", "epochs", "data", "features", "trust_ids", "device") + (
-    "accept_changed_data",
+RESUMABLE = (
+    *("head", "resume", "epochs", "device"),
+    *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
     "go on from the last epoch that was finished with --resume, and as many processes as you like."
