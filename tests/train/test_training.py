@@ -144,7 +144,8 @@ def test_bad_settings_are_one_sentence(more, message, tiny_set, tmp_path):
     root, files = tiny_set
     features = [] if "--features" in more else [f"--features={file}" for file in files]
     arguments = ["san", "--data", str(root), *features, "--out", str(tmp_path / "run"), *more]
-    result = CliRunner().invoke(train_head, [*arguments[:1], "--device", "cpu", *arguments[1:]])
+    device = [] if "--device" in more else ["--device", "cpu"]
+    result = CliRunner().invoke(train_head, [*arguments, *device])
     assert result.exit_code in (1, 2)
     assert message in result.output
     assert "Traceback" not in result.output
