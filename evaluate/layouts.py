@@ -4,7 +4,7 @@
   too, and lmms-eval for submission;
 * such a list in an object's ``"results"``;
 * JSON lines, one such object a line, among them LLaVA's, whose text is called "text";
-* CSV or TSV with these names in its first line, as mmf writes;
+* CSV, with commas, semicolons or tabs, and these names in its first line, as mmf writes;
 * an object ``{id: text}``, or ``{id: [text]}``, as pycocoevalcap takes captions;
 * the samples that lmms-eval logs, as far as they name questions or images.
 """
@@ -171,11 +171,12 @@ def read_mapping(path: Path, content: dict[str, Any]) -> ResultsFile:
 
 
 def read_table(path: Path, text: str) -> ResultsFile:
-    """CSV, or TSV, with a line of names."""
+    """CSV with a line of names."""
     import csv
 
     header = text.lstrip().partition("\n")[0]
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in header else ",")
+    delimiter = max(",;\t", key=header.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     entries = []
     try:
         names = [name.strip() for name in next(rows, [])]
@@ -185,7 +186,7 @@ def read_table(path: Path, text: str) -> ResultsFile:
             if len(row) != len(names):
                 raise InputError(
                     f"{path}: line {rows.line_num} has {len(row)} values, and the first line names "
-                    f"{len(names)}; put a text with a comma into double quotes."
+                    f"{len(names)}; put a text with {delimiter!r} into double quotes."
                 )
             entries.append((f"line {rows.line_num}", dict(zip(names, row, strict=True))))
     except csv.Error as error:
@@ -197,10 +198,15 @@ def read_table(path: Path, text: str) -> ResultsFile:
 
 def read_entries(path: Path, kind: str, entries: list[tuple[str, Any]]) -> ResultsFile:
     """Entries, each with where it stands; all have the keys that the first one has."""
-    keys = find_keys(entries[0][1])
+    first = entries[0][1]
+    keys = find_keys(first)
     if keys is None:
+        raise InputError(f"{path}: its first entry is {shorten(first)}; expected {EXPECTED}.")
+    texts = [other.text for other in TASK_OF_KEYS if other.id == keys.id and other.text in first]
+    if len(texts) > 1:
         raise InputError(
-            f"{path}: its first entry is {shorten(entries[0][1])}; expected {EXPECTED}."
+            f"{path}: its first entry has {' and '.join(map(shorten, texts))}, of which one may be "
+            "the truth; keep the one that was predicted."
         )
     found = []
     for location, entry in entries:

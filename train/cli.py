@@ -14,8 +14,8 @@ from ..parameters import OneOf
 from .recipes import RECIPES
 
 RESUMABLE = (
-    *("head", "resume", "epochs", "data", "features", "trust_ids", "device"),
-    "accept_changed_data",
+    *("head", "resume", "epochs", "device"),
+    *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
     "go on from the last epoch that was finished with --resume, and as many processes as you like."

@@ -78,6 +78,7 @@ VQA_LAYOUTS = {
     "LLaVA": (lines(entries(LLAVA, ANSWERS)), "JSON lines with question_id and text"),
     "CSV": (table(entries(QA, ANSWERS)), "CSV with question_id and answer"),
     "CSV of pandas": (table(entries(QA, ANSWERS, float)), "CSV with question_id and answer"),
+    "CSV of a German Excel": (table(entries(QA, ANSWERS), ";"), "CSV with question_id and answer"),
     "TSV": (table(entries(QA, ANSWERS), "\t"), "CSV with question_id and answer"),
     "object": ({str(i): text for i, text in ANSWERS.items()}, "an object {id: text}"),
     "results": (
@@ -203,6 +204,8 @@ MISFITS = {
     '{"question_id": 10, "answer": "a"}\n7': "line 2 is 7; expected an object",
     '{"doc_id": 0, "filtered_resps": ["dog"]}': "names no question and no image",
     '{"doc_id": 0, "filtered_resps": ["a", "b"], "doc": {"question_id": 1}}': "names no question",
+    '{"question_id": 10, "answer": "a", "prediction": "b"}': "of which one may be the truth",
+    "question_id,answer,text\n10,a,b\n": 'its first entry has "answer" and "text"',
     '{"question_id": 10, "answer": 3}\n': 'entry 0 (question_id 10): "answer" is 3',
     '{"results": [{"id": 1}]}': 'its first entry is {"id": 1}',
 }
@@ -221,6 +224,13 @@ def test_an_object_of_texts_needs_to_know_its_task(monkeypatch: pytest.MonkeyPat
     assert "does not say whether the texts are answers or captions; give --annotations" in (
         result.stderr
     )
+
+
+def test_the_run_folder_says_whether_an_object_holds_answers_or_captions(tmp_path: Path) -> None:
+    write("val_annotations.json", annotations(list(ANSWERS)))
+    write("config.json", {"task": "vqa", "data": str(tmp_path), "split": "val"})
+    shown = run(write("preds.json", {str(i): text for i, text in ANSWERS.items()})).stdout
+    assert "Predictions: preds.json: an object {id: text}\nReferences: " in shown
 
 
 @given(st.dictionaries(st.integers(0, 2**63 - 1), st.text(st.characters(codec="utf-8"))))
