@@ -28,7 +28,24 @@ WHEN_OTHERS_END = (
 )
 
 
-@click.command("train-head", cls=Command)
+def heads_of(task: str) -> str:
+    """The names of a task's heads, in words."""
+    *names, last = [name for name, head in HEADS.items() if head.task == task]
+    return f"{', '.join(names)} and {last}"
+
+
+HELP = f"""
+Train HEAD on features that `featurize` wrote.
+
+HEAD is one of {heads_of("vqa")}, which answer questions, or of {heads_of("caption")}, which write
+captions.
+
+The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best epoch's
+validation answers (preds.json) and TensorBoard events.
+"""
+
+
+@click.command("train-head", cls=Command, help=HELP)
 @click.argument("head", type=click.Choice(list(HEADS)), required=False, metavar="HEAD")
 @data_option
 @click.option(
@@ -172,14 +189,7 @@ WHEN_OTHERS_END = (
 def train_head(
     context: click.Context, /, head: str | None, resume: Path | None, **options: Any
 ) -> None:
-    """Train HEAD on features that `featurize` wrote.
-
-    HEAD is one of question-only, mean-embed, lstm, question-attention and san, which answer
-    questions, or of rnn-decoder, show-attend-tell and up-down, which write captions.
-
-    The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
-    epoch's validation answers (preds.json) and TensorBoard events.
-    """
+    """Plan a run, and train it in every process."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
     with join_ranks(WHEN_OTHERS_END, on_gpus=True) as ranks:
