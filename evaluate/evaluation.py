@@ -66,9 +66,7 @@ class Evaluation:
         if self.task == "vqa":
             how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
         else:
-            from .captions.scores import SIGNATURE
-
-            how = f"metric:bleu+rouge-l+cider-d|{SIGNATURE}"
+            from .captions.scores import SIGNATURE as how
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
 
 

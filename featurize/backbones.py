@@ -59,13 +59,14 @@ def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
         network.add_module(stage, getattr(resnet, stage))
     network.eval().requires_grad_(False)
     state = resnet.state_dict()
-    return Backbone(name, layer, network, channels_of(name, layer), origin, hash_state(state))
+    channels = channels_of(getattr(network, layer))
+    return Backbone(name, layer, network, channels, origin, hash_state(state))
 
 
-def channels_of(name: str, layer: str) -> int:
-    """D of a backbone's layer."""
-    width = {"layer3": 256, "layer4": 512}[layer]
-    return width * (1 if name in ("resnet18", "resnet34") else 4)
+def channels_of(stage: nn.Module) -> int:
+    """D, the channels that a stage returns: those of its last batch norm."""
+    *_, last = (module for module in stage.modules() if isinstance(module, nn.BatchNorm2d))
+    return last.num_features
 
 
 def blank_stage(name: str, layer: str) -> nn.Module:

@@ -22,7 +22,24 @@ WHEN_OTHERS_END = (
 )
 
 
-@click.command("train-head", cls=Command)
+def heads_of(task: str) -> str:
+    """The names of a task's heads, in words."""
+    *names, last = [name for name, its_task in TASKS.items() if its_task == task]
+    return f"{', '.join(names)} and {last}"
+
+
+HELP = f"""
+Train HEAD on features that `featurize` wrote.
+
+HEAD is one of {heads_of("vqa")}, which answer questions, or of {heads_of("caption")}, which write
+captions.
+
+The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best epoch's
+validation answers (preds.json) and TensorBoard events.
+"""
+
+
+@click.command("train-head", cls=Command, help=HELP)
 @click.argument("head", type=OneOf(TASKS), required=False, metavar="HEAD")
 @data_option
 @click.option(
@@ -166,14 +183,7 @@ WHEN_OTHERS_END = (
 def train_head(
     context: click.Context, /, head: str | None, resume: Path | None, **options: Any
 ) -> None:
-    """Train HEAD on features that `featurize` wrote.
-
-    HEAD is one of question-only, mean-embed, lstm, question-attention and san, which answer
-    questions, or of rnn-decoder, show-attend-tell and up-down, which write captions.
-
-    The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
-    epoch's validation answers (preds.json) and TensorBoard events.
-    """
+    """Plan a run, and train it in every process."""
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..distributed import join_ranks
