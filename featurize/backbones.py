@@ -1,6 +1,7 @@
 """Name to truncated torchvision ResNet, with its weights and their hash."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def download_imagenet(name: str) -> tuple[dict[str, Tensor], str]:
     """torchvision's first ImageNet weights, as in the published baselines; checksum checked."""
     member = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     try:
-        return member.get_state_dict(progress=True, check_hash=True), str(member)
+        return member.get_state_dict(progress=sys.stderr.isatty(), check_hash=True), str(member)
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"The ImageNet weights of {name} could not be downloaded from {member.url} ({error}); "
