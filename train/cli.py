@@ -24,7 +24,7 @@ WHEN_OTHERS_END = (
 
 def heads_of(task: str) -> str:
     """The names of a task's heads, in words."""
-    *names, last = [name for name, its_task in TASKS.items() if its_task == task]
+    *names, last = [name for name, of in TASKS.items() if of == task]
     return f"{', '.join(names)} and {last}"
 
 
