@@ -152,13 +152,14 @@ def _year(name: str) -> str:
 
 def _identify(root: Path, folder: str, mentions: Mentions) -> list[tuple[str, int | None]]:
     """All images of a folder with their ids: from the JSON files, else from the name itself."""
+    paths = find_images(root, folder)
+    ids = {path: mentions.id_of(path) for path in paths}
+    given = set(ids.values())  # where the name of an image ends in another's id, the JSON decides
     result: list[tuple[str, int | None]] = []
-    for path in find_images(root, folder):
-        image_id = mentions.id_of(path)
-        if image_id is None:
-            image_id = number_at_end(path)
-            if image_id is not None and not mentions.may_claim(image_id):
-                image_id = None
+    for path, image_id in ids.items():
+        number = number_at_end(path) if image_id is None else None
+        if number is not None and number not in given and mentions.may_claim(number):
+            image_id = number
         result.append((path, image_id))
     return result
 

@@ -20,6 +20,10 @@ class VqaHeadConfig:
     question: str = "lstm"  # or "mean": how words become a vector, where a head may choose
     standardize: bool = True  # whether channels are brought to mean 0 and deviation 1
     whole: bool = True  # whether a stacked attention network begins with the whole image
+    whole_norm: bool = True  # whether that is brought to deviation 1 once more
+    growth: float = 1.0  # the factor that what was seen begins with, learned; 1: none
+    image_dropout: float = 0.0  # of the channels of what was seen
+    cell_dropout: float = 0.0  # of whole cells that an attention may look at
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,24 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """What ``print`` shows of the module."""
         return f"p={self.p}"
+
+
+class CellDropout(nn.Module):
+    """Keep an attention from some cells: their scores ``[B, S]`` become -inf, while training.
+
+    The weights of the others add up to 1, so nothing need be scaled.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Drop some of ``[B, S]``."""
+        if not self.training or not self.p:
+            return scores
+        return scores.masked_fill(torch.rand_like(scores) < self.p, -torch.inf)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows of the module."""
+        return f"p={self.p}"

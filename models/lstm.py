@@ -4,7 +4,9 @@ from torch import Tensor, nn
 
 from .cells import SpatialGate, Standardize
 from .config import VqaHeadConfig
+from .dropout import Dropout
 from .fusion import Classifier, Fusion
+from .growth import growth
 from .head import VqaHead
 from .question import AttendedQuestion, LSTMQuestion
 
@@ -19,7 +21,9 @@ class LSTMHead(VqaHead):
         c = config
         self.cells = Standardize(c.channels, c.standardize)
         self.gate = SpatialGate(c.channels)
+        self.image_dropout = Dropout(c.image_dropout)
         self.project = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
         self.question = self.make_question(c)
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
@@ -34,6 +38,7 @@ class LSTMHead(VqaHead):
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
         assert features is not None
-        image = self.project(self.gate(self.cells(features)))[image_index]  # [B, H]
+        seen = self.image_dropout(self.gate(self.cells(features)))
+        image = self.growth(self.project(seen))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -4,7 +4,9 @@ from torch import Tensor, nn
 
 from .cells import Standardize
 from .config import VqaHeadConfig
+from .dropout import Dropout
 from .fusion import Classifier, Fusion
+from .growth import growth
 from .head import VqaHead
 from .question import MeanQuestion
 
@@ -18,7 +20,9 @@ class MeanEmbed(VqaHead):
         super().__init__()
         c = config
         self.cells = Standardize(c.channels, c.standardize, unit=True)
+        self.image_dropout = Dropout(c.image_dropout)
         self.project = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
         self.question = MeanQuestion(c.n_words, c.embedding, c.dropout)
         self.fusion = Fusion(c.fusion, c.hidden, self.question.width, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
@@ -28,6 +32,7 @@ class MeanEmbed(VqaHead):
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, D]`` and questions ``[B, T]``."""
         assert features is not None
-        image = self.project(self.cells(features))[image_index]  # [B, H]
+        seen = self.image_dropout(self.cells(features))
+        image = self.growth(self.project(seen))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from .additive_attention import additive_scores, attend, mean_cell
 from .cells import BatchNorm, Standardize
 from .config import VqaHeadConfig
-from .dropout import Dropout
+from .dropout import CellDropout, Dropout
 from .fusion import Classifier, Fusion
+from .growth import growth
 from .head import VqaHead
 from .question import question_encoder
 
@@ -26,7 +27,10 @@ class Hop(nn.Module):
         self.cells = nn.Linear(c.channels, c.attention, bias=False)
         self.query = nn.Linear(c.hidden, c.attention)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
+        self.cell_dropout = CellDropout(c.cell_dropout)
+        self.dropout = Dropout(c.image_dropout)
         self.value = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
 
     def forward(self, cells: Tensor, query: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
         """Look at ``[U, S, D]`` for ``[B, H]``: what was seen ``[B, H]``, and where ``[B, S]``.
@@ -34,23 +38,28 @@ class Hop(nn.Module):
         The scores' bias is left out: the softmax does not see it.
         """
         scores = additive_scores(self.cells(cells), self.query(query), self.weight, image_index)
-        where = scores.float().softmax(1)
-        return self.value(attend(cells, where, image_index)), where
+        where = self.cell_dropout(scores.float()).softmax(1)
+        seen = self.dropout(attend(cells, where, image_index))
+        return self.growth(self.value(seen)), where
 
 
 class Glance(nn.Module):
-    """The whole image before any look: the mean cell, normed and projected."""
+    """The whole image before any look: the mean cell, normed if so configured, and projected."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
-        self.norm = BatchNorm(channels)
-        self.dropout = Dropout(0.2)
-        self.project = nn.Linear(channels, hidden)
+        c = config
+        # Means differ far less than cells do: a scale of their own lets them be heard, on a set
+        # large enough that they cannot be learned by heart.
+        self.norm: nn.Module = BatchNorm(c.channels) if c.whole_norm else nn.Identity()
+        self.dropout = Dropout(0.2 if c.whole_norm else c.image_dropout)
+        self.project = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
 
     def forward(self, cells: Tensor) -> Tensor:
         """``[U, S, D]`` to ``[U, H]``."""
         mean = self.norm(mean_cell(cells))
-        projected: Tensor = self.project(self.dropout(mean))
+        projected: Tensor = self.growth(self.project(self.dropout(mean)))
         return projected
 
 
@@ -72,8 +81,7 @@ class SAN(VqaHead):
         self.enter: nn.Module = nn.Identity()
         if self.question.width != c.hidden:
             self.enter = nn.Linear(self.question.width, c.hidden)
-        # Means differ far less than cells do: a scale of their own lets them be heard.
-        self.whole = Glance(c.channels, c.hidden) if c.whole else None
+        self.whole = Glance(c) if c.whole else None
         self.hops = nn.ModuleList(Hop(c) for _ in range(c.hops))
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)

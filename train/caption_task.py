@@ -24,6 +24,7 @@ from .task import Precision, Task
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
 EVAL_IMAGES = 64  # images described at once
 SAMPLE_IMAGES = 5000  # of the validation split that are described every epoch, at most
+CHOICES = {"score": "val_bleu4", "cider": "val_cider"}  # what may pick the best epoch
 GREEDY = BeamOptions(beam=1, max_length=20)
 
 
@@ -42,10 +43,12 @@ class CaptionTask(Task):
         train: tuple[CaptionData, SplitFeatures],
         val: tuple[CaptionData, SplitFeatures],
         attention_penalty: float,
+        choose: str = "score",
     ) -> None:
         self.head: CaptionHead = head
         self.precision, self.words = precision, words
         self.attention_penalty = attention_penalty
+        self.choice_name = CHOICES[choose]
         self.train, self.val = (
             ImageMajor(data.image_id, data.tokens, data.length, features)
             for data, features in (train, val)

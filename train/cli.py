@@ -140,6 +140,11 @@ from .session import train
 )
 @device_option
 @click.option(
+    "--no-control",
+    is_flag=True,
+    help="Do not train the blind head, once for a data set, to tell what seeing is worth.",
+)
+@click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
@@ -163,4 +168,5 @@ def train_head(
         plan = ranks.first_does(lambda: plan_run(context, head, resume, options))
         run = RunFolder(Path(plan["folder"]))
         start = None if resume is not None else Start(options["weights"])
-        train(RunConfig.of_fields(plan["config"]), run, device, start, ranks)
+        config, control = RunConfig.of_fields(plan["config"]), not options["no_control"]
+        train(config, run, device, start, ranks, control)

@@ -24,6 +24,8 @@ class Optimisation:
     patience: int = 5  # epochs without a better score before it stops; 0 never stops
     loss: str = "soft"  # answers weighed by how many people gave them; or "commonest" of the ten
     attention_penalty: float = 0.0  # alpha_c: captions shall look at every cell once, in sum
+    choose: str = "score"  # what picks the best epoch: the task's score, or of captions "cider"
+    smooth: float = 0.0  # the share of the epochs before in what picks the best one
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class RunConfig:
     optimisation: Optimisation
     feature_identity: dict[str, Any] = field(default_factory=dict)
     order: str = "auto"  # of the images in an epoch: "full", "local", or as their size demands
+    follow: list[str] = field(default_factory=list)  # optimisation that follows the set's size
     finetune: str | None = None  # the backbone's block that learns with the head: "layer4"
 
     @staticmethod

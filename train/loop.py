@@ -29,6 +29,7 @@ from .memory import peak_memory_bytes
 from .order import image_order
 from .parallel import Alone
 from .run_folder import RunFolder
+from .size import updates_of_epoch
 from .task import Task
 
 
@@ -74,12 +75,22 @@ class Progress:
     wait_seconds: float = 0.0  # of these, waiting for data
     best_epoch: int = 0
     best_score: float = -math.inf
+    choice: float | None = None  # the smoothed metric that picks the best epoch, so far
+    best_choice: float = -math.inf
 
     def next_epoch(self) -> None:
         """Forget what belongs to one epoch."""
         self.epoch += 1
         self.batches = self.items = 0
         self.loss_sum = self.train_seconds = self.wait_seconds = 0.0
+
+
+def progress_of(fields: dict[str, Any]) -> Progress:
+    """What ``asdict`` took apart; in older runs the score alone picked the best epoch."""
+    progress = Progress(**fields)
+    if "best_choice" not in fields:
+        progress.best_choice = progress.best_score
+    return progress
 
 
 def learning_rate(update: int, total: int, o: Optimisation) -> float:
@@ -90,6 +101,11 @@ def learning_rate(update: int, total: int, o: Optimisation) -> float:
     if o.schedule == "constant":
         return o.lr
     return o.lr * 0.5 * (1 + math.cos(math.pi * (update - warmup) / max(1, total - warmup)))
+
+
+def smoothed(before: float | None, value: float, share: float) -> float:
+    """An exponential mean over the epochs, in which all those before have this share."""
+    return value if before is None else share * before + (1 - share) * value
 
 
 def parameter_groups(head: nn.Module, o: Optimisation) -> list[dict[str, Any]]:
@@ -132,8 +148,7 @@ class Trainer:
         self.loss = self.ranks.loss_of(task)
         if not self.ranks.is_first:
             torch.manual_seed(self._dropout_seed())
-        n_batches = task.train.n_batches(self.o.batch_size)
-        self.total_updates = self.o.epochs * math.ceil(n_batches / self.o.accumulate)
+        self.total_updates = self.o.epochs * updates_of_epoch(self.o, task.train.n_items)
 
     def fit(self, watcher: Watcher, stop: StopRequest) -> bool:
         """Train until the last epoch or until nothing improves; False if asked to stop before.
@@ -244,8 +259,11 @@ class Trainer:
             "lr": self.optimizer.param_groups[0]["lr"],
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
-        if scores[task.score_name] > p.best_score:
-            p.best_epoch, p.best_score = p.epoch, scores[task.score_name]
+        p.choice = smoothed(p.choice, scores[task.choice_name], self.o.smooth)
+        metrics["val_choice"] = p.choice
+        if p.choice > p.best_choice:
+            p.best_epoch, p.best_choice = p.epoch, p.choice
+            p.best_score = scores[task.score_name]
             self.ranks.first_does(self._save_best)
         return metrics
 
@@ -278,7 +296,7 @@ class Trainer:
         load_weights(self.task.head, weights, self.run.last)
         restore_optimizer(self.optimizer, tensors)
         self.scaler.load_state_dict(about["scaler"])
-        self.progress = Progress(**about["progress"])
+        self.progress = progress_of(about["progress"])
         restore_random_state(tensors, self.device, self.ranks.share.rank, self._dropout_seed())
 
     def _dropout_seed(self) -> int:

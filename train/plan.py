@@ -15,7 +15,7 @@ from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
 
 COMMAND_LINE = ParameterSource.COMMANDLINE
-RESUMABLE = ("head", "resume", "epochs", "data", "features", "device")
+RESUMABLE = ("head", "resume", "epochs", "data", "features", "device", "no_control")
 # What goes before the recipe's own, where it is typed.
 OVERRIDES = (
     *("epochs", "batch_size", "texts_per_image", "accumulate", "patience", "loss"),
@@ -83,6 +83,7 @@ def new_config(head: str, o: dict[str, Any]) -> RunConfig:
         head_settings=recipe.head,
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,
+        follow=[name for name in recipe.follow if o[name] is None],
         finetune=o["finetune"],
     )
     return config.with_overrides(**{name: o[name] for name in OVERRIDES})

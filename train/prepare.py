@@ -18,10 +18,11 @@ from ..models.head import CaptionHead, Head
 from ..models.registry import HEADS
 from . import caption_data, vqa_data
 from .caption_task import SAMPLE_IMAGES, CaptionTask
-from .config import RunConfig
+from .config import Optimisation, RunConfig
 from .encoder import build_encoder, check_features, describe_encoder, load_pretrained
 from .features import SplitFeatures, open_split
 from .memory import available_bytes
+from .size import fit_to_size, updates_of_epoch
 from .task import Precision, Task
 from .vqa_task import VqaTask
 
@@ -62,6 +63,10 @@ def prepare(config: RunConfig, precision: Precision, start: Start | None = Start
     prepared = make(config, precision, train_features, val_features)
     task, facts = prepared.task, prepared.facts
     task.train.limit_texts(config.optimisation.texts_per_image)
+    if start is not None:
+        fitted = fit_to_size(config.optimisation, task.train.n_items, config.follow)
+        config = replace(config, optimisation=fitted)
+    facts.append(("updates", describe_updates(config.optimisation, task)))
     if train_features is not None:
         place, streamed = place_features(task)
         facts.append(("loading", place))
@@ -149,10 +154,9 @@ def prepare_caption(
     check_filled(val.image_id, dataset.name, config.split, "caption")
     head = build_head(config, words, [], train_features.channels, precision)
     assert isinstance(head, CaptionHead)
-    penalty = config.optimisation.attention_penalty
-    task = CaptionTask(
-        head, precision, words, (train, train_features), (val, val_features), penalty
-    )
+    o = config.optimisation
+    parts = (train, train_features), (val, val_features)
+    task = CaptionTask(head, precision, words, *parts, o.attention_penalty, o.choose)
     n = len(val.image_ids)
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
     facts = [
@@ -247,6 +251,16 @@ def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> st
     return (
         f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
         f"images; {len(words):,} words"
+    )
+
+
+def describe_updates(o: Optimisation, task: Task) -> str:
+    """How often the weights will move, in words."""
+    an_epoch = updates_of_epoch(o, task.train.n_items)
+    together = f"{o.accumulate} x " if o.accumulate > 1 else ""
+    return (
+        f"{o.epochs * an_epoch:,} at most: {o.epochs} epochs of {an_epoch:,}, each of "
+        f"{together}{o.batch_size} {task.item_name}"
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .config import Optimisation
+from .size import FOLLOW
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,7 @@ class Recipe:
 
     head: dict[str, Any] = field(default_factory=dict)
     optimisation: Optimisation = field(default_factory=Optimisation)
+    follow: tuple[str, ...] = FOLLOW  # which of its settings follow the size of the set
 
 
 # The first report's settings: no standardised cells, no dropout, cross-entropy on the commonest
@@ -81,15 +83,17 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION),
     },
     "report": {
-        "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA),
-        "mean-embed": Recipe(_REPORT_HEAD, _REPORT_VQA),
-        "lstm": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA),
-        "question-attention": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA),
-        "san": Recipe({**_REPORT_HEAD, "fusion": "add", "attention": 128, "hops": 1}, _REPORT_VQA),
-        "rnn-decoder": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION),
-        "show-attend-tell": Recipe(
-            _REPORT_CAPTION_HEAD, replace(_REPORT_CAPTION, attention_penalty=1.0)
+        "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
+        "mean-embed": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
+        "lstm": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA, ()),
+        "question-attention": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA, ()),
+        "san": Recipe(
+            {**_REPORT_HEAD, "fusion": "add", "attention": 128, "hops": 1}, _REPORT_VQA, ()
         ),
-        "up-down": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION),
+        "rnn-decoder": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION, ()),
+        "show-attend-tell": Recipe(
+            _REPORT_CAPTION_HEAD, replace(_REPORT_CAPTION, attention_penalty=1.0), ()
+        ),
+        "up-down": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION, ()),
     },
 }

@@ -79,6 +79,11 @@ class RunFolder:
         }
         write_json(self.summary, summary)
 
+    def add_to_summary(self, **more: Any) -> None:
+        """Add keys to ``summary.json``."""
+        summary = read_json(self.summary, "train the run again")
+        write_json(self.summary, {**summary, **more})
+
     def keep_epochs(self, n: int) -> None:
         """Drop lines of epochs after the first ``n``, which a resumed run will write again."""
         if not self.metrics.exists():

@@ -15,6 +15,7 @@ from ..models.additive_attention import set_kernels
 from ..process import keep_freed_memory
 from .checkpoint import load_weights, read_tensors
 from .config import RunConfig
+from .control import BLIND, find_control, gain_over
 from .loop import Trainer, Unwatched
 from .parallel import Alone
 from .prepare import Prepared, Start, prepare
@@ -24,9 +25,17 @@ from .terminal import Terminal
 
 
 def train(
-    config: RunConfig, run: RunFolder, device: torch.device, start: Start | None, ranks: Alone
+    config: RunConfig,
+    run: RunFolder,
+    device: torch.device,
+    start: Start | None,
+    ranks: Alone,
+    control: bool = True,
 ) -> None:
-    """Train a run and tell of it; without a ``start``, go on with it."""
+    """Train a run and tell of it; without a ``start``, go on with it.
+
+    With ``control``, a head that sees is compared with one that does not.
+    """
     say: Callable[[str], object] = click.echo if ranks.is_first else lambda text: None
     set_kernels(config.kernels)  # type: ignore[arg-type]
     precision = Precision(device, amp_dtype(device, config.amp))
@@ -61,7 +70,7 @@ def train(
         if ranks.is_first:
             click.echo(f"Stopped; go on with: train-head --resume {quote(str(run.path))}", err=True)
         sys.exit(1)
-    ranks.first_does(lambda: report(trainer, run))
+    ranks.first_does(lambda: report(trainer, run, control))
 
 
 def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:
@@ -73,14 +82,46 @@ def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:
         )
 
 
-def report(trainer: Trainer, run: RunFolder) -> None:
+def report(trainer: Trainer, run: RunFolder, control: bool) -> None:
     """The last lines: the best epoch, and what the image is worth to the head."""
     task, p = trainer.task, trainer.progress
     load_weights(task.head, read_tensors(run.best)[0], run.best)
     shuffled = task.shuffled_score()
     run.write_summary(p.best_epoch, p.best_score, shuffled, task.head)
+    for doubt in doubts(trainer):
+        click.echo(f"note       {doubt}")
     best, without = (task.score_format.format(score) for score in (p.best_score, shuffled))
     click.echo(f"best       {best} in epoch {p.best_epoch}")
     click.echo(f"images     {without} with the validation images exchanged for one another")
+    if control and task.val.features is not None and trainer.config.task == "vqa":
+        report_gain(trainer, run)
     click.echo(f"wrote      {run.best}, {run.predictions}")
     click.echo(f"score it   score {quote(str(run.predictions))}")
+
+
+def doubts(trainer: Trainer) -> list[str]:
+    """What speaks against the best epoch being the best that the run could have had."""
+    p, o = trainer.progress, trainer.o
+    if p.best_epoch == o.epochs:
+        return ["the best epoch is the last: more --epochs may do better"]
+    if p.epoch <= o.epochs:
+        return [
+            f"stopped {p.epoch - 1 - p.best_epoch} epochs after the best, {o.epochs - p.epoch + 1} "
+            "before the end, with the learning rate not yet down; --patience 0 goes on"
+        ]
+    return []
+
+
+def report_gain(trainer: Trainer, run: RunFolder) -> None:
+    """Say, and write down, what seeing is worth beside the blind head."""
+    control = find_control(trainer.config, trainer.task.precision, click.echo)
+    gain = gain_over(control, run)
+    if gain is None:
+        return
+    about = {"control_score": control.score, "gain_over_blind": gain.difference}
+    run.add_to_summary(**about, gain_interval=list(gain.interval))
+    cost = f"{control.seconds:.0f} s, kept in {control.run}"
+    click.echo(f"blind      {control.score:.2f} %, {BLIND} under the same recipe ({cost})")
+    low, high = gain.interval
+    span = f"95 % interval {low:+.2f} to {high:+.2f}"
+    click.echo(f"gain       {gain.difference:+.2f} over blind, {span}")

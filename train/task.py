@@ -41,11 +41,12 @@ class Precision:
 class Task(ABC):
     """A head, its training and validation texts, its loss and its score."""
 
-    score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
+    score_name: ClassVar[str]  # the metric that a run is known by; larger is better
     score_format: ClassVar[str]  # how the score is shown
     item_name: ClassVar[str]  # what a batch counts
 
     head: Head
+    choice_name: str  # the metric that picks the best epoch; larger is better
     train: ImageMajor
     val: ImageMajor
     precision: Precision

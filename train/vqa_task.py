@@ -42,6 +42,7 @@ class VqaTask(Task):
         loss: str,
     ) -> None:
         self.head, self.precision, self.answers = head, precision, answers
+        self.choice_name = self.score_name
         self.loss_kind = loss
         self.val_data = val[0]
         assert train[0].targets is not None
