@@ -37,9 +37,10 @@ class Dropout(nn.Module):
 
 
 class CellDropout(nn.Module):
-    """Keep an attention from some cells: their scores ``[B, S]`` become -inf, while training.
+    """Keep an attention from some cells: their scores ``[B, S]`` become the lowest, in training.
 
-    The weights of the others add up to 1, so nothing need be scaled.
+    The weights of the others add up to 1, so nothing need be scaled; and so do those of a row that
+    lost all of its cells.
     """
 
     def __init__(self, p: float) -> None:
@@ -50,7 +51,8 @@ class CellDropout(nn.Module):
         """Drop some of ``[B, S]``."""
         if not self.training or not self.p:
             return scores
-        return scores.masked_fill(torch.rand_like(scores) < self.p, -torch.inf)
+        lowest = torch.finfo(scores.dtype).min
+        return scores.masked_fill(torch.rand_like(scores) < self.p, lowest)
 
     def extra_repr(self) -> str:
         """What ``print`` shows of the module."""

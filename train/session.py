@@ -93,7 +93,7 @@ def report(trainer: Trainer, run: RunFolder, control: bool) -> None:
     best, without = (task.score_format.format(score) for score in (p.best_score, shuffled))
     click.echo(f"best       {best} in epoch {p.best_epoch}")
     click.echo(f"images     {without} with the validation images exchanged for one another")
-    if control and task.val.features is not None and trainer.config.task == "vqa":
+    if control and task.val.features is not None:
         report_gain(trainer, run)
     click.echo(f"wrote      {run.best}, {run.predictions}")
     click.echo(f"score it   score {quote(str(run.predictions))}")
@@ -113,15 +113,23 @@ def doubts(trainer: Trainer) -> list[str]:
 
 
 def report_gain(trainer: Trainer, run: RunFolder) -> None:
-    """Say, and write down, what seeing is worth beside the blind head."""
+    """Say, and write down, what seeing is worth beside what a head reaches that sees nothing."""
+    task = trainer.config.task
     control = find_control(trainer.config, trainer.task.precision, click.echo)
-    gain = gain_over(control, run)
-    if gain is None:
-        return
-    about = {"control_score": control.score, "gain_over_blind": gain.difference}
-    run.add_to_summary(**about, gain_interval=list(gain.interval))
-    cost = f"{control.seconds:.0f} s, kept in {control.run}"
-    click.echo(f"blind      {control.score:.2f} %, {BLIND} under the same recipe ({cost})")
-    low, high = gain.interval
-    span = f"95 % interval {low:+.2f} to {high:+.2f}"
-    click.echo(f"gain       {gain.difference:+.2f} over blind, {span}")
+    gain = gain_over(control, run, task)
+    run.add_to_summary(
+        control_score=gain.control,
+        gain_over_blind=gain.difference,
+        gain_interval=list(gain.interval),
+        control_seconds=control.seconds,
+    )
+    what, shape = {
+        "vqa": (f"{BLIND} under the same recipe", "{:.2f} %"),
+        "caption": ("CIDEr-D of the one caption that fits all images best", "{:.4f}"),
+    }[task]
+    low, high = (shape.replace(":", ":+").format(value) for value in gain.interval)
+    click.echo(
+        f"blind      {shape.format(gain.control)}, {what} (made once, in {control.seconds:.0f} s)"
+    )
+    difference = shape.replace(":", ":+").format(gain.difference)
+    click.echo(f"gain       {difference} over blind, 95 % interval {low} to {high}")

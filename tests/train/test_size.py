@@ -24,6 +24,7 @@ def test_a_large_set_is_trained_as_the_recipe_says():
 def test_what_does_not_follow_stays():
     assert fit_to_size(RECIPE, 500, ()) == RECIPE
     assert fit_to_size(RECIPE, 5_475, {"batch_size"}) == replace(RECIPE, batch_size=128)
+    assert fit_to_size(RECIPE, 5_475, {"batch_size", "lr"}).lr == 2 * RECIPE.lr
     fitted = fit_to_size(RECIPE, 5_475, {"epochs"})
     assert (fitted.batch_size, fitted.epochs, fitted.patience) == (512, 91, 5)
 
