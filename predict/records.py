@@ -35,13 +35,13 @@ class RunRecord:
 
     @property
     def score_name(self) -> str:
-        """The metric that chose the best epoch."""
+        """The metric that a run is known by."""
         return SCORES[self.config.task]
 
     @property
     def best(self) -> dict[str, Any]:
-        """The line of the first epoch with the best score."""
-        return max(self.epochs, key=lambda line: line[self.score_name])
+        """The line of the epoch that was chosen: the first of the best score, or what picks it."""
+        return max(self.epochs, key=lambda line: line.get("val_choice", line[self.score_name]))
 
     def column(self, metric: str) -> list[float]:
         """A metric, epoch by epoch."""

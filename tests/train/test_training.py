@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from frostgrid.train import batches, checkpoint, features, loop, prepare
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
-from frostgrid.train.loop import learning_rate
+from frostgrid.train.loop import Progress, learning_rate, progress_of, smoothed
 from frostgrid.train.terminal import Terminal
 from reference.runs import lines, run_head, same_state
 from safetensors import SafetensorError
@@ -49,7 +50,7 @@ def test_a_run_leaves_all_its_files_and_score_agrees(head, tiny_set, tmp_path):
 def test_a_caption_run_scores_its_own_captions(head, tiny_set, tmp_path):
     out = tmp_path / "run"
     run_head(head, tiny_set, out, *SMALL)
-    best = max(m["val_bleu4"] for m in lines(out))
+    best = max(lines(out), key=lambda line: line["val_choice"])["val_bleu4"]
     scored = CliRunner().invoke(score, [str(out / "preds.json"), "--json", "-"])
     assert json.loads(scored.stdout)["bleu"][3] == pytest.approx(best, rel=1e-6)
 
@@ -112,6 +113,28 @@ def test_training_stops_when_nothing_improves(tiny_set, tmp_path):
     more = ("--epochs", "30", "--patience", "2", "--lr", "1e-9")
     run_head("question-only", tiny_set, tmp_path / "run", *more)
     assert len(lines(tmp_path / "run")) == 3  # the first is the best; two more bring nothing
+
+
+def test_a_smoothed_choice_does_not_jump():
+    choice, seen = None, []
+    for value in (0.1, 0.5, 0.1, 0.4, 0.4):
+        choice = smoothed(choice, value, 0.5)
+        seen.append(choice)
+    assert seen == pytest.approx([0.1, 0.3, 0.2, 0.3, 0.35])
+    assert smoothed(0.1, 0.5, 0.0) == 0.5
+
+
+def test_a_state_from_before_there_was_a_choice_goes_on_by_its_score():
+    fields = asdict(Progress(epoch=4, best_epoch=2, best_score=31.5))
+    del fields["choice"], fields["best_choice"]
+    progress = progress_of(fields)
+    assert (progress.best_choice, progress.choice) == (31.5, None)
+
+
+def test_a_run_says_its_updates_and_that_its_best_epoch_is_the_last(tiny_set, tmp_path):
+    output = run_head("question-only", tiny_set, tmp_path / "run", "--epochs", "1")
+    assert "updates    2 at most: 1 epochs of 2, each of 32 questions" in output
+    assert "the best epoch is the last: more --epochs may do better" in output
 
 
 def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_path, monkeypatch):
