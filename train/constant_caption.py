@@ -22,7 +22,7 @@ def constant_caption(image_ids: NDArray[np.int64], references: Sequence[Sequence
     chosen = spaced(len(image_ids), IMAGES)
     ids = image_ids[chosen].tolist()
     spoken = [list(references[i]) for i in chosen]
-    candidates = [references[i][0] for i in spaced(len(image_ids), CANDIDATES)]
+    candidates: list[str] = [references[i][0] for i in spaced(len(image_ids), CANDIDATES)]
     scores = [
         score_captions(ids, [text] * len(ids), spoken, metrics=("cider",)).cider_mean()
         for text in candidates

@@ -97,10 +97,10 @@ def fingerprint(config: RunConfig) -> str:
     dataset = open_dataset(config.data)
     splits = "train", config.split
     if config.task == "vqa":
-        finders = dataset.questions_path, dataset.annotations_path
+        finders = [dataset.questions_path, dataset.annotations_path]
         key: dict[str, Any] = asdict(config) | {"data": None}
     else:
-        finders = (dataset.captions_path,)
+        finders = [dataset.captions_path]
         key = {"splits": splits}
     files = hash_files(find(split) for split in splits for find in finders)
     packed = msgspec.json.encode([__version__, key, files], order="sorted")
