@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGE := $(filter-out benchmarks/% tests/%, $(wildcard *.py */*.py */*/*.py */*.npz */templates/*)) \
+PACKAGE := $(filter-out benchmarks/% tests/%, $(wildcard *.py */*.py */*/*.py */*/*/*.py */*/*.npz */templates/*)) \
 	setup.cfg pyproject.toml
 
 .PHONY: demo test check bench clean

@@ -1,4 +1,4 @@
-"""The ``frostgrid`` command: every sub-command, each imported only when it is called."""
+"""The ``frostgrid`` command: sub-commands, each imported only when it is called."""
 
 from importlib import import_module
 
@@ -7,17 +7,17 @@ import click
 from . import __version__
 from .process import set_environment
 
-# name -> (module, attribute, one line of help); `score` must never wait for torch to be imported.
+# name -> (module, attribute, one line of help); `score` must never import torch.
 COMMANDS = {
     "featurize": (
         "featurize.cli",
         "featurize",
-        "Look at every image once; write the feature file.",
+        "Extract the features of every image once, to a file.",
     ),
-    "info": ("featurize.file_cli", "info", "Print all that a feature file knows about itself."),
-    "join": ("featurize.file_cli", "join", "Make one file stand for several feature files."),
+    "info": ("featurize.file.cli", "info", "Print what a feature file says about itself."),
+    "join": ("featurize.file.cli", "join", "Join several feature files as one virtual file."),
     "convert": (
-        "featurize.file_cli",
+        "featurize.file.cli",
         "convert",
         "Write a feature file in another dtype or layout.",
     ),
@@ -25,26 +25,26 @@ COMMANDS = {
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),
     "explain": (
-        "predict.explain_cli",
+        "explain.cli",
         "explain",
-        "Ask a run about any photo, and see where it looked.",
+        "Ask a run about any photo, and see its attention.",
     ),
     "compare": (
-        "predict.compare_cli",
+        "report.cli",
         "compare",
         "Put runs side by side on one page: curves, scores, disagreements.",
     ),
     "reproduce": (
-        "predict.reproduce_cli",
+        "report.reproduce_cli",
         "reproduce",
         "Train all heads of a published comparison, then compare them.",
     ),
     "serve": (
-        "predict.serve_cli",
+        "explain.serve_cli",
         "serve",
-        "A page on this machine where one asks runs about any photo.",
+        "Serve a local web page to ask runs about any photo.",
     ),
-    "demo": ("predict.demo", "demo", "The whole way on the embedded data, in minutes."),
+    "demo": ("demo", "demo", "All steps on the embedded data, in minutes."),
 }
 
 
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
     """A group that imports a sub-command's module when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which one uses them."""
+        """The commands in the order of their use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

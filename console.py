@@ -1,4 +1,4 @@
-"""What all commands share: errors as one sentence, ``--debug``, and signals that stop cleanly."""
+"""Shared by all commands: errors as one sentence, ``--debug``, and signals that stop cleanly."""
 
 import signal
 import sys
@@ -37,14 +37,14 @@ class Command(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """Note ``--debug`` before any parameter is parsed."""
+        """Read ``--debug`` before any parameter is parsed."""
         extra["obj"] = {"debug": "--debug" in args}
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; see the class for what becomes of errors."""
+        """Run the command; the class says how errors are handled."""
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # a file's name need not be printable here
+            if isinstance(stream, TextIOWrapper):  # file names may hold unprintable bytes
                 stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
@@ -57,15 +57,15 @@ class Command(click.Command):
 
 
 def sentence(error: InputError | OSError) -> str:
-    """The one sentence that tells a user what went wrong."""
+    """The error as one sentence."""
     if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}"
+        prefix = f"{error.filename}: " if error.filename else ""
+        return f"{prefix}{error.strerror}"
     return " ".join(str(error).split("\n"))
 
 
 def say_bytes(n_bytes: int) -> str:
-    """The size in the unit that leaves one to three digits before the point."""
+    """A size in kB to TB, with one to three digits before the point."""
     power = next((p for p in (1, 2, 3) if n_bytes < 999.5 * 1000**p), 4)
     return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
@@ -82,11 +82,11 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal(insist: bool = True) -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a flag to be looked at between steps of work.
+    """Turn the first Ctrl-C or SIGTERM into a flag that is checked between steps of work.
 
-    A second signal interrupts at once, as without this context; not so without ``insist``, for a
-    process under a launcher that passes on what the terminal has sent already. Only the main thread
-    of a process can receive signals; elsewhere the flag stays down.
+    A second signal interrupts at once, as without this context. ``insist=False`` ignores it, for a
+    process whose launcher repeats the signals of the terminal. Only the main thread receives
+    signals; in other threads the flag is never set.
     """
     request = StopRequest()
 

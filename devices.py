@@ -1,22 +1,37 @@
 """Which device runs the networks, and in which precision."""
 
+import re
+
 import torch
 
 from .errors import InputError
 
 
-def pick_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` to a device; raises ``InputError`` if there is none."""
-    if name.partition(":")[0] not in ("auto", "cpu", "cuda"):
+def pick_device(name: str, local_rank: int = 0, shared: bool = True) -> torch.device:
+    """The device of a name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Each process of a machine (``local_rank``) gets a GPU of its own; where there are fewer GPUs,
+    processes take turns on them if they may (``shared``). Raises ``InputError`` for a missing
+    device.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", name):
         raise InputError(f"Device {name!r}: there is no such device; choose auto, cpu or cuda.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not n_gpus):
+        return torch.device("cpu")
+    if not n_gpus:
         raise InputError(
             f"Device {name!r}: this PyTorch sees no CUDA device; use --device cpu, or install a "
             "PyTorch build and driver that do."
         )
-    return torch.device(name)
+    index = int(name.partition(":")[2] or 0) + local_rank
+    if index >= n_gpus and not (shared and local_rank):
+        raise InputError(
+            f"Device {name!r}: this machine has {n_gpus} CUDA devices, of which process "
+            f"{local_rank + 1} asks for number {index}; start one process a device "
+            "(--nproc-per-node), or add --device cpu."
+        )
+    return torch.device("cuda", index % n_gpus)
 
 
 def describe_device(device: torch.device) -> str:

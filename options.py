@@ -1,4 +1,4 @@
-"""What several commands are told in the same words: the options and arguments they share."""
+"""The options and arguments that several commands share."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def choice_option(*names: str, values: Iterable[str], help: str, **more: Any) -> Callable[[F], F]:
-    """An option that takes one of some values: the first, unless another is typed."""
+    """An option that takes one of some values; the first one is the default."""
     kind = click.Choice(list(values))
     return click.option(
         *names, type=kind, default=kind.choices[0], show_default=True, help=help, **more

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from frostgrid.models.registry import HEADS
 from frostgrid.train.config import Optimisation, RunConfig
-from frostgrid.train.task import Task
+from frostgrid.train.tasks.task import Task
 
 from .contenders import PLAIN
 from .interleaved import machine

@@ -7,10 +7,10 @@ The alternative is the search of the tutorials: one image, its beams as a batch,
 
 import click
 import torch
-from frostgrid.models.additive_attention import kernels
+from frostgrid.models.base import CaptionHead
 from frostgrid.models.beam import END, BeamOptions, search
 from frostgrid.models.config import CaptionHeadConfig
-from frostgrid.models.head import CaptionHead
+from frostgrid.models.layers.additive_attention import kernels
 from frostgrid.models.registry import HEADS
 from torch import Tensor
 

@@ -14,13 +14,13 @@ import torch
 from frostgrid.devices import amp_dtype
 from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
-from frostgrid.train.batches import Batch
-from frostgrid.train.caption_task import CaptionTask
-from frostgrid.train.loop import Trainer
-from frostgrid.train.order import shuffled
+from frostgrid.train.data.batches import Batch
+from frostgrid.train.data.order import shuffled
 from frostgrid.train.prepare import build_head, fit_features
 from frostgrid.train.run_folder import RunFolder
-from frostgrid.train.task import Precision, Task
+from frostgrid.train.tasks.captions import CaptionTask
+from frostgrid.train.tasks.task import Precision, Task
+from frostgrid.train.trainer import Trainer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -108,7 +108,7 @@ def caption_task(case: Case, precision: Precision) -> CaptionTask:
     head: Any = build_head(config, words, [], train[1].channels, precision)
     penalty = config.optimisation.attention_penalty
     task = CaptionTask(head, precision, words, train, val, penalty)
-    task.train.limit_texts(config.optimisation.texts_per_image)
+    task.train.limit_samples(config.optimisation.texts_per_image)
     fit_features(task)
     return task
 

@@ -15,16 +15,16 @@ import click
 import h5py
 import numpy as np
 import torch
+from frostgrid.console import StopRequest
 from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.devices import pick_device
 from frostgrid.featurize.backbones import Backbone, load_backbone
-from frostgrid.featurize.decoding import decode_batches
-from frostgrid.featurize.extract import Extractor, Watch, batches_to_do, extract
-from frostgrid.featurize.fill import prepare
+from frostgrid.featurize.extract import Extractor, batches_to_do, decode_batches, extract
 from frostgrid.featurize.images import Preprocessing
-from frostgrid.featurize.job import Job
-from frostgrid.featurize.network import build_network, choose_device, choose_precision
+from frostgrid.featurize.jobs import Job
+from frostgrid.featurize.network import build_network, choose_precision
+from frostgrid.featurize.prepare import prepare
 from frostgrid.featurize.random_weights import dead_leaves
-from frostgrid.featurize.writer import RowWriter
 from frostgrid.process import keep_freed_memory
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -90,13 +90,7 @@ def torchvision_loop(
 def ours(job: Job, extractor: Extractor) -> Callable[[], object]:
     prepare(job, extractor)
     to_do = np.zeros(len(job.images), np.uint8)
-    watch = Watch(lambda: False, lambda n: None)
-
-    def run() -> None:
-        with RowWriter(job.out) as writer:
-            extract(extractor, job.images, to_do, writer, watch)
-
-    return run
+    return lambda: extract(extractor, job, to_do, StopRequest())
 
 
 def bare_network(images: ImageList, extractor: Extractor) -> Callable[[], object]:
@@ -132,7 +126,7 @@ def main(
     device_name: str,
 ) -> None:
     """Print a table of seconds for a pass over the images."""
-    device = choose_device(device_name)
+    device = pick_device(device_name)
     keep_freed_memory()  # as featurize does; the other two profit as well
     loaded = load_backbone(backbone, "layer4", "random", 0)
     precision = choose_precision(device, "auto")

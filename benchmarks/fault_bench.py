@@ -16,11 +16,11 @@ import torch
 import torchvision
 from frostgrid.errors import InputError
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.layout import DONE
-from frostgrid.featurize.options import Options
-from frostgrid.featurize.session import run
-from frostgrid.featurize.store import FeatureFile, open_features
-from frostgrid.featurize.verify import verify
+from frostgrid.featurize.file.layout import DONE
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.verify import verify
+from frostgrid.featurize.jobs import FeaturizeOptions
+from frostgrid.featurize.run import run
 from PIL import Image
 
 N_IMAGES = 160
@@ -29,10 +29,10 @@ SMALL = ["--image-size", "32", "--layer", "layer3", "--batch-size", "4", "--work
 SMALL += ["--device", "cpu", "--amp", "off"]
 # Its children are copies of one clean process that has torch imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["frostgrid.featurize.session"])
+CONTEXT.set_forkserver_preload(["frostgrid.featurize.run"])
 
 
-def call(options: Options, messages: str, file_limit: int) -> None:
+def call(options: FeaturizeOptions, messages: str, file_limit: int) -> None:
     """In a child: what ``featurize`` does, with its output and its error in a file."""
     with open(messages, "w") as log:
         os.dup2(log.fileno(), 1)
@@ -72,7 +72,7 @@ class Bench:
     def start(self, *more: str, log: str = "log", file_limit: int = 0) -> BaseProcess:
         """Start ``featurize`` on the photos, with more options, in a process of its own."""
         typed = featurize.make_context("featurize", [*self.words, *more])
-        arguments = (Options(**typed.params), str(self.folder / log), file_limit)
+        arguments = (FeaturizeOptions(**typed.params), str(self.folder / log), file_limit)
         process = CONTEXT.Process(target=call, args=arguments)
         process.start()
         return process

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from frostgrid.featurize.store import open_features
-from frostgrid.featurize.verify import verify
+from frostgrid.featurize.file.reader import open_features
+from frostgrid.featurize.file.verify import verify
 
 from .fault_bench import N_IMAGES, Bench
 
@@ -99,7 +99,7 @@ def delete_image(bench: Bench) -> bool:
     before = path.read_bytes()
     path.unlink()
     existed = bench.out.exists()
-    refused = not existed or (bench.finish() == 1 and f"1 gone ({i}.jpg)" in bench.said())
+    refused = not existed or (bench.finish() == 1 and f"1 missing ({i}.jpg)" in bench.said())
     path.write_bytes(before)
     return refused and bench.finish() == 0 and bench.is_whole()
 

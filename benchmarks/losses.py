@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import click
 import torch
-from frostgrid.models.additive_attention import kernels
-from frostgrid.train.losses import soft_cross_entropy, word_cross_entropy
+from frostgrid.models.layers.additive_attention import kernels
+from frostgrid.train.tasks.losses import soft_cross_entropy, word_cross_entropy
 from torch import Tensor
 
 from .interleaved import machine, print_table, time_in_turns

@@ -88,7 +88,7 @@ def write_data(n_images: int, folder: Path) -> None:
 
 
 def ours(predictions: list[str], references: list[list[str]], *metrics: str) -> float:
-    from frostgrid.evaluate.captions import score_captions
+    from frostgrid.evaluate.captions.scores import score_captions
 
     scores = score_captions(range(len(predictions)), predictions, references, metrics)
     return scores.bleu()[3]

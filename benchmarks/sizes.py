@@ -24,10 +24,10 @@ import click
 import h5py
 import numpy as np
 import torch
-from frostgrid.featurize.convert import convert_file
-from frostgrid.featurize.store import open_features
+from frostgrid.featurize.file.convert import convert_file
+from frostgrid.featurize.file.reader import open_features
 from frostgrid.models.registry import HEADS
-from frostgrid.train.features import SplitFeatures
+from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.run_folder import next_free
 from numpy.typing import NDArray
 

@@ -21,7 +21,7 @@ import psutil
 import torch
 from frostgrid.devices import amp_dtype
 from frostgrid.train.memory import available_bytes
-from frostgrid.train.task import Precision
+from frostgrid.train.tasks.task import Precision
 
 from .interleaved import machine
 from .vqa2_data import Size

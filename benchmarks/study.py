@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from frostgrid.datasets.catalog import open_dataset
 from frostgrid.devices import amp_dtype, pick_device
-from frostgrid.models.head import CaptionHead
+from frostgrid.models.base import CaptionHead
 from frostgrid.models.registry import HEADS
-from frostgrid.train import caption_data, vqa_data
-from frostgrid.train.caption_data import CaptionData
-from frostgrid.train.caption_task import CaptionTask
 from frostgrid.train.config import RunConfig
-from frostgrid.train.features import SplitFeatures, open_split
+from frostgrid.train.data import captions as caption_data
+from frostgrid.train.data import vqa as vqa_data
+from frostgrid.train.data.captions import CaptionData
+from frostgrid.train.data.features import SplitFeatures, open_split
+from frostgrid.train.data.vqa import VqaData
+from frostgrid.train.data.vqa_targets import SoftTargets
 from frostgrid.train.prepare import build_head, fit_features
-from frostgrid.train.task import Precision, Task
-from frostgrid.train.vqa_data import VqaData
-from frostgrid.train.vqa_targets import SoftTargets
-from frostgrid.train.vqa_task import VqaTask
+from frostgrid.train.tasks.captions import CaptionTask
+from frostgrid.train.tasks.task import Precision, Task
+from frostgrid.train.tasks.vqa import VqaTask
 
 SMALL = ("--image-size", "224", "--layer", "layer3")  # a fifth of the default's time
 
@@ -98,7 +99,7 @@ class Study:
             pair = (described, features[0]), (to_describe, features[1])
             penalty = config.optimisation.attention_penalty
             task = CaptionTask(head, self.precision, words, *pair, penalty)
-        task.train.limit_texts(config.optimisation.texts_per_image)
+        task.train.limit_samples(config.optimisation.texts_per_image)
         fit_features(task)
         return task
 

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from frostgrid.featurize.layout import DONE, FORMAT, VERSION, column_offset, columns, create_column
-from frostgrid.featurize.store import IDENTITY, FeatureFile, open_features
-from frostgrid.train.caption_data import CaptionData
-from frostgrid.train.features import SplitFeatures
-from frostgrid.train.vqa_data import VqaData
-from frostgrid.train.vqa_targets import SoftTargets
+from frostgrid.featurize.file.layout import (
+    DONE,
+    FORMAT,
+    VERSION,
+    column_offset,
+    columns,
+    create_column,
+)
+from frostgrid.featurize.file.reader import IDENTITY, FeatureFile, open_features
+from frostgrid.train.data.captions import CaptionData
+from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.data.vqa import VqaData
+from frostgrid.train.data.vqa_targets import SoftTargets
 from numpy.typing import NDArray
 
 TRAIN_IMAGES, VAL_IMAGES = 82_783, 40_504

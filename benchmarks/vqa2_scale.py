@@ -21,13 +21,14 @@ from frostgrid.devices import amp_dtype, describe_device, pick_device
 from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
 from frostgrid.train.config import RunConfig
-from frostgrid.train.features import SplitFeatures
-from frostgrid.train.loop import Trainer, Unwatched
+from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.prepare import build_head, fit_features
+from frostgrid.train.progress import Watcher
 from frostgrid.train.recipes import RECIPES
 from frostgrid.train.run_folder import RunFolder
-from frostgrid.train.task import Precision, Task
-from frostgrid.train.vqa_task import VqaTask
+from frostgrid.train.tasks.task import Precision, Task
+from frostgrid.train.tasks.vqa import VqaTask
+from frostgrid.train.trainer import Trainer
 
 from .interleaved import machine
 from .vqa2_data import (
@@ -44,7 +45,7 @@ GRID_BYTES = 196 * 2  # an image and channel
 TRAIN_SEED = 3
 
 
-class Silent(Unwatched):
+class Silent(Watcher):
     """A watcher who keeps the metrics and says nothing."""
 
     def __init__(self) -> None:
@@ -101,7 +102,7 @@ def make_task(config: RunConfig, folder: Path, size: Size, precision: Precision)
     task = VqaTask(head, precision, answers, train, val, config.optimisation.loss)
     for part in (task.train, task.val):
         if part.features is not None:
-            part.features.place(part.image_row, precision.device)
+            part.features.make_resident(part.image_row, precision.device)
     fit_features(task)
     return task
 

@@ -1,1 +1,1 @@
-"""The sets people have: found on disk, decoded, checked, tokenised; no torch here."""
+"""Data sets: found on disk, decoded, checked and tokenised, without torch."""

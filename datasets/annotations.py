@@ -1,4 +1,4 @@
-"""The answers that people gave: an official annotations file to one checked table."""
+"""VQA answers: an official annotations file to one checked table."""
 
 from array import array
 from collections import defaultdict
@@ -32,7 +32,7 @@ class AnswerTable:
     """The answers to a split's questions, question by question, in the annotations file's order.
 
     ``question_id`` and ``image_id`` are int64 [Q]. The answers to question q are the entries
-    ``indptr[q]:indptr[q + 1]`` (``indptr`` int64 [Q+1]) of ``text_index``, int32, places in
+    ``indptr[q]:indptr[q + 1]`` (``indptr`` int64 [Q+1]) of ``text_index``, int32, indices into
     ``texts``, which holds each distinct answer once, as written. ``person``, int32, is equal for
     two entries whose id and confidence are equal: the official accuracy leaves out all answers
     equal in text and in these, not just one.
@@ -108,8 +108,8 @@ def align_answers(
     question, or when both name different images.
     """
     order = np.argsort(answers.question_id, kind="stable")
-    place = np.searchsorted(answers.question_id, questions.question_id, sorter=order)
-    rows = order[np.minimum(place, len(order) - 1)]
+    position = np.searchsorted(answers.question_id, questions.question_id, sorter=order)
+    rows = order[np.minimum(position, len(order) - 1)]
     unmatched = np.flatnonzero(answers.question_id[rows] != questions.question_id)
     if len(unmatched):
         q = int(unmatched[0])
@@ -140,7 +140,7 @@ def take_questions(answers: AnswerTable, rows: NDArray[np.int64]) -> AnswerTable
     """The table of the questions in these rows, in this order."""
     n_answers = np.diff(answers.indptr)[rows]
     indptr = np.concatenate([[0], np.cumsum(n_answers)])
-    # Each entry's place: the start of its question's answers plus its number among them.
+    # Each entry's index: the start of its question's answers plus its number among them.
     entries = np.arange(indptr[-1]) + np.repeat(answers.indptr[rows] - indptr[:-1], n_answers)
     return AnswerTable(
         answers.question_id[rows],

@@ -14,7 +14,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from ..whole_file import whole_file
+from ..atomic import atomic_write
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -53,7 +53,7 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
     contents: Any = arrays  # numpy's annotations would take the names for its own flags
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part, part.open("wb") as packed:
+        with atomic_write(path) as part, part.open("wb") as packed:
             np.savez(packed, **contents)
     return arrays
 

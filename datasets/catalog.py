@@ -3,20 +3,9 @@
 from pathlib import Path
 
 from ..errors import InputError
-from .dataset import SPLITS, Dataset
+from .dataset import Dataset
 from .easy_vqa import NAME, EasyVqa
 from .folder import FolderDataset
-from .image_list import ImageList, list_folder_images
-
-__all__ = [
-    "NAMES",
-    "SPLITS",
-    "Dataset",
-    "ImageList",
-    "address_of",
-    "list_folder_images",
-    "open_dataset",
-]
 
 NAMES = (NAME,)
 
@@ -24,7 +13,7 @@ NAMES = (NAME,)
 def open_dataset(name_or_dir: str) -> Dataset:
     """The data set of that name, or the one in that folder.
 
-    A name goes before a folder of the same name; write ``./easy-vqa`` for the folder.
+    A name takes precedence over a folder of the same name; write ``./easy-vqa`` for the folder.
 
     Raises ``InputError`` when it is neither, or when the folder holds no official file.
     """
@@ -33,7 +22,7 @@ def open_dataset(name_or_dir: str) -> Dataset:
     root = Path(name_or_dir).expanduser()
     if root.is_absolute() and not root.is_dir():  # as a run's config.json names it, say
         raise InputError(
-            f"{root}: no such data folder; if it was moved, put it back or name its new place by "
+            f"{root}: no such data folder; if it was moved, put it back or give its new path by "
             "--data."
         )
     if not name_or_dir or not root.is_dir():

@@ -1,4 +1,4 @@
-"""What every data set can be asked: its splits, their images and their official JSON files."""
+"""The interface of every data set: its splits, their images and their official JSON files."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path

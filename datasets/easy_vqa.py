@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from ..atomic import write_bytes
 from ..errors import InputError
-from ..whole_file import write_bytes
 from .cache import cache_folder
 from .dataset import Dataset
-from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, tell_attributes
+from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, find_attributes
 from .image_list import ImageList, image_list, number_at_end
 
 NAME = "easy-vqa"
@@ -31,7 +31,7 @@ CAPTION_TEMPLATES = (
 class EasyVqa(Dataset):
     """4,000 training and 1,000 validation pictures of one shape each, with 48,248 questions.
 
-    The package's test set serves as ``val``; ``test`` is another name of it. An image's id is the
+    The package's test set serves as ``val``; ``test`` is an alias. An image's id is the
     package's own (0 … 3999 in train, 0 … 999 in val), so ids repeat between the splits. The
     official files are derived once, into the user's cache folder.
     """
@@ -169,10 +169,10 @@ def question_type(question: str, answer: str) -> str:
 def derive_captions(dataset: EasyVqa, split: str) -> dict[str, Any]:
     """Five template sentences an image, in the COCO format: no person wrote them.
 
-    Colour and shape are told by ``tell_attributes``.
+    For colour and shape see ``find_attributes``.
     """
     images = dataset.images(split)
-    attributes = tell_attributes(dataset.entries(split), images)
+    attributes = find_attributes(dataset.entries(split), images)
     captions = [
         {"image_id": image_id, "id": image_id * 1000 + i, "caption": _caption(template, known)}
         for image_id, known in attributes.items()

@@ -1,7 +1,7 @@
 """The colour and the shape of each easy-VQA picture: what its captions are made of.
 
-The questions and answers tell both for eight pictures in nine. For the others (578 of 5,000) what
-is missing is measured in the picture; on the pictures whose questions tell, measuring never errs.
+The questions and answers give both for eight pictures in nine. For the others (578 of 5,000) what
+is missing is measured in the picture; where the questions give it, the measurement always agrees.
 """
 
 import re
@@ -27,7 +27,7 @@ COLORS = {
     "yellow": (255, 255, 0),
 }
 # A convex shape's share of its smallest enclosing rectangle: 1/2 for a triangle, π/4 for a circle,
-# 1 for a rectangle. On the package's 4,737 pictures whose questions tell the shape, in pixels, the
+# 1 for a rectangle. On the package's 4,737 pictures whose questions give the shape, in pixels, the
 # ranges are 0.50-0.70, 0.76-0.91 and 0.97-1.
 LARGEST_TRIANGLE_SHARE = 0.735
 LARGEST_CIRCLE_SHARE = 0.94
@@ -45,22 +45,22 @@ class Attributes:
     shape: str
 
 
-def tell_attributes(entries: list[Entry], images: ImageList) -> dict[int, Attributes]:
-    """Image id -> colour and shape, for all images: from its questions if they tell, else measured.
+def find_attributes(entries: list[Entry], images: ImageList) -> dict[int, Attributes]:
+    """Image id -> colour and shape of all images: from their questions where given, else measured.
 
     Raises ``InputError`` when the questions of an image contradict each other.
     """
-    told: dict[tuple[int, str], str] = {}
+    stated: dict[tuple[int, str], str] = {}
     for question, answer, image_id in entries:
-        for kind, value in told_by(question, answer):
-            if told.setdefault((image_id, kind), value) != value:
+        for kind, value in stated_by(question, answer):
+            if stated.setdefault((image_id, kind), value) != value:
                 raise InputError(
                     f"{images.root.parent}: the questions on the image {image_id} contradict each "
-                    f"other: {told[image_id, kind]} and {value}; reinstall the package easy-vqa."
+                    f"other: {stated[image_id, kind]} and {value}; reinstall the package easy-vqa."
                 )
     result: dict[int, Attributes] = {}
     for i, image_id in enumerate(images.image_ids.tolist()):
-        color, shape = told.get((image_id, "color")), told.get((image_id, "shape"))
+        color, shape = stated.get((image_id, "color")), stated.get((image_id, "shape"))
         if color is None or shape is None:
             pixels = read_pixels(images.path(i))
             color = color or measure_color(pixels)
@@ -69,18 +69,18 @@ def tell_attributes(entries: list[Entry], images: ImageList) -> dict[int, Attrib
     return result
 
 
-def told_by(question: str, answer: str) -> list[tuple[str, str]]:
-    """The ("color" | "shape", value) pairs that a question and its answer tell for certain."""
+def stated_by(question: str, answer: str) -> list[tuple[str, str]]:
+    """The ("color" | "shape", value) pairs that a question and its answer state for certain."""
     words = re.findall(r"[a-z]+", question)
     holds = (answer == "yes") != bool({"no", "not"} & set(words))
-    told: list[tuple[str, str]] = []
+    stated: list[tuple[str, str]] = []
     for kind, values in (("color", tuple(COLORS)), ("shape", SHAPES)):
         if answer in values:
-            told.append((kind, answer))
+            stated.append((kind, answer))
         elif answer not in ("yes", "no") or holds:
-            # "what is the red shape?" tells the colour in passing.
-            told += [(kind, word) for word in words if word in values]
-    return told
+            # "what is the red shape?" states the colour in passing.
+            stated += [(kind, word) for word in words if word in values]
+    return stated
 
 
 def read_pixels(path: Path) -> NDArray[np.int64]:

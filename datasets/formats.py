@@ -157,9 +157,9 @@ def decode(path: Path, kind: type[T]) -> T:
 
 def describe_misfit(error: msgspec.ValidationError) -> str:
     """Where an entry does not fit, and how: "annotations[3].id: expected `int`, got `str`"."""
-    problem, _, place = str(error).partition(" - at `$")
-    place = place.rstrip("`").lstrip(".") or "the whole file"
-    return f"{place}: {problem[:1].lower()}{problem[1:]}"
+    problem, _, location = str(error).partition(" - at `$")
+    location = location.rstrip("`").lstrip(".") or "the whole file"
+    return f"{location}: {problem[:1].lower()}{problem[1:]}"
 
 
 def describe_damage(data: bytes, error: Exception) -> str:

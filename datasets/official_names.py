@@ -1,4 +1,4 @@
-"""The names under which the official files of VQA v2, COCO captions and Karpathy's splits go."""
+"""The official file and folder names of VQA v2, COCO captions and Karpathy's splits."""
 
 # Where a JSON file may lie inside a data folder.
 JSON_FOLDERS = ("", "annotations", "questions")

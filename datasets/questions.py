@@ -54,9 +54,9 @@ def check_distinct(ids: NDArray[np.int64], path: Path, entries: str, name: str) 
     _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     repeated = np.flatnonzero(first[inverse] != np.arange(len(ids)))
     if len(repeated):
-        place = int(repeated[0])
-        earlier = int(first[inverse[place]])
+        index = int(repeated[0])
+        earlier = int(first[inverse[index]])
         raise InputError(
-            f"{path}: {entries}[{place}] has the {name} {ids[place]} of {entries}[{earlier}]; "
+            f"{path}: {entries}[{index}] has the {name} {ids[index]} of {entries}[{earlier}]; "
             "expected distinct ids."
         )

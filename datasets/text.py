@@ -44,7 +44,8 @@ def tokenize(text: str) -> list[str]:
     """The text's tokens: lower-cased, then split by nltk's ``TreebankWordTokenizer``.
 
     "What's the dog's name?" gives what, 's, the, dog, 's, name, ?. Plain text is split word by
-    word with a memory, many times faster than by nltk on the whole text and to the same tokens.
+    word, with each word's tokens cached: the tokens that nltk gives for the whole text, many times
+    faster.
     """
     text = text.lower()
     tokens = _tokenize_plain(text)
@@ -87,10 +88,10 @@ def tokenize_all(texts: Iterable[str]) -> list[list[str]]:
 
 
 class Vocabulary:
-    """Words and their numbers: a word's id is its place in ``words``.
+    """Words and their ids: a word's id is its index in ``words``.
 
     The specials come first: ``<pad>`` is 0 and ``<unk>`` 1; for captions ``<start>`` is 2 and
-    ``<end>`` 3. No text can spell them, as the tokenizer splits "<" off.
+    ``<end>`` 3. No text yields them, as the tokenizer splits "<" off.
     """
 
     def __init__(self, words: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Bootstrap over images (Efron 1979), from sufficient statistics: no metric is computed again.
 
-All that an image contributes, such as all its questions, is drawn together.
+Everything that an image contributes, such as all its questions, is drawn together.
 """
 
 import math
@@ -20,9 +20,9 @@ class Interval(NamedTuple):
 
 
 NO_INTERVAL = Interval(math.nan, math.nan)
-# Draws are cheaper than one binomial number a kind from about so many images a kind on.
+# With at least this many images a kind, one binomial number a kind is cheaper than drawing images.
 IMAGES_PER_KIND = 4
-# Multiplicities of the images that are in memory at once.
+# How many image multiplicities are held in memory at once.
 BLOCK_NUMBERS = 1 << 21
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..atomic import write_bytes
 from ..console import Command
-from ..whole_file import write_bytes
 from .reference_files import Choice
-from .scoring import Outcome, Request, score_files
+from .scoring import Request, ScoreOutcome, score_files
 
 if TYPE_CHECKING:
     from .table import Table
@@ -28,7 +28,7 @@ OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
 
 @dataclass(frozen=True)
-class Options:
+class ScoreOptions:
     """The command line as typed."""
 
     results: tuple[Path, ...]
@@ -85,10 +85,10 @@ def score(**options: Any) -> None:
     {"image_id", "caption"}. Without references, those that the run folder around it names are
     taken. Several files give one table.
     """
-    typed = Options(**options)
+    typed = ScoreOptions(**options)
     check_usage(typed)
     if "numpy" not in sys.modules:
-        # Its second thread would wait in a loop, and take the time of the second process.
+        # OpenBLAS's second thread would spin while idle, and slow down the second process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     outcome = score_files(build_request(typed))
     write_files(typed, outcome)
@@ -100,7 +100,7 @@ def main() -> None:
     score()
 
 
-def check_usage(options: Options) -> None:
+def check_usage(options: ScoreOptions) -> None:
     """Raise a usage error for options that do not go together."""
     chosen = [name for name in ("annotations", "captions", "data") if getattr(options, name)]
     if len(chosen) > 1:
@@ -120,8 +120,8 @@ def check_usage(options: Options) -> None:
         )
 
 
-def build_request(options: Options) -> Request:
-    """What is to be computed; JSON alone holds intervals only if they were asked for."""
+def build_request(options: ScoreOptions) -> Request:
+    """What to compute; JSON output holds intervals only if they were asked for."""
     n_resamples = DEFAULT_RESAMPLES if options.bootstrap is None else options.bootstrap
     shown = options.bootstrap is not None or not is_json(options)
     return Request(
@@ -141,12 +141,12 @@ def build_request(options: Options) -> Request:
     )
 
 
-def is_json(options: Options) -> bool:
+def is_json(options: ScoreOptions) -> bool:
     """Whether standard output gets JSON."""
     return options.json_path == "-" or options.form == "json"
 
 
-def write_files(options: Options, outcome: Outcome) -> None:
+def write_files(options: ScoreOptions, outcome: ScoreOutcome) -> None:
     """Write the files that were asked for, whole or not at all."""
     from .per_item import format_items
 
@@ -157,12 +157,12 @@ def write_files(options: Options, outcome: Outcome) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, and first the folder that it is to be in."""
+    """Write a file, and create its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def format_json(options: Options, outcome: Outcome) -> str:
+def format_json(options: ScoreOptions, outcome: ScoreOutcome) -> str:
     """One object for one results file, a list of them, each with its name, for several."""
     from .score_objects import bootstrap_object, comparison_object, evaluation_object
 
@@ -181,8 +181,8 @@ def format_json(options: Options, outcome: Outcome) -> str:
     return json.dumps(objects if len(objects) > 1 else objects[0], indent=2) + "\n"
 
 
-def print_outcome(options: Options, outcome: Outcome) -> None:
-    """Print the scores in the format asked for; where they are from goes first."""
+def print_outcome(options: ScoreOptions, outcome: ScoreOutcome) -> None:
+    """Print the scores in the chosen format, after a line that names the references."""
     plain = options.form == "table" and not is_json(options)
     click.echo(f"References: {outcome.origin}", err=not plain)
     if is_json(options):
@@ -194,8 +194,8 @@ def print_outcome(options: Options, outcome: Outcome) -> None:
     click.echo("\n\n".join(WRITERS[options.form](table) for table in tables))
 
 
-def build_tables(outcome: Outcome, *, apart: bool) -> list[Table]:
-    """The table of scores, and for each comparison its own and those of what changed most."""
+def build_tables(outcome: ScoreOutcome, *, apart: bool) -> list[Table]:
+    """The table of scores; for each comparison, its differences and what changed most."""
     from .score_tables import change_table, comparison_table, resampling_note, score_table
 
     tables = [score_table(outcome.evaluations, outcome.intervals, apart=apart)]

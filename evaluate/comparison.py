@@ -1,4 +1,4 @@
-"""Two results files on the same references: which is better, for sure, and what changed most."""
+"""Two results files on the same references: which is better, how surely, and what changed most."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from .bootstrap import Float64
 from .evaluation import Evaluation
 from .metrics import QUESTION_TYPE, Difference, Resampling, compare
-from .vqa_accuracy import VqaScores
+from .vqa.accuracy import VqaScores
 
 if TYPE_CHECKING:
-    from .captions import CaptionScores
+    from .captions.scores import CaptionScores
 
 MOST_CHANGES = 5
 
@@ -59,7 +59,7 @@ def compare_evaluations(
 
 
 def largest(changes: list[Change]) -> list[Change]:
-    """The changes with the largest effects, whichever way, without those that have none."""
+    """The changes with the largest effects, in either direction, without those of none."""
     ordered = sorted(changes, key=lambda change: -abs(change.effect))
     return [change for change in ordered[:MOST_CHANGES] if change.effect]
 

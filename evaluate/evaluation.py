@@ -1,6 +1,7 @@
-"""A results file evaluated: its scores, its metrics and what is needed to trust them.
+"""A results file's scores, its metrics, and the statistics and signature behind them.
 
-What captions alone need is imported when there are captions: it takes as long as small VQA sets do.
+Modules for captions are imported only when there are captions: that takes as long as scoring a
+small VQA set.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from .metrics import Family, Metric, vqa_families
 from .reference_files import References, Task
-from .vqa_accuracy import RULE_VERSION, VqaScores
-from .vqa_references import VqaReferences
+from .vqa.accuracy import RULE_VERSION, VqaScores
+from .vqa.references import VqaReferences
 
 if TYPE_CHECKING:
-    from .captions import CaptionScores
+    from .captions.scores import CaptionScores
 
-# Where the official code's number depends on the Python that runs it, or it accepts what cannot be
-# meant: which way was taken.
+# Our choice wherever the official number depends on the Python version, or the official code
+# accepts an obvious mistake.
 VQA_DEVIATIONS = "rounding:python3|unicode:python3|duplicates:refused"
 
 
@@ -48,7 +49,7 @@ class Evaluation:
         """The metrics, with their statistics."""
         if isinstance(self.scores, VqaScores):
             return vqa_families(self.scores)
-        from .caption_results import caption_families
+        from .captions.results import caption_families
 
         return caption_families(self.scores)
 
@@ -59,11 +60,11 @@ class Evaluation:
 
     @property
     def signature(self) -> str:
-        """How the numbers came about, to be given beside them."""
+        """How the numbers were computed; printed beside them."""
         if self.task == "vqa":
             how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
         else:
-            from .captions import SIGNATURE
+            from .captions.scores import SIGNATURE
 
             how = f"metric:bleu+rouge-l+cider-d|{SIGNATURE}"
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
@@ -73,7 +74,7 @@ def evaluate(paths: Sequence[Path], references: References) -> list[Evaluation]:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     if isinstance(references, VqaReferences):
         return [Evaluation(path, references.score(path)) for path in paths]
-    from .caption_results import score_caption_files
+    from .captions.results import score_caption_files
 
     scores = score_caption_files(paths, references)
     return [Evaluation(path, score) for path, score in zip(paths, scores, strict=True)]

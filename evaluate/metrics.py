@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentile_interval, resample
-from .vqa_accuracy import Groups, VqaScores, percent_by_group
+from .vqa.accuracy import Groups, VqaScores, percent_by_group
 
 OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
 CAPTION_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
@@ -30,8 +30,8 @@ class Family:
 
     ``statistics`` is float64[J, C], of the J images out of ``n_images`` that have any; ``combine``
     turns sums of them, [..., C], into the metrics, [..., M], without rounding. ``test`` does so for
-    the p-value: there a mean is over the true number of items, not over those drawn, or else a few
-    questions that are all answered better would look as certain as a thousand.
+    the p-value: there a mean divides by the true number of items, not by the number drawn, or else
+    a few questions that are all answered better would look as certain as a thousand.
     """
 
     metrics: list[Metric]
@@ -85,7 +85,7 @@ def vqa_families(scores: VqaScores) -> list[Family]:
 
 
 def questions_by_group(groups: Groups) -> Iterator[tuple[str, NDArray[np.intp]]]:
-    """Each group's name and the places of its questions, in order."""
+    """Each group's name and the rows of its questions, in order."""
     if not groups.names:
         return
     order = np.argsort(groups.member, kind="stable")
@@ -100,7 +100,7 @@ def mean_percentage(sums: Float64) -> Float64:
 
 
 def percentage_of(n_questions: int, sums: Float64) -> Float64:
-    """Sums [..., 2] of accuracies and of questions as a percentage of so many questions."""
+    """Sums [..., 2] of accuracies and of questions as a percentage of ``n_questions``."""
     return 100 * sums[..., :1] / n_questions
 
 

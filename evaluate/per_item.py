@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .evaluation import Evaluation
-from .vqa_accuracy import Groups, VqaScores
+from .vqa.accuracy import Groups, VqaScores
 
 if TYPE_CHECKING:
-    from .captions import CaptionScores
+    from .captions.scores import CaptionScores
 
 
 def format_items(evaluations: list[Evaluation], suffix: str) -> str:

@@ -12,8 +12,8 @@ import msgspec
 
 from ..errors import InputError
 from .ids import shorten
-from .vqa_entries import load_json
-from .vqa_references import VqaReferences
+from .vqa.entries import load_json
+from .vqa.references import VqaReferences
 
 Task = Literal["vqa", "caption"]
 DEFAULT_SPLIT = "val"

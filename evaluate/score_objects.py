@@ -7,19 +7,12 @@ from typing import Any, TypeVar
 from .bootstrap import Interval
 from .comparison import Comparison
 from .evaluation import Evaluation
-from .metrics import (
-    ANSWER_TYPE,
-    CAPTION_METRICS,
-    QUESTION_TYPE,
-    Difference,
-    Metric,
-    Resampling,
-)
-from .vqa_accuracy import VqaScores
+from .metrics import ANSWER_TYPE, CAPTION_METRICS, QUESTION_TYPE, Difference, Metric, Resampling
+from .vqa.accuracy import VqaScores
 
 T = TypeVar("T")
 
-# Of what resampling gives: its own chance is far larger.
+# Decimals of resampled numbers; their sampling error is far larger.
 DIGITS = 6
 
 
@@ -39,7 +32,7 @@ def evaluation_object(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
-    """Values, one a metric, under the keys under which ``evaluation_object`` has the metrics."""
+    """Values, one a metric, under the keys of ``evaluation_object``."""
     pairs = list(zip(metrics, values, strict=True))
     if len(pairs) == len(CAPTION_METRICS) and pairs[0][0].name == CAPTION_METRICS[0]:
         *bleu, rouge_l, cider = values

@@ -9,7 +9,7 @@ from .comparison import Change, Comparison
 from .evaluation import Evaluation
 from .metrics import OVERALL, QUESTION_TYPE, Difference, Metric, Resampling
 from .table import Table
-from .vqa_accuracy import VqaScores
+from .vqa.accuracy import VqaScores
 
 # Percentages are given to two decimals, as officially, and fractions to four.
 DECIMALS = {"vqa": 2, "caption": 4}
@@ -57,13 +57,13 @@ def lost_note(evaluation: Evaluation) -> list[str]:
 
 
 def display_order(metrics: Sequence[Metric]) -> list[int]:
-    """Question types by their number of questions; all else as it is."""
-    places = list(range(len(metrics)))
-    return sorted(places, key=lambda k: (metrics[k].group == QUESTION_TYPE) * (1e9 - metrics[k].n))
+    """The rows to show: question types by number of questions, the others in their order."""
+    rows = range(len(metrics))
+    return sorted(rows, key=lambda k: (metrics[k].group == QUESTION_TYPE) * (1e9 - metrics[k].n))
 
 
 def first_cells(metric: Metric) -> list[str]:
-    """What a metric is."""
+    """The cells that name a metric."""
     if metric.group == OVERALL:
         return [printable(metric.name), "", str(metric.n)]
     return [metric.group, printable(metric.name), str(metric.n)]
@@ -86,7 +86,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Text that fits into a cell: what cannot be printed is escaped, and it is not long."""
+    """Text that fits into a cell: at most 60 characters, the unprintable ones escaped."""
     escaped = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text[:61]

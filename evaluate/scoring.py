@@ -1,6 +1,6 @@
 """From results files to everything that ``score`` reports.
 
-NumPy is imported once the references are found, and long ones are being hashed.
+NumPy is imported only after the references are found, while a long file is being hashed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Request:
     n_resamples: int  # of the bootstrap
     seed: int  # of the bootstrap
     intervals: bool  # whether to find the intervals of the scores
-    announce: Callable[[str], None]  # told what will take long
+    announce: Callable[[str], None]  # receives a message before a slow step
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The evaluations of R results files; intervals and comparisons, where asked for, of each."""
+class ScoreOutcome:
+    """The evaluations of R results files, with each one's intervals and comparison if asked for."""
 
     origin: str  # of the references, in words
     evaluations: list[Evaluation]
@@ -46,7 +46,7 @@ class Outcome:
     comparisons: list[Comparison]
 
 
-def score_files(request: Request) -> Outcome:
+def score_files(request: Request) -> ScoreOutcome:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     other = [request.against] if request.against else []
     references, origin = find_references([*request.results, *other], request.references)
@@ -59,7 +59,7 @@ def score_files(request: Request) -> Outcome:
     evaluations = evaluate([*request.results, *other], references)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
-    return Outcome(
+    return ScoreOutcome(
         origin,
         scored,
         resampling,
@@ -69,7 +69,7 @@ def score_files(request: Request) -> Outcome:
 
 
 def prepare_kernels(references: CaptionReferences, announce: Callable[[str], None]) -> None:
-    """Choose where compiled kernels go, and say so if many captions will have to wait for them."""
+    """Choose the kernels' cache folder; announce it if many captions must wait for compilation."""
     from .numba_cache import choose_numba_cache, holds_kernels
 
     folder = choose_numba_cache()

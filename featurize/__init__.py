@@ -1,1 +1,1 @@
-"""Images become one feature file: a frozen ResNet looks at each of them once."""
+"""Images to one feature file: each image goes once through a frozen ResNet."""

@@ -1,4 +1,4 @@
-"""Name → truncated torchvision ResNet, with its weights and their hash."""
+"""Name to truncated torchvision ResNet, with its weights and their hash."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,27 +13,26 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .random_weights import RECIPE, calibrate
-from .state_dicts import STAGES, counts, load_state
 
 STRIDE = {"layer4": 32, "layer3": 16}
 
 
 def native_grid(layer: str, image_size: int) -> tuple[int, int]:
-    """Rows and columns of the map that a layer makes of a square image."""
-    side = -(-image_size // STRIDE[layer])  # every halving rounds up
+    """Rows and columns of a layer's feature map for a square image."""
+    side = -(-image_size // STRIDE[layer])  # each stride of 2 rounds up
     return side, side
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network that turns images [B, 3, H, W] into a map [B, D, H / stride, W / stride].
+    """A frozen network: images [B, 3, H, W] to feature maps [B, D, H / stride, W / stride].
 
     Attributes:
         name: one of ``choices.BACKBONES``.
         layer: the last stage kept, one of ``choices.LAYERS``.
         network: the truncated ResNet, float32, in evaluation mode, no gradients.
         channels: D.
-        weights: where the weights come from: torchvision's enum member, ``random(seed=0, …)`` or a
+        weights: the origin of the weights: torchvision's enum member, ``random(seed=0, …)`` or a
             file's name.
         weights_sha256: ``hash_state`` of them.
     """
@@ -49,11 +48,13 @@ class Backbone:
 def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
     """Build a backbone with ``imagenet``, ``random`` (from ``seed``) or a file's weights.
 
-    Raises ``InputError`` if the weights cannot be had or do not fit.
+    Raises ``InputError`` if the weights cannot be loaded or do not fit.
     """
-    resnet, origin = build_resnet(name, weights, seed, layer)
+    resnet, origin = build_resnet(name, weights, seed)
+    stages = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
+    kept = stages[: stages.index(layer) + 1]
     network = nn.Sequential()
-    for stage in STAGES[: STAGES.index(layer) + 1]:
+    for stage in kept:
         network.add_module(stage, getattr(resnet, stage))
     network.eval().requires_grad_(False)
     state = resnet.state_dict()
@@ -67,20 +68,15 @@ def channels_of(name: str, layer: str) -> int:
 
 
 def blank_stage(name: str, layer: str) -> nn.Module:
-    """One stage of a backbone, its weights left as memory was: they are yet to be loaded."""
+    """One stage of a backbone, its weights uninitialised: the caller loads them."""
     build: Callable[..., nn.Module] = getattr(torchvision.models, name)
     with torch.device("meta"):
         stage: nn.Module = getattr(build(weights=None), layer)
     return stage.to_empty(device="cpu")
 
 
-def build_resnet(
-    name: str, weights: str, seed: int, layer: str = "layer4"
-) -> tuple[nn.Module, str]:
-    """A torchvision ResNet and a word on where its weights come from.
-
-    A file may end after ``layer``; the stages that it lacks are taken out of the network.
-    """
+def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
+    """A torchvision ResNet, and the origin of its weights in words."""
     build: Callable[..., nn.Module] = getattr(torchvision.models, name)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
@@ -93,20 +89,20 @@ def build_resnet(
         state, origin = download_imagenet(name)
     else:
         state, origin = read_weights(Path(weights)), Path(weights).name
-    load_state(resnet, state, weights, layer)
+    load_state(resnet, state, weights)
     return resnet, origin
 
 
 def download_imagenet(name: str) -> tuple[dict[str, Tensor], str]:
-    """torchvision's first ImageNet weights, which the published baselines used; checksum tested."""
+    """torchvision's first ImageNet weights, as in the published baselines; checksum checked."""
     member = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     try:
         return member.get_state_dict(progress=True, check_hash=True), str(member)
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"The ImageNet weights of {name} could not be downloaded from {member.url} ({error}); "
-            f"download that file elsewhere and give --weights {Path(member.url).name}, or try the "
-            "whole chain with --weights random."
+            f"download that file elsewhere and give --weights {Path(member.url).name}, or try "
+            "everything with --weights random."
         ) from error
 
 
@@ -114,7 +110,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a ``torch.save``d state dict (never unpickled)."""
     if not path.is_file():
         raise InputError(
-            f"--weights {path}: no such file; expected 'imagenet', 'random' or a file of weights."
+            f"--weights {path}: no such file; expected 'imagenet', 'random' or a weights file."
         )
     try:
         if path.suffix == ".safetensors":
@@ -123,31 +119,59 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for a file that is neither
+    except Exception as error:  # torch and safetensors raise many kinds for other files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, UnpicklingError):  # torch advises to unpickle the file all the same
+        if isinstance(error, UnpicklingError):  # torch's message advises to unpickle it anyway
             reason = "it is damaged, or holds more than tensors"
         raise InputError(
-            f"--weights {path}: is not a readable file of weights ({reason}); expected a "
+            f"--weights {path}: is not a readable weights file ({reason}); expected a "
             "safetensors file or a torch.save'd state dict."
         ) from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise InputError(f"--weights {path}: holds no state dict (names and tensors).")
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
-def hash_state(state: dict[str, Tensor]) -> str:
-    """sha256 over the tensors that take part in the features, in the order of their names.
+def load_state(resnet: nn.Module, state: dict[str, Tensor], weights: str) -> None:
+    """Load weights into the ResNet; the classifier ``fc`` may be missing or of any size."""
+    own = {name: t for name, t in resnet.state_dict().items() if affects_features(name)}
+    state = {name: t for name, t in state.items() if affects_features(name)}
+    wrong = [
+        f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
+        for what, names in (
+            ("missing", own.keys() - state.keys()),
+            ("unknown", state.keys() - own.keys()),
+            (
+                "of a different shape",
+                {n for n in own.keys() & state if own[n].shape != state[n].shape},
+            ),
+        )
+        if names
+    ]
+    if wrong:
+        raise InputError(
+            f"--weights {weights}: does not fit the backbone: {'; '.join(wrong)}; "
+            "choose the --backbone that it was made for."
+        )
+    resnet.load_state_dict(state, strict=False)
 
-    Each enters as name, ``\\0``, its shape as decimal numbers joined by ``x``, ``\\0``, and its
-    values as little-endian float32; so the hash depends neither on the file format nor on the
-    classifier. A network that ends earlier is hashed as far as it goes.
+
+def affects_features(name: str) -> bool:
+    """Whether a tensor of a ResNet's state dict affects the features."""
+    return not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+
+
+def hash_state(state: dict[str, Tensor]) -> str:
+    """sha256 over the tensors that affect the features, sorted by name.
+
+    Each is hashed as its name, ``\\0``, its shape as decimal numbers joined by ``x``, ``\\0``, and
+    its values as little-endian float32, so the hash depends neither on the file format nor on the
+    classifier.
     """
     digest = hashlib.sha256()
-    for name in sorted(filter(counts, state)):
+    for name in sorted(filter(affects_features, state)):
         tensor = state[name].detach().cpu().float().contiguous()
         digest.update(f"{name}\0{'x'.join(map(str, tensor.shape))}\0".encode())
         digest.update(tensor.numpy().astype("<f4").tobytes())

@@ -1,4 +1,4 @@
-"""What some options of ``featurize`` can be. Without PyTorch, so that ``--help`` need not wait."""
+"""The values of some options of ``featurize``; imports no PyTorch, so that ``--help`` is fast."""
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LAYERS = ("layer4", "layer3")  # the last stage kept

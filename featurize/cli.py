@@ -13,13 +13,13 @@ from .choices import BACKBONES, CROPS, DTYPES, LAYERS
 
 
 def parse_shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
-    """``i/n`` with 1 ≤ i ≤ n as two numbers."""
+    """``i/n`` as the two numbers, with 1 ≤ i ≤ n."""
     words = value.split("/")
     if len(words) == 2 and all(word.isdecimal() for word in words):
         index, of = int(words[0]), int(words[1])
         if 1 <= index <= of:
             return index, of
-    raise click.BadParameter(f"{value!r} is no shard; expected i/n with 1 ≤ i ≤ n, as in 2/4.")
+    raise click.BadParameter(f"{value!r} is not a shard; expected i/n with 1 ≤ i ≤ n, as in 2/4.")
 
 
 @click.command(cls=Command)
@@ -27,7 +27,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @choice_option("--backbone", values=BACKBONES, help="The frozen network.")
 @data_option
 @click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: each]"
+    "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: all]"
 )
 @click.option(
     "--out",
@@ -58,7 +58,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     default=448,
     show_default=True,
     metavar="PIXELS",
-    help="Side of the square that the network sees.",
+    help="Side of the square image that the network gets.",
 )
 @choice_option(
     "--layer",
@@ -68,8 +68,8 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @choice_option(
     "--grid",
     values=("14", "native"),
-    help="Cells a side, averaged to 14; or as many as the layer makes (28 for layer3 at 448 "
-    "pixels), from which `train-head --finetune` goes on.",
+    help="Cells per side: averaged to 14, or as many as the layer makes (28 for layer3 at 448 "
+    "pixels), which `train-head --finetune` needs.",
 )
 @choice_option(
     "--crop",
@@ -79,24 +79,25 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option(
     "--draft",
     is_flag=True,
-    help="Decode JPEGs of over twice the size at a reduced scale: faster, slightly other pixels.",
+    help="Decode JPEGs of over twice the size at a reduced scale: faster, slightly different "
+    "pixels.",
 )
 @choice_option(
     "--dtype",
     values=DTYPES,
-    help="How the grid is kept; uint8 has a scale for each cell.",
+    help="How the grid is stored; uint8 has a scale for each cell.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images a forward pass.  [default: 16, 64 on a GPU]",
+    help="Images per forward pass.  [default: 16, 64 on a GPU]",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Decoding threads.  [default: one a core]",
+    help="Decoding threads.  [default: one per core]",
 )
 @choice_option(
     "--device",
@@ -108,12 +109,12 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @choice_option(
     "--amp",
     values=("auto", "off"),
-    help="auto: float16 on a GPU, bfloat16 on a CPU that has it. off: float32.",
+    help="auto: float16 on a GPU, bfloat16 on a CPU that supports it. off: float32.",
 )
 @choice_option(
     "--on-error",
     values=("stop", "skip"),
-    help="What an image that cannot be decoded does: stop the run, or be listed as failed.",
+    help="At an image that cannot be decoded: stop, or list it as failed and continue.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")
 @click.option(
@@ -123,37 +124,40 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     metavar="i/n",
     help="Only part i of n, for one machine of several; see `frostgrid join`.",
 )
-@click.option("--dry-run", is_flag=True, help="Say how long it takes and how large it gets.")
+@click.option("--dry-run", is_flag=True, help="Print the time and the disk space it would take.")
 @click.option("--verify", is_flag=True, help="Compare every row with its checksum; write nothing.")
 @click.option(
     "--repair",
     is_flag=True,
     help="Redo the rows that are damaged or failed, or whose image changed.",
 )
-@click.option("--overwrite", is_flag=True, help="Begin anew even if the file exists.")
+@click.option("--overwrite", is_flag=True, help="Start afresh even if the file exists.")
 @click.pass_context
 def featurize(context: click.Context, /, **arguments: Any) -> None:
-    """Look at every image once with a frozen ResNet; write its grid of features to a file.
+    """Run every image once through a frozen ResNet; write its grid of features to a file.
 
-    IMAGE_DIR is any folder of images; without it, the images of --data are taken. Run again on an
-    unfinished file, it goes on where it stopped.
+    IMAGE_DIR is any folder of images; without it, the images of --data are used. Run again on an
+    unfinished file, it continues where it stopped.
     """
     check_usage(context)
-    # torch takes seconds to import, and --help needs none of it.
-    from .options import Options
-    from .session import run
+    # torch takes seconds to import, and --help does not need it.
+    from .jobs import FeaturizeOptions, OptionsError
+    from .run import run
 
     source = context.get_parameter_source
     defaults = frozenset(name for name in arguments if source(name) is ParameterSource.DEFAULT)
-    run(Options(**arguments, defaults=defaults), click.echo)
+    try:
+        run(FeaturizeOptions(**arguments, defaults=defaults), click.echo)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def check_usage(context: click.Context) -> None:
-    """Raise a usage error for options that do not go together."""
+    """Raise a usage error for options that cannot be combined."""
     modes = ("dry_run", "verify", "repair", "overwrite")
     given = [f"--{name.replace('_', '-')}" for name in modes if context.params[name]]
     if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} cannot go together; choose one of them.")
+        raise click.UsageError(f"{' and '.join(given)} cannot be combined; choose one of them.")
     folder, source = context.params["image_dir"], context.get_parameter_source
     for name in ("data", "split"):
         if folder is not None and source(name) is ParameterSource.COMMANDLINE:

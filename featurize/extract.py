@@ -1,37 +1,45 @@
-"""Images → backbone → feature file: decode ahead, one network, write behind."""
+"""Images to feature rows: decode ahead in threads, compute, write in the background."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+from ..console import StopRequest
 from ..datasets.image_list import ImageList
+from ..distributed import WHOLE, Share
 from ..errors import InputError
 from .backbones import Backbone
-from .decoding import Batch, decode_batches
-from .images import Preprocessing
-from .layout import TO_DO
-from .network import GridNetwork
-from .write_behind import BackgroundWriter, Computed
-from .writer import RowWriter
+from .file.background_writer import BackgroundWriter
+from .file.layout import TO_DO
+from .file.writer import RowWriter
+from .images import DecodedBatch, ImageError, Preprocessing, Source, load_image
+from .jobs import Job
+from .network import GridNetwork, run_network
+
+BATCHES_AHEAD = 3
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """What turns images into features, and how it goes through them.
+    """What turns images into features, and its settings.
 
     Attributes:
-        backbone: where the numbers come from.
+        backbone: the network's name, weights and their hash.
         network: the backbone as it runs.
         preprocessing: how an image becomes pixels.
         dtype: of the grid in the file: float16, float32 or uint8.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
         workers: decoding threads.
-        skip_errors: mark an image that cannot be decoded as failed and go on, instead of stopping.
+        skip_errors: mark an image that cannot be decoded as failed and continue, instead of
+            stopping.
     """
 
     backbone: Backbone
@@ -48,139 +56,109 @@ class Extractor:
         return math.prod(self.network.shape)
 
 
-@dataclass
-class Outcome:
-    """What one run did: images done, why others failed (by row), and whether it was stopped."""
+def extract(
+    extractor: Extractor,
+    job: Job,
+    status: NDArray[np.uint8],
+    stop: StopRequest,
+    report: Callable[[int], object] = lambda n: None,
+    share: Share = WHOLE,
+) -> int:
+    """Compute and write this process's share of the rows whose ``status`` [N] is to do.
 
-    n_done: int = 0
-    errors: dict[int, str] = field(default_factory=dict)
-    stopped: bool = False
-
-
-@dataclass(frozen=True)
-class Watch:
-    """How a run talks to whoever started it.
-
-    Attributes:
-        should_stop: asked before each batch.
-        report: called with the number of images done or failed after each batch.
+    Returns the number of images done; ``report`` gets the number done or failed after each batch.
+    However it ends, all batches computed before are on the disk when this returns or raises.
+    Raises ``InputError`` naming the first image that cannot be decoded, unless errors are skipped,
+    and when the user stopped it.
     """
+    to_do = status == TO_DO
+    batches = batches_to_do(status, extractor.batch_size)[share.rank :: share.of]
+    n_done, n_left = 0, sum(int(to_do[rows].sum()) for rows in batches)
+    decoded = decode_batches(job.images, batches, extractor.preprocessing, extractor.workers)
+    with (
+        RowWriter(job.out) as writer,
+        closing(BackgroundWriter(writer, to_do)) as background,
+        closing(decoded),
+    ):
+        until_stopped = itertools.takewhile(lambda _: not stop, decoded)
+        for computed in run_network(extractor.network, until_stopped):
+            batch = computed[0]
+            failed = {int(batch.rows[i]): text for i, text in batch.errors.items()}
+            errors = {row: text for row, text in failed.items() if to_do[row]}
+            if errors and not extractor.skip_errors:
+                row = min(errors)
+                raise InputError(
+                    f"{job.images.path(row)}: {errors[row]}; replace or remove it and run the same "
+                    "command again, or add --on-error skip to have it listed as failed."
+                )
+            background.put(computed)
+            n_new = int(to_do[batch.rows].sum())
+            n_done += n_new - len(errors)
+            n_left -= n_new
+            report(n_new)
+    if n_left:
+        raise InputError(
+            f"{job.out}: stopped by {stop.signal_name} after {n_done} more images; all of them are "
+            "kept. Run the same command again to continue."
+        )
+    return n_done
 
-    should_stop: Callable[[], bool]
-    report: Callable[[int], object]
 
-
-@dataclass(frozen=True)
-class Share:
-    """Which of the batches are this process's: every ``of``-th, from ``index`` on."""
-
-    index: int = 0
-    of: int = 1
+def count_to_do(status: NDArray[np.uint8]) -> int:
+    """How many rows are to do."""
+    return int((status == TO_DO).sum())
 
 
 def batches_to_do(status: NDArray[np.uint8], batch_size: int) -> list[NDArray[np.int64]]:
-    """The rows of each batch that still has something to do, in order.
+    """The rows of each batch that has something to do, in order.
 
-    Batches start at multiples of the batch size, whatever is done already, so that an interrupted
-    run computes exactly the batches that an uninterrupted one does, to the last bit.
+    Batches start at multiples of the batch size, whatever is done already, so that a resumed run
+    computes exactly the batches of an uninterrupted one, to the last bit.
     """
     starts = range(0, len(status), batch_size)
     whole = [np.arange(s, min(s + batch_size, len(status)), dtype=np.int64) for s in starts]
     return [rows for rows in whole if (status[rows] == TO_DO).any()]
 
 
-def extract(
-    extractor: Extractor,
+def decode_batches(
     images: ImageList,
-    status: NDArray[np.uint8],
-    writer: RowWriter,
-    watch: Watch,
-    share: Share = Share(),
-) -> Outcome:
-    """Compute and write the rows whose ``status`` [N] is to do.
+    batches: Sequence[NDArray[np.int64]],
+    preprocessing: Preprocessing,
+    workers: int,
+) -> Generator[DecodedBatch, None, None]:
+    """Decode the batches in order and ahead of need, one image per thread (Pillow frees the GIL).
 
-    Whatever ends the work, all batches computed before are on the disk when this returns or raises.
-    Raises ``InputError`` naming the first image that cannot be decoded, unless errors are skipped.
+    At most ``BATCHES_AHEAD`` + 1 batches are in memory.
     """
-    outcome = Outcome()
-    to_do = status == TO_DO
-    batches = batches_to_do(status, extractor.batch_size)[share.index :: share.of]
-    decoded = decode_batches(images, batches, extractor.preprocessing, extractor.workers)
-    with closing(BackgroundWriter(writer, to_do)) as background, closing(decoded):
-        for computed in run_network(extractor.network, until(decoded, watch.should_stop, outcome)):
-            batch = computed.batch
-            failed = {int(batch.rows[i]): text for i, text in batch.errors.items()}
-            errors = {row: text for row, text in failed.items() if to_do[row]}
-            if errors and not extractor.skip_errors:
-                row = min(errors)
-                raise InputError(
-                    f"{images.path(row)}: {errors[row]}; mend it and run the same command again, "
-                    "or add --on-error skip to have it listed as failed."
-                )
-            background.put(computed)
-            n_new = int(to_do[batch.rows].sum())
-            outcome.n_done += n_new - len(errors)
-            outcome.errors |= errors
-            watch.report(n_new)
-    return outcome
+    # Pillow loads its rarer formats on first need, which is not thread-safe.
+    Image.init()
+    waiting: deque[tuple[NDArray[np.int64], list[Future[Source]]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        for rows in batches:
+            paths = [images.path(int(row)) for row in rows]
+            waiting.append((rows, [pool.submit(load_image, p, preprocessing) for p in paths]))
+            if len(waiting) > BATCHES_AHEAD:
+                yield _collect(*waiting.popleft(), preprocessing.image_size)
+        while waiting:
+            yield _collect(*waiting.popleft(), preprocessing.image_size)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def until(
-    decoded: Iterator[Batch], should_stop: Callable[[], bool], outcome: Outcome
-) -> Iterator[Batch]:
-    """The batches, until the user wants to stop; notes in ``outcome`` if that came first."""
-    for batch in decoded:
-        if should_stop():
-            outcome.stopped = True
-            return
-        yield batch
-
-
-def run_network(network: GridNetwork, batches: Iterator[Batch]) -> Iterator[Computed]:
-    """Run the network over the batches, in order.
-
-    A GPU is handed the next batch before the last one's copy is waited for, so that it never idles.
-    """
-    launched: Launched | None = None
-    for batch in batches:
-        current = Launched(network, batch)
-        if network.mean.device.type == "cpu":
-            yield current.wait()
+def _collect(
+    rows: NDArray[np.int64], sources: list[Future[Source]], image_size: int
+) -> DecodedBatch:
+    n = len(rows)
+    pixels = np.zeros((n, image_size, image_size, 3), np.uint8)
+    batch = DecodedBatch(rows, pixels, np.zeros(n, np.int64), np.zeros(n, np.uint32))
+    for i, future in enumerate(sources):
+        try:
+            source = future.result()
+        except ImageError as error:
+            batch.errors[i] = str(error)
             continue
-        if launched is not None:
-            yield launched.wait()
-        launched = current
-    if launched is not None:
-        yield launched.wait()
-
-
-class Launched:
-    """A batch that the network works on."""
-
-    def __init__(self, network: GridNetwork, batch: Batch) -> None:
-        device = network.mean.device
-        on_gpu = device.type == "cuda"
-        pixels = torch.from_numpy(batch.pixels)
-        with torch.inference_mode():
-            if on_gpu:
-                pixels = pixels.pin_memory().to(device, non_blocking=True)
-            outputs = network(pixels)
-            self._outputs = [start_copy(o) for o in outputs] if on_gpu else outputs
-        self._event = torch.Event(device) if on_gpu else None
-        if self._event is not None:
-            self._event.record()
-        self._batch = batch
-
-    def wait(self) -> Computed:
-        """The features, once they are on the CPU."""
-        if self._event is not None:
-            self._event.synchronize()
-        grid, pooled = self._outputs
-        return Computed(self._batch, grid.numpy(), pooled.numpy())
-
-
-def start_copy(values: torch.Tensor) -> torch.Tensor:
-    """Begin to copy from the GPU to page-locked memory, without waiting."""
-    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(
-        values, non_blocking=True
-    )
+        batch.pixels[i] = source.pixels
+        batch.source_bytes[i] = source.source_bytes
+        batch.source_crc32[i] = source.source_crc32
+    return batch

@@ -1,31 +1,53 @@
-"""One image file becomes one square of pixels, or a reason why it cannot."""
+"""One image file to one square of pixels, or the reason why it cannot be used."""
 
 import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# ImageNet's mean and standard deviation per channel, which torchvision's weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
 BACKGROUND = (255, 255, 255)
-PADDING = (124, 116, 104)  # ImageNet's mean colour: zero after normalisation
+PADDING = (124, 116, 104)  # the mean colour, near zero after normalisation
 
 Pixels = NDArray[np.uint8]
 
 
 class ImageError(Exception):
-    """Why one image cannot be used; the message does not repeat the file's name."""
+    """Why one image cannot be used; the message does not contain the file's name."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What was read of one image: its pixels and the file's length and checksum."""
+    """One image: its pixels [H, W, 3], and the length and checksum of its file."""
 
     pixels: Pixels
     source_bytes: int
     source_crc32: int
+
+
+@dataclass
+class DecodedBatch:
+    """The images of some rows, decoded.
+
+    Attributes:
+        rows: [B] rows of the feature file, consecutive, ascending.
+        pixels: [B, H, W, 3] uint8; zeros where the image failed.
+        source_bytes, source_crc32: [B] of the image files.
+        errors: the reason for each image that failed, by its index in the batch.
+    """
+
+    rows: NDArray[np.int64]
+    pixels: Pixels
+    source_bytes: NDArray[np.int64]
+    source_crc32: NDArray[np.uint32]
+    errors: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,8 +57,8 @@ class Preprocessing:
     Attributes:
         image_size: side of the square, pixels.
         crop: ``squash`` the whole image, take the ``center`` square, or ``pad`` to a square.
-        draft: let JPEGs of over twice the size be decoded at 1/2, 1/4 or 1/8: faster for large
-            photographs, and slightly other pixels.
+        draft: decode JPEGs of over twice the size at 1/2, 1/4 or 1/8: faster for large
+            photographs, with slightly different pixels.
     """
 
     image_size: int
@@ -44,7 +66,7 @@ class Preprocessing:
     draft: bool = False
 
     def describe(self) -> str:
-        """All the steps in words."""
+        """All the steps in words: the file's attribute ``preprocessing``."""
         size = self.image_size
         steps = {
             "squash": f"antialiased bilinear resize of the whole image to {size}x{size}",
@@ -61,8 +83,8 @@ class Preprocessing:
 def load_image(path: Path, preprocessing: Preprocessing) -> Source:
     """Read, decode and resize one image file: pixels uint8 [size, size, 3].
 
-    Raises ``ImageError`` for whatever keeps the whole image from being decoded; a truncated file
-    is never filled up with grey.
+    Raises ``ImageError`` if any part of the image cannot be decoded; a truncated file is never
+    filled up with grey.
     """
     try:
         data = path.read_bytes()
@@ -81,7 +103,7 @@ def decode_image(data: bytes, preprocessing: Preprocessing) -> Pixels:
 
 
 def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
-    """The whole image, the right way up, in RGB; see ``load_image`` for what it raises.
+    """The whole image in RGB, EXIF orientation applied; see ``load_image`` for what it raises.
 
     With ``draft_size`` a JPEG may be decoded at 1/2, 1/4 or 1/8, but not below that many pixels.
     """
@@ -90,7 +112,7 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
             if draft_size is not None:
                 image.draft("RGB", (draft_size, draft_size))
             image.load()
-            # 16 bits in these two, whose decoders give 32; elsewhere "I" is 32 bits, or signed.
+            # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
             if image.mode == "I" and image.format not in ("PNG", "PPM"):
                 raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
             return to_rgb(ImageOps.exif_transpose(image))
@@ -108,7 +130,7 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image as 8-bit RGB: 16-bit greys scaled, transparency laid over ``BACKGROUND``."""
+    """The image as 8-bit RGB: 16-bit greys scaled, transparency composited over ``BACKGROUND``."""
     if image.mode == "F" or image.mode == "I" or image.mode.startswith("I;16"):
         image = scale_to_8_bit(image)
     if image.has_transparency_data:
@@ -119,7 +141,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def scale_to_8_bit(image: Image.Image) -> Image.Image:
-    """A 16-bit grey image in 8 bits, 65535 becoming 255 (Pillow's own conversion clips)."""
+    """A 16-bit grey image in 8 bits, 65535 as 255 (Pillow's own conversion clips)."""
     values = np.asarray(image)
     if image.mode == "F":
         raise ImageError("holds floating-point values, whose white is not defined; convert it")
@@ -138,7 +160,7 @@ def resize(image: Image.Image, size: int, crop: str) -> Image.Image:
         scale = size / max(width, height)
         inner = (max(1, round(width * scale)), max(1, round(height * scale)))
         square = Image.new("RGB", (size, size), PADDING)
-        place = ((size - inner[0]) // 2, (size - inner[1]) // 2)
-        square.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
+        corner = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+        square.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
         return square
     return image.resize((size, size), Image.Resampling.BILINEAR)

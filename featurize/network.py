@@ -1,17 +1,18 @@
-"""The backbone as it runs: uint8 images in, grid and pooled features out."""
+"""The backbone as it runs: uint8 images in, grid and pooled features out, batch by batch."""
 
 import copy
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..devices import multiplies_bfloat16
-from ..errors import InputError
-from .backbone_input import MEAN, STD
 from .backbones import Backbone
-from .layout import GRID
+from .file.background_writer import Computed
+from .file.layout import GRID
+from .images import MEAN, STD, DecodedBatch
 
 
 class GridNetwork(nn.Module):
@@ -90,18 +91,6 @@ def _fold_pair(module: nn.Module, before: str, after: str) -> None:
         setattr(module, after, nn.Identity())
 
 
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` → the device; each local rank gets a GPU of its own if it can.
-
-    Raises ``InputError`` if a GPU is asked for and there is none.
-    """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto.")
-    return torch.device("cuda", local_rank % torch.cuda.device_count())
-
-
 def choose_precision(device: torch.device, amp: str) -> torch.dtype:
     """The fastest precision that keeps features within half-precision rounding of float32.
 
@@ -113,3 +102,53 @@ def choose_precision(device: torch.device, amp: str) -> torch.dtype:
     if device.type == "cuda":
         return torch.float16
     return torch.bfloat16 if multiplies_bfloat16() else torch.float32
+
+
+def run_network(network: GridNetwork, batches: Iterator[DecodedBatch]) -> Iterator[Computed]:
+    """Run the network over the batches, in order.
+
+    A GPU gets the next batch before the CPU waits for the previous results, so that it never idles.
+    """
+    launched: Launched | None = None
+    for batch in batches:
+        current = Launched(network, batch)
+        if network.mean.device.type == "cpu":
+            yield current.wait()
+            continue
+        if launched is not None:
+            yield launched.wait()
+        launched = current
+    if launched is not None:
+        yield launched.wait()
+
+
+class Launched:
+    """A batch that the network is computing."""
+
+    def __init__(self, network: GridNetwork, batch: DecodedBatch) -> None:
+        device = network.mean.device
+        on_gpu = device.type == "cuda"
+        pixels = torch.from_numpy(batch.pixels)
+        with torch.inference_mode():
+            if on_gpu:
+                pixels = pixels.pin_memory().to(device, non_blocking=True)
+            outputs = network(pixels)
+            self._outputs = [start_copy(o) for o in outputs] if on_gpu else outputs
+        self._event = torch.Event(device) if on_gpu else None
+        if self._event is not None:
+            self._event.record()
+        self._batch = batch
+
+    def wait(self) -> Computed:
+        """The features, once they are on the CPU."""
+        if self._event is not None:
+            self._event.synchronize()
+        grid, pooled = self._outputs
+        return self._batch, grid.numpy(), pooled.numpy()
+
+
+def start_copy(values: torch.Tensor) -> torch.Tensor:
+    """Start a copy from the GPU to page-locked memory, without waiting for it."""
+    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(
+        values, non_blocking=True
+    )

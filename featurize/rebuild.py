@@ -1,4 +1,4 @@
-"""The backbone that made a feature file, built again with the same weights."""
+"""Rebuilds the backbone that made a feature file, with the same weights."""
 
 import re
 from pathlib import Path
@@ -9,21 +9,21 @@ from .backbones import Backbone, load_backbone
 
 
 def rebuild(identity: dict[str, Any], weights: str | None, layer: str | None = None) -> Backbone:
-    """The backbone with the weights that made the features, by their hash.
+    """The backbone with the weights that made the features; their hash is checked.
 
-    ``identity`` is the feature file's; ``weights`` says where they are now, if the identity does
-    not; ``layer`` is the last stage to keep, if not the file's. Raises ``InputError`` when the
-    weights cannot be had, or are others.
+    ``identity`` is the feature file's. ``weights`` says where the weights are, if not where the
+    identity says; ``layer`` is the last stage to keep, if not the file's. Raises ``InputError`` if
+    the weights cannot be loaded, or are different ones.
     """
-    origin, wanted = identity["weights"], identity["weights_sha256"]
+    origin, expected = identity["weights"], identity["weights_sha256"]
     source = weights or find_weights(origin)
     stage = layer or identity["layer"]
     backbone = load_backbone(identity["backbone"], stage, source, seed_of(origin))
-    if backbone.weights_sha256 != wanted:
+    if backbone.weights_sha256 != expected:
         raise InputError(
             f"--weights {source}: these are other weights (sha256 {backbone.weights_sha256[:12]}…) "
-            f"than those that made the run's features ({origin}, sha256 {wanted[:12]}…); give the "
-            "file of those by --weights."
+            f"than those that made the run's features ({origin}, sha256 {expected[:12]}…); give "
+            "the file of those by --weights."
         )
     return backbone
 

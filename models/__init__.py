@@ -1,1 +1,1 @@
-"""The heads, one paper a file; torch is all they import."""
+"""Heads that answer or caption from stored image features; torch is all they need."""

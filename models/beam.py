@@ -6,17 +6,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .head import CaptionHead, Encoded, State
-from .likeliest import likeliest
+from .base import CaptionHead, Encoded, State
+from .layers.top_k import top_k
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3  # the first words of every caption vocabulary
-FIRST_SAID = END  # the words before it are never said
+FIRST_SAID = END  # the words before it are never generated
 _FEW_ROWS = 16
 
 
 @dataclass(frozen=True)
 class BeamOptions:
-    """How captions are searched for."""
+    """Settings of the search."""
 
     beam: int = 1  # hypotheses kept for an image
     max_length: int = 20  # words, without <start> and <end>
@@ -26,11 +26,11 @@ class BeamOptions:
 
 @dataclass
 class Beams:
-    """The hypotheses of N images, k of each; what has ended stays, and competes with the rest.
+    """The hypotheses of N images, k of each; ended ones stay and compete with the rest.
 
     ``words``: int64 ``[N, k, t]``, ``<start>`` first; ``log_p``: float32 ``[N, k]``, summed;
     ``n_words``: float32 ``[N, k]``, ``<end>`` counted; ``ended``: bool ``[N, k]``; ``parent``:
-    int64 ``[N, k]``, the row of the head's state from which it goes on, unless it has ended.
+    int64 ``[N, k]``, the row of the head's state that it continues, unless it has ended.
     """
 
     words: Tensor
@@ -40,7 +40,7 @@ class Beams:
     parent: Tensor
 
     def normalized(self, power: float) -> Tensor:
-        """What hypotheses are compared by, ``[N, k]``."""
+        """The scores that hypotheses are compared by, ``[N, k]``."""
         return self.log_p / self.n_words.clamp_min(1) ** power
 
 
@@ -61,8 +61,8 @@ def search(head: CaptionHead, features: Tensor, options: BeamOptions) -> list[li
     """The best caption of each image: word ids without ``<start>`` and ``<end>``.
 
     ``features``: ``[N, S, D]`` or ``[N, D]``, what the head reads. ``<pad>``, ``<unk>`` and
-    ``<start>`` are never said. A hypothesis that reaches ``max_length`` without ``<end>`` stands as
-    it is, so there is always an answer.
+    ``<start>`` are never generated. A hypothesis that reaches ``max_length`` without ``<end>``
+    counts as it is, so there is always a caption.
     """
     encoded = head.encode(features)
     n, device = len(features), encoded.mean.device
@@ -80,27 +80,27 @@ def search(head: CaptionHead, features: Tensor, options: BeamOptions) -> list[li
 def advance(
     head: CaptionHead, encoded: Encoded, beams: Beams, state: State, options: BeamOptions
 ) -> tuple[Beams, State]:
-    """One word more for every hypothesis that has not ended; the k best of each image stay."""
+    """Extend every hypothesis that has not ended by one word; keep the k best of each image."""
     alive = (~beams.ended).flatten().nonzero().squeeze(1)  # rows of [N * width]
     image = alive // beams.words.shape[1]
-    # Hypotheses that continue the same one have its state: what depends on it is computed once.
+    # Hypotheses that continue the same one share its state: its part of the step runs once.
     parent, child = distinct(beams.parent.flatten()[alive])
     parent_image = torch.empty_like(parent).scatter_(0, child, image)
     prepared = head.prepare(encoded, parent_image, tuple(part[parent] for part in state))
-    said, place = distinct(beams.words[:, :, -1].flatten()[alive])
+    said, index = distinct(beams.words[:, :, -1].flatten()[alive])
     output, state, _ = head.finish(
-        encoded, image, tuple(part[child] for part in prepared), head.read(said)[place]
+        encoded, image, tuple(part[child] for part in prepared), head.read(said)[index]
     )
     history = beams.words.flatten(0, 1)[alive]
     forbid = partial(forbid_trigrams, words=history) if options.no_repeated_trigrams else None
-    log_p, word = likeliest(head.scores(output), options.beam, FIRST_SAID, forbid)  # [alive, k]
+    log_p, word = top_k(head.scores(output), options.beam, FIRST_SAID, forbid)  # [alive, k]
     return select(beams, alive, log_p, word, options), state
 
 
 def distinct(numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct ones of ``[R]`` numbers, in order, and the place of each number among them.
+    """The distinct ones of ``[R]`` numbers, sorted, and the index of each number among them.
 
-    A few may come twice: matrix products take no less time for fewer rows than that.
+    Few rows are returned as they are: matrix products take no less time for fewer.
     """
     if len(numbers) <= _FEW_ROWS:
         return numbers, torch.arange(len(numbers), device=numbers.device)
@@ -111,11 +111,11 @@ def distinct(numbers: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def select(beams: Beams, alive: Tensor, log_p: Tensor, word: Tensor, options: BeamOptions) -> Beams:
-    """Of all continuations ``[alive, k]`` and all that has ended, keep the k best of each image."""
+    """Of all continuations ``[alive, k]`` and ended hypotheses, keep the k best of each image."""
     n, width, _ = beams.words.shape
     k = log_p.shape[1]
     flat_log_p, flat_n = beams.log_p.flatten(), beams.n_words.flatten()
-    # What has ended is its own only continuation, in the first of its k places.
+    # An ended hypothesis has itself as its only continuation, in the first of k columns.
     total = torch.full((n * width, k), -torch.inf, device=log_p.device)
     total[:, 0] = flat_log_p
     total[alive] = flat_log_p[alive, None] + log_p
@@ -146,5 +146,5 @@ def forbid_trigrams(scores: Tensor, words: Tensor) -> None:
         return
     said = words[:, 1:]
     same = (said[:, :-2] == said[:, -2:-1]) & (said[:, 1:-1] == said[:, -1:])  # [R, t-3]
-    row, place = same.nonzero(as_tuple=True)
-    scores[row, said[row, place + 2]] = -torch.inf
+    row, position = same.nonzero(as_tuple=True)
+    scores[row, said[row, position + 2]] = -torch.inf

@@ -1,4 +1,4 @@
-"""What it takes to build a head again: sizes that the data fix, and sizes that one chooses."""
+"""All that builds a head: sizes that the data set, and sizes that one chooses."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,15 @@ class VqaHeadConfig:
     n_answers: int  # A
     channels: int  # D, of one grid cell
     embedding: int = 300  # width of a word vector
-    hidden: int = 512  # width of the question's and the image's vector before they are joined
-    attention: int = 512  # K, the width in which image and question meet
-    hops: int = 2  # how often a stacked attention network looks
+    hidden: int = 512  # width of the question's and the image's vector before the fusion
+    attention: int = 512  # K, the width of additive attention
+    hops: int = 2  # attention hops of a stacked attention network
     classifier: int = 1024  # width of the layer before the answers
     dropout: float = 0.5
-    fusion: str = "multiply"  # or "concat", or "add": how the two vectors become one
-    question: str = "lstm"  # or "mean": how words become a vector, where a head may choose
+    fusion: str = "multiply"  # or "concat", or "add"
+    question: str = "lstm"  # or "mean": the question encoder of heads that have a choice
     standardize: bool = True  # whether channels are brought to mean 0 and deviation 1
-    whole: bool = True  # whether a stacked attention network begins with the whole image
-    whole_norm: bool = True  # whether that is brought to deviation 1 once more
-    growth: float = 1.0  # the factor that what was seen begins with, learned; 1: none
-    image_dropout: float = 0.0  # of the channels of what was seen
-    cell_dropout: float = 0.0  # of whole cells that an attention may look at
+    whole: bool = True  # whether a stacked attention network starts with the mean cell
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class CaptionHeadConfig:
     embedding: int = 512
     hidden: int = 512
     attention: int = 512  # K
-    dropout: float = 0.5  # before the words' scores
+    dropout: float = 0.5  # before the output layer
     word_dropout: float = 0.0  # of the word vectors
-    sampling: float = 0.0  # probability of feeding back a drawn word while training
+    sampling: float = 0.0  # probability of feeding back a sampled word while training
     standardize: bool = True

@@ -1,14 +1,14 @@
-"""Every head by the name that the command line knows it by."""
+"""Every head by its name on the command line."""
 
-from .head import Head
-from .lstm import LSTMHead
-from .mean_embed import MeanEmbed
-from .question_attention import QuestionAttention
-from .question_only import QuestionOnly
-from .rnn_decoder import RNNDecoder
-from .san import SAN
-from .show_attend_tell import ShowAttendTell
-from .up_down import UpDown
+from .base import Head
+from .heads.lstm import LSTMHead
+from .heads.mean_embed import MeanEmbed
+from .heads.question_attention import QuestionAttention
+from .heads.question_only import QuestionOnly
+from .heads.rnn_decoder import RNNDecoder
+from .heads.san import SAN
+from .heads.show_attend_tell import ShowAttendTell
+from .heads.up_down import UpDown
 
 HEADS: dict[str, type[Head]] = {
     "question-only": QuestionOnly,

@@ -1,1 +1,1 @@
-"""A run folder becomes predictions, pictures and comparisons."""
+"""Inference with a trained run: a whole split, or one photo from outside the data set."""

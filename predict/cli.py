@@ -1,4 +1,4 @@
-"""``frostgrid predict``: parse, predict a split, say what was written."""
+"""``frostgrid predict``: parse, predict a split, print what was written."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from ..devices import pick_device
 from ..models.beam import BeamOptions
 from ..options import device_option, run_argument
 from ..process import keep_freed_memory
-from ..train.locate import find_features
-from .asking import BEAM
+from ..train.data.locate import find_features
+from .inference import DEFAULT_BEAM
 from .split import predict_split
 from .trained import load_run
 
@@ -45,25 +45,29 @@ from .trained import load_run
 @click.option(
     "--beam",
     type=click.IntRange(1),
-    default=BEAM.beam,
+    default=DEFAULT_BEAM.beam,
     show_default=True,
-    help="Captions only: beginnings that are pursued at once; 1 takes the likeliest word.",
+    help="Captions only: the width of the beam search; 1 is greedy decoding.",
 )
 @click.option(
     "--max-length",
     type=click.IntRange(1),
-    default=BEAM.max_length,
+    default=DEFAULT_BEAM.max_length,
     show_default=True,
     help="Captions only: words at most.",
 )
 @click.option(
     "--length-power",
     type=float,
-    default=BEAM.length_power,
+    default=DEFAULT_BEAM.length_power,
     show_default=True,
-    help="Captions are compared by log-probability over words to this power; 0 favours short ones.",
+    help="Captions only: log-probabilities are divided by words to this power; 0 favours short.",
 )
-@click.option("--no-repeated-trigrams", is_flag=True, help="Say no three words in a row twice.")
+@click.option(
+    "--no-repeated-trigrams",
+    is_flag=True,
+    help="Captions only: generate no three words in a row twice.",
+)
 @device_option
 def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
     """Write the answers or captions of RUN's best epoch for a split, in the official format."""
@@ -86,4 +90,4 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     written = predict_split(trained, data or trained.config.data, split, features, out, search)
-    click.echo(f"wrote      {written.n:,} {written.what} to {written.path}")
+    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")

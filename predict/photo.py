@@ -1,4 +1,4 @@
-"""One photo from outside the data set: its bytes, and the picture that people see."""
+"""One photo from outside the data set: its bytes, and the picture that is displayed."""
 
 import hashlib
 import warnings
@@ -13,12 +13,12 @@ from PIL import Image
 from ..errors import InputError
 from ..featurize.images import ImageError, Pixels, Preprocessing, decode_image, decode_upright
 
-SHOWN_PIXELS = 720  # the longer side of a picture as it is shown
+DISPLAY_PIXELS = 720  # the longer side of a picture as it is displayed
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file's bytes under a name; the picture is upright, RGB, at most ``SHOWN_PIXELS``."""
+    """An image file's name and bytes; the picture is upright, RGB, at most ``DISPLAY_PIXELS``."""
 
     data: bytes
     name: str
@@ -30,11 +30,11 @@ class Photo:
         return hashlib.sha256(self.data).hexdigest()
 
     def pixels(self, preprocessing: Preprocessing) -> Pixels:
-        """What a frozen network gets, uint8 [size, size, 3]."""
+        """The input of a frozen network, uint8 [size, size, 3]."""
         try:
             return decode_image(self.data, preprocessing)
         except ImageError as error:
-            raise refusal(self.name, error) from error
+            raise photo_error(self.name, error) from error
 
 
 def read_photo(path: Path) -> Photo:
@@ -55,21 +55,21 @@ def decode_photo(data: bytes, name: str) -> Photo:
             raise ImageError("is empty (0 bytes)")
         picture = decode_upright(data)
     except ImageError as error:
-        raise refusal(name, error) from error
-    picture.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS), Image.Resampling.LANCZOS)
+        raise photo_error(name, error) from error
+    picture.thumbnail((DISPLAY_PIXELS, DISPLAY_PIXELS), Image.Resampling.LANCZOS)
     return Photo(data, name, picture)
 
 
-def refusal(name: str, error: ImageError) -> InputError:
-    """The sentence for a file that cannot be used."""
+def photo_error(name: str, error: ImageError) -> InputError:
+    """The error for a file that cannot be used."""
     return InputError(f"{name}: {error}; give a whole image file, a JPEG or a PNG for example.")
 
 
 @contextmanager
 def refuse_huge_images() -> Iterator[None]:
-    """Inside, an image that Pillow would only warn of is an error: memory stays bounded.
+    """Make Pillow's warning about huge images an error, so that memory stays bounded.
 
-    To be entered in the main thread; it holds for all threads.
+    Enter it in the main thread; it holds for all threads.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)

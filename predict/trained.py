@@ -1,4 +1,4 @@
-"""A run folder's best head, ready to be asked."""
+"""A run's best checkpoint, loaded for inference."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 import torch
 
 from ..devices import amp_dtype
-from ..models.additive_attention import set_kernels
-from ..models.head import Head
+from ..models.base import Head
+from ..models.layers.additive_attention import set_kernels
 from ..train.checkpoint import load_weights, read_tensors
 from ..train.config import RunConfig
 from ..train.prepare import build_head
 from ..train.run_folder import RunFolder
-from ..train.task import Precision
+from ..train.tasks.task import Precision
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained head and what it was trained with; ``answers`` is empty for captions."""
+class TrainedRun:
+    """A trained head with its config and vocabulary; ``answers`` is empty for captions."""
 
     head: Head
     config: RunConfig
@@ -26,8 +26,8 @@ class Trained:
     precision: Precision
 
 
-def load_run(path: Path, device: torch.device) -> Trained:
-    """Load a run's best checkpoint; raises ``InputError`` when something is missing or amiss."""
+def load_run(path: Path, device: torch.device) -> TrainedRun:
+    """Load a run's best checkpoint; raises ``InputError`` when a file is missing or invalid."""
     run = RunFolder(path)
     config = run.read_config()
     vocabulary = run.read_vocabulary()
@@ -37,5 +37,15 @@ def load_run(path: Path, device: torch.device) -> Trained:
     channels = config.feature_identity.get("channels", 0)
     head = build_head(config, words, answers, channels, precision)
     load_weights(head, tensors, run.best)
-    set_kernels(config.kernels)  # type: ignore[arg-type]
-    return Trained(head.eval(), config, words, answers, precision)
+    set_kernels(config.kernels)
+    return TrainedRun(head.eval(), config, words, answers, precision)
+
+
+def distinct_names(paths: list[Path]) -> list[str]:
+    """A name for each run: as many of its last folders as tell all runs apart."""
+    parts = [path.resolve().parts for path in paths]
+    for n in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-n:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.featurize.cli import featurize
-from frostgrid.models.kernels import choice, cpu
+from frostgrid.models.kernels import choice, threads
 from hypothesis import settings
 from PIL import Image
+from reference.runs import run_head
 
 if TYPE_CHECKING:
     from frostgrid.featurize.backbones import Backbone
@@ -36,12 +37,12 @@ def smallest_to_kernels() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def on_two_threads() -> Iterator[None]:
     """Two threads, however small the problem."""
-    before = torch.get_num_threads(), cpu._SERIAL_STEPS
+    before = torch.get_num_threads(), threads.SERIAL_STEPS
     torch.set_num_threads(2)
-    cpu._SERIAL_STEPS = 0
+    threads.SERIAL_STEPS = 0
     yield
     torch.set_num_threads(before[0])
-    cpu._SERIAL_STEPS = before[1]
+    threads.SERIAL_STEPS = before[1]
 
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
@@ -111,3 +112,17 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Parsed data are cached in a folder of the tests, never in the user's."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FROSTGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+SMALL = ("--epochs", "2", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")
+
+
+@pytest.fixture(scope="session")
+def runs(
+    tiny_set: tuple[Path, list[Path]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Tiny runs, trained for real: a run folder of each of some heads, by the head's name."""
+    folder = tmp_path_factory.mktemp("runs")
+    for head in ("san", "mean-embed", "question-only", "show-attend-tell", "rnn-decoder"):
+        run_head(head, tiny_set, folder / head, *SMALL)
+    return {path.name: path for path in folder.iterdir()}

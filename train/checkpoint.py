@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..atomic import atomic_write
 from ..errors import InputError
-from ..whole_file import whole_file
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -19,7 +19,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
     Raises ``InputError`` if the disk does not take it.
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole_file(path, alone=True) as part:
+    with atomic_write(path, alone=True) as part:
         part.touch()
         mode = part.stat().st_mode  # as the umask says; safetensors lets the owner alone read
         try:

@@ -1,22 +1,28 @@
 """``train-head``: parse, plan one run, train it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..console import Command
 from ..devices import pick_device
+from ..distributed import join_ranks
 from ..models.registry import HEADS
 from ..options import choice_option, data_option, device_option
-from .config import RunConfig
-from .encoder import BEFORE
-from .parallel import join_ranks
-from .plan import plan_run
-from .prepare import Start
+from .config import convert
+from .finetuning import BEFORE
+from .plan import Plan, plan_new, plan_resume
 from .recipes import RECIPES
+from .run import train
 from .run_folder import RunFolder
-from .session import train
+
+RESUMABLE = ("head", "resume", "epochs", "data", "features", "device")
+WHEN_OTHERS_END = (
+    "go on from the last epoch that was finished with --resume, and as many processes as you like."
+)
 
 
 @click.command("train-head", cls=Command)
@@ -140,11 +146,6 @@ from .session import train
 )
 @device_option
 @click.option(
-    "--no-control",
-    is_flag=True,
-    help="Do not train the blind head, once for a data set, to tell what seeing is worth.",
-)
-@click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
@@ -163,10 +164,41 @@ def train_head(
     The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
     epoch's validation answers (preds.json) and TensorBoard events.
     """
-    with join_ranks() as ranks:
-        device = ranks.together(lambda: ranks.device(pick_device(options["device"])))
-        plan = ranks.first_does(lambda: plan_run(context, head, resume, options))
-        run = RunFolder(Path(plan["folder"]))
-        start = None if resume is not None else Start(options["weights"])
-        config, control = RunConfig.of_fields(plan["config"]), not options["no_control"]
-        train(config, run, device, start, ranks, control)
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
+    with join_ranks(WHEN_OTHERS_END, on_gpus=True) as ranks:
+
+        def plan() -> dict[str, Any]:
+            check_options(head, resume, typed, options)
+            if resume is None:
+                return asdict(plan_new(str(head), options))
+            return asdict(plan_resume(resume, {name: options.get(name) for name in typed}))
+
+        device = ranks.together(
+            lambda: pick_device(options["device"], ranks.local_rank, shared=ranks.n == 1)
+        )
+        train(convert(ranks.first_does(plan), Plan), device, ranks)
+
+
+def check_options(
+    head: str | None, resume: Path | None, typed: list[str], options: dict[str, Any]
+) -> None:
+    """Raise a usage error for options that do not go together."""
+    if resume is not None:
+        fixed = [f"--{name.replace('_', '-')}" for name in typed if name not in RESUMABLE]
+        if fixed:
+            raise click.UsageError(
+                f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
+                "only --epochs, --device, and where --data and --features are, may change."
+            )
+        if head is not None and head != (begun := RunFolder(resume).read_config().head):
+            raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")
+    elif head is None:
+        raise click.UsageError(f"Missing argument HEAD: one of {', '.join(HEADS)}.")
+    elif options["finetune"] is None:
+        for name in ("encoder_lr", "flip", "weights"):
+            if options[name] is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise click.UsageError(f"{option} is of use with --finetune alone; add that too.")
+    elif HEADS[head].features == "none":
+        raise click.UsageError(f"{head} does not look at the image; drop --finetune.")

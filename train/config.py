@@ -1,31 +1,36 @@
-"""All that a training run is told."""
+"""The settings of a training run."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from ..errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How the weights move."""
+    """How the weights are optimised."""
 
     epochs: int = 12
-    batch_size: int = 512  # questions, or captions, in one forward pass, of all processes together
-    texts_per_image: int = 0  # that are drawn together, at most; 0: all that it has
-    accumulate: int = 1  # forward passes to one update
-    lr: float = 1e-3  # Adam's step at its highest
+    batch_size: int = 512  # questions or captions of one forward pass, over all processes
+    texts_per_image: int = 0  # samples of an image drawn together, at most; 0: all of them
+    accumulate: int = 1  # forward passes per update
+    lr: float = 1e-3  # the highest learning rate
     encoder_lr: float = 1e-4  # the same for the encoder, where one learns
     flip: bool = False  # whether half of the images, at random, are mirrored before the encoder
-    warmup: float = 0.05  # share of all updates in which the step rises from 0
-    schedule: str = "cosine"  # to 0 at the last update; or "constant"
-    clip: float = 1.0  # largest norm of the gradient; 0 leaves it alone
+    warmup: float = 0.05  # share of all updates in which the learning rate rises from 0
+    schedule: Literal["cosine", "constant"] = "cosine"  # to 0 at the last update
+    clip: float = 1.0  # largest norm of the gradient; 0: no clipping
     weight_decay: float = 0.0  # decoupled (AdamW)
     patience: int = 5  # epochs without a better score before it stops; 0 never stops
-    loss: str = "soft"  # answers weighed by how many people gave them; or "commonest" of the ten
-    attention_penalty: float = 0.0  # alpha_c: captions shall look at every cell once, in sum
-    choose: str = "score"  # what picks the best epoch: the task's score, or of captions "cider"
-    smooth: float = 0.0  # the share of the epochs before in what picks the best one
+    # Answers weighed by how many people gave them, or the commonest of the ten.
+    loss: Literal["soft", "commonest"] = "soft"
+    attention_penalty: float = (
+        0.0  # alpha_c: pulls each cell's attention, summed over the words, to 1
+    )
 
 
 @dataclass(frozen=True)
@@ -33,27 +38,26 @@ class RunConfig:
     """One training run, as ``config.json`` keeps it."""
 
     head: str
-    task: str
+    task: Literal["vqa", "caption"]
     data: str  # a data set's name, or its folder
     split: str  # that it validates on
     features: list[str]  # feature files
     recipe: str
     seed: int
-    amp: str  # "auto" or "off"
-    kernels: str  # "auto" or "plain"
+    amp: Literal["auto", "off"]
+    kernels: Literal["auto", "plain"]
     head_settings: dict[str, Any]
     data_settings: dict[str, Any]
     optimisation: Optimisation
     feature_identity: dict[str, Any] = field(default_factory=dict)
-    order: str = "auto"  # of the images in an epoch: "full", "local", or as their size demands
-    follow: list[str] = field(default_factory=list)  # optimisation that follows the set's size
-    finetune: str | None = None  # the backbone's block that learns with the head: "layer4"
+    # Of the images in an epoch; auto: as their size demands.
+    order: Literal["auto", "full", "local"] = "auto"
+    finetune: Literal["layer4"] | None = None  # the backbone's block that learns with the head
 
     @staticmethod
-    def of_fields(fields: dict[str, Any]) -> "RunConfig":
-        """What ``asdict`` took apart."""
-        rest = dict(fields)
-        return RunConfig(optimisation=Optimisation(**rest.pop("optimisation")), **rest)
+    def of_fields(fields: Any) -> "RunConfig":
+        """What ``asdict`` took apart; raises ``InputError`` for anything else."""
+        return convert(fields, RunConfig)
 
     def with_overrides(self, **changes: Any) -> "RunConfig":
         """The same run with other optimisation settings where a value is given."""
@@ -75,3 +79,15 @@ def check_optimisation(o: Optimisation) -> None:
             f"The encoder's learning rate is {o.encoder_lr}; it must be at least 0, 0.0001 for "
             "example."
         )
+
+
+def convert(values: Any, kind: type[T]) -> T:
+    """Plain values as a dataclass; raises ``InputError`` naming the field that does not fit."""
+    try:
+        made = msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(str(error)) from error
+    unknown = set(values) - {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise InputError(f"Object has the unknown field `{min(unknown)}`")
+    return made

@@ -1,194 +1,52 @@
-"""Training by several processes, as ``torchrun`` starts them; alone, a process does none of it.
+"""Training by several processes: each update equals that of one process with the whole batch.
 
 All processes cut the same batches and take turns at each batch's images. What each adds to the
-whole batch's mean loss is summed by ``DistributedDataParallel``, and batch norms see all images: an
-update is that of one process with the whole batch. Rank 0 evaluates, writes and speaks.
+whole batch's mean loss is summed by ``DistributedDataParallel``, and batch norms see all images.
 """
 
 import inspect
-import json
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from datetime import timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
 
 import torch
-import torch.distributed as dist
+import torch.distributed
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.parallel import DistributedDataParallel
 
+from ..distributed import Ranks
 from ..errors import InputError
-from .batches import WHOLE, Batch, Share
-from .synced_norm import SyncedBatchNorm, sync_norms
-from .task import Task
+from ..models.layers.cells import BatchNorm, Standardize
+from .data.batches import Batch, SamplesByImage
+from .tasks.task import Task
 
-T = TypeVar("T")
 Loss = Callable[[Batch, bool], Tensor]
 
-# Rank 0 evaluates while the others wait; long validation splits take their time.
-PATIENCE = timedelta(hours=6)
-# What the errors of torch.distributed have in common when a peer is gone.
-LOST_PEER = ("gloo", "nccl", "onnection", "process group")
 
+def loss_of(task: Task, ranks: Ranks) -> Loss:
+    """The task's loss, to be called for every batch, told whether an update follows it.
 
-class Alone:
-    """The only process: nothing to share, nobody to wait for."""
-
-    share = WHOLE
-    is_first = True
-
-    @property
-    def n(self) -> int:
-        """How many processes train together."""
-        return self.share.of
-
-    def device(self, device: torch.device) -> torch.device:
-        """The device of this process, where all were told to take that one."""
-        return device
-
-    def loss_of(self, task: Task) -> Loss:
-        """The task's loss, to be called for every batch, told whether an update follows it."""
+    Gradients of several processes are exchanged in the batch that an update follows.
+    """
+    if ranks.n == 1:
         return lambda batch, last: task.loss(batch)
+    module = PartLoss(task, ranks.n)
+    # The buffers need no sending: they follow statistics that all processes have.
+    known = inspect.signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {buffers: False, "gradient_as_bucket_view": True}
+    ddp = DistributedDataParallel(module, **options)
+    # Said of an encoder's 1x1 convolutions, whose layout has two names; nothing is lost by it.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
 
-    def first_does(self, work: Callable[[], T]) -> T:
-        """Have rank 0 do some work while the others wait; all get the result, which is JSON.
-
-        If it fails, rank 0 raises its error and the others end with exit code 1, in silence.
-        """
-        return work()
-
-    def together(self, work: Callable[[], T]) -> T:
-        """Have all do the same work; of those for which it fails, one raises and the rest end."""
-        return work()
-
-    def any(self, flag: bool) -> bool:
-        """Whether a flag is up in any process."""
-        return flag
-
-    def sum(self, part: Tensor) -> Tensor:
-        """The sum of a tensor over all processes."""
+    def loss(batch: Batch, last: bool) -> Tensor:
+        with nullcontext() if last else ddp.no_sync():
+            part: Tensor = ddp(batch)
         return part
 
-    def gather(self, part: Tensor) -> list[Tensor]:
-        """A tensor of every process, on the CPU, all of one shape and dtype."""
-        return [part]
-
-    def check_same(self, checksum: Callable[[], int]) -> None:
-        """Raise ``InputError`` if the processes would not train on the same data."""
-
-    def agreed(self, error: InputError) -> BaseException:
-        """What each process is to raise when the same error ends all of them."""
-        return error
-
-
-class Ranks(Alone):
-    """This process among several."""
-
-    def __init__(self, rank: int, n: int) -> None:
-        self.share = Share(rank, n)
-        self.is_first = rank == 0
-
-    def device(self, device: torch.device) -> torch.device:
-        """See :class:`Alone`: every process of a machine has a GPU of its own."""
-        if device.type != "cuda":
-            return device
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        if local >= torch.cuda.device_count():
-            raise InputError(
-                f"This machine has {torch.cuda.device_count()} CUDA devices for process "
-                f"{local + 1}; start one process a device (--nproc-per-node), or add --device cpu."
-            )
-        torch.cuda.set_device(local)
-        return torch.device("cuda", local)
-
-    def loss_of(self, task: Task) -> Loss:
-        """See :class:`Alone`; gradients come together in the batch that an update follows."""
-        module = PartLoss(task, self.n)
-        # The buffers need no sending: they follow statistics that all processes have.
-        known = inspect.signature(DistributedDataParallel).parameters
-        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        options: dict[str, Any] = {buffers: False, "gradient_as_bucket_view": True}
-        ddp = DistributedDataParallel(module, **options)
-        # Said of an encoder's 1x1 convolutions, whose layout has two names; nothing is lost by it.
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
-
-        def loss(batch: Batch, last: bool) -> Tensor:
-            with nullcontext() if last else ddp.no_sync():
-                part: Tensor = ddp(batch)
-            return part
-
-        return loss
-
-    def first_does(self, work: Callable[[], T]) -> T:
-        """See :class:`Alone`."""
-        result, error = None, None
-        if self.is_first:
-            try:
-                result = work()
-            except Exception as raised:
-                error = raised
-        said = b"" if error is not None else json.dumps(result).encode()
-        length = torch.tensor(-1 if error is not None else len(said))
-        dist.broadcast(length, src=0)
-        if error is not None:
-            raise error
-        if length < 0:
-            raise SystemExit(1)
-        heard = torch.frombuffer(bytearray(said.ljust(int(length))), dtype=torch.uint8)
-        dist.broadcast(heard, src=0)
-        answer: T = json.loads(heard.numpy().tobytes())
-        return answer
-
-    def together(self, work: Callable[[], T]) -> T:
-        """See :class:`Alone`."""
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as raised:
-            error = raised
-        speaker = torch.tensor(self.n if error is None else self.share.rank)
-        dist.all_reduce(speaker, op=dist.ReduceOp.MIN)
-        if speaker == self.n:
-            return result  # type: ignore[return-value]
-        if error is not None and speaker == self.share.rank:
-            raise error
-        raise SystemExit(1)
-
-    def any(self, flag: bool) -> bool:
-        """See :class:`Alone`; asked of the processors, so that no GPU has to be waited for."""
-        up = torch.tensor(int(flag))
-        dist.all_reduce(up, op=dist.ReduceOp.MAX)
-        return bool(up)
-
-    def sum(self, part: Tensor) -> Tensor:
-        """See :class:`Alone`."""
-        total = part.clone()
-        dist.all_reduce(total)
-        return total
-
-    def gather(self, part: Tensor) -> list[Tensor]:
-        """See :class:`Alone`."""
-        parts = [torch.empty_like(part) for _ in range(self.n)]
-        dist.all_gather(parts, part)
-        return parts
-
-    def check_same(self, checksum: Callable[[], int]) -> None:
-        """See :class:`Alone`."""
-        found = [int(part) for part in self.gather(torch.tensor(checksum()))]
-        others = [rank for rank, value in enumerate(found) if value != found[0]]
-        if others:
-            raise self.agreed(
-                InputError(
-                    f"Process {others[0]} found other training texts or images than process 0; "
-                    "give every machine the same data and feature files."
-                )
-            )
-
-    def agreed(self, error: InputError) -> BaseException:
-        """See :class:`Alone`: rank 0 speaks for all."""
-        return error if self.is_first else SystemExit(1)
+    return loss
 
 
 class PartLoss(nn.Module):
@@ -208,26 +66,93 @@ class PartLoss(nn.Module):
         return self.task.loss(batch)
 
 
-@contextmanager
-def join_ranks() -> Iterator[Alone]:
-    """The processes that ``torchrun`` started, told by ``RANK`` and ``WORLD_SIZE``.
-
-    They meet over gloo, and over NCCL for what is on GPUs. Raises ``InputError`` when another of
-    them has gone.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Alone()
+def check_same_data(train: SamplesByImage, ranks: Ranks) -> None:
+    """Raise ``InputError`` if the processes would not train on the same data."""
+    if ranks.n == 1:
         return
-    with_gpus = torch.cuda.is_available() and dist.is_nccl_available()
-    backend = "cpu:gloo,cuda:nccl" if with_gpus else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
-    except RuntimeError as error:
-        if not any(word in str(error) for word in LOST_PEER):
-            raise
-        raise InputError(
-            "Another of the processes ended early (see its message); go on from the last epoch "
-            "that was finished with --resume, and as many processes as you like."
-        ) from error
-    dist.destroy_process_group()
+    found = [int(part) for part in ranks.gather(torch.tensor(train.checksum()))]
+    others = [rank for rank, value in enumerate(found) if value != found[0]]
+    if others:
+        raise ranks.shared_error(
+            InputError(
+                f"Process {others[0]} found other training samples or images than process 0; give "
+                "every machine the same data and feature files."
+            )
+        )
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, part: Tensor) -> Tensor:
+        total = part.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+
+def sum_over_processes(part: Tensor) -> Tensor:
+    """The sum over all processes, each of which must call this, forward and backward."""
+    total: Tensor = _SumOverProcesses.apply(part)
+    return total
+
+
+class SyncedBatchNorm(BatchNorm):
+    """Norms rows by the statistics of all processes' rows, as one process with all of them would.
+
+    ``torch.nn.SyncBatchNorm`` does so on GPUs alone. ``n_rows``: how many different rows the
+    processes have together; ``copies``: how many processes have each of them.
+    """
+
+    n_rows = 1
+    copies = 1
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Norm this process's ``[U, C]`` float32."""
+        if not self.training or self.n_rows == 1:
+            return self.by_running(rows)
+        n = self.n_rows * self.copies
+        mean = sum_over_processes(rows.sum(0)) / n
+        centred = rows - mean
+        variance = sum_over_processes(centred.square().sum(0)) / n
+        self._follow(mean.detach(), variance.detach() * self.n_rows / (self.n_rows - 1))
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked += 1
+
+
+def sync_norms(head: nn.Module) -> list[SyncedBatchNorm | Standardize]:
+    """Exchange every batch norm of a head for a synced one with the same parameters and buffers.
+
+    What standardises by the batch is told to take that of all processes. Returns all of both, to be
+    told before each batch how many images it has.
+    """
+    synced: list[SyncedBatchNorm | Standardize] = []
+    for parent in list(head.modules()):
+        if isinstance(parent, Standardize):
+            parent.total = sum_over_processes
+            synced.append(parent)
+        for name, child in list(parent.named_children()):
+            if isinstance(child, BatchNorm):
+                norm = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
+                norm.load_state_dict(child.state_dict())
+                # The optimiser and the checkpoint go on with the same parameters.
+                norm.weight, norm.bias = child.weight, child.bias
+                norm.to(child.weight.device)
+                setattr(parent, name, norm)
+                synced.append(norm)
+    return synced

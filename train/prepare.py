@@ -11,20 +11,20 @@ from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..featurize.backbones import channels_of
-from ..featurize.layout import GRID, name_grid
+from ..featurize.file.layout import GRID, name_grid
+from ..models.base import CaptionHead, Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
-from ..models.encoder import Finetuned, put_behind
-from ..models.head import CaptionHead, Head
+from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
-from . import caption_data, vqa_data
-from .caption_task import SAMPLE_IMAGES, CaptionTask
-from .config import Optimisation, RunConfig
-from .encoder import build_encoder, check_features, describe_encoder, load_pretrained
-from .features import SplitFeatures, open_split
+from .config import RunConfig
+from .data import captions as caption_data
+from .data import vqa as vqa_data
+from .data.features import SplitFeatures, open_split
+from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
 from .memory import available_bytes
-from .size import fit_to_size, updates_of_epoch
-from .task import Precision, Task
-from .vqa_task import VqaTask
+from .tasks.captions import SAMPLE_IMAGES, CaptionTask
+from .tasks.task import Precision, Task
+from .tasks.vqa import VqaTask
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
 MEMORY_SHARE = 0.7  # of what is free: features up to so much stay in the page cache
@@ -40,21 +40,10 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where a new run's weights come from, beside its seed.
+def prepare(config: RunConfig, precision: Precision) -> Prepared:
+    """Load data, open features, build the head, whose weights are yet to be set.
 
-    ``encoder_weights``: the backbone's, if its features do not say how to get them.
-    """
-
-    encoder_weights: str | None = None
-
-
-def prepare(config: RunConfig, precision: Precision, start: Start | None = Start()) -> Prepared:
-    """Load data, open features, build the head.
-
-    Without ``start`` all weights are yet to be loaded, from a checkpoint. Raises ``InputError`` for
-    data or features that are missing, empty or do not fit.
+    Raises ``InputError`` for data or features that are missing, empty or do not fit.
     """
     train_features, val_features = open_both(config)
     if train_features is not None:
@@ -62,45 +51,39 @@ def prepare(config: RunConfig, precision: Precision, start: Start | None = Start
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, train_features, val_features)
     task, facts = prepared.task, prepared.facts
-    task.train.limit_texts(config.optimisation.texts_per_image)
-    if start is not None:
-        fitted = fit_to_size(config.optimisation, task.train.n_items, config.follow)
-        config = replace(config, optimisation=fitted)
-    facts.append(("updates", describe_updates(config.optimisation, task)))
+    task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
-        place, streamed = place_features(task)
-        facts.append(("loading", place))
+        storage, streamed = store_features(task)
+        facts.append(("loading", storage))
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
-    facts += start_head(task, config, start)
+    encoder = task.head.encoder
+    if isinstance(encoder, Encoder):
+        assert config.finetune is not None
+        identity, lr = config.feature_identity, config.optimisation.encoder_lr
+        facts.append(("encoder", describe_encoder(encoder, identity, config.finetune, lr)))
+    n_parameters = sum(p.numel() for p in task.head.own_parameters())
+    facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
     return replace(prepared, config=config)
 
 
-def start_head(task: Task, config: RunConfig, start: Start | None) -> list[tuple[str, str]]:
-    """Give a new run's head what it begins with; returns what to say of it."""
-    head: Head = task.head
-    facts = []
-    if isinstance(task.head, Finetuned):
+def start_head(prepared: Prepared, encoder_weights: str | None) -> None:
+    """Give a new run's head what it begins with, besides weights from the seed."""
+    task, config = prepared.task, prepared.config
+    if isinstance(task.head.encoder, Encoder):
         assert config.finetune is not None
-        head = task.head.head
-        identity, lr = config.feature_identity, config.optimisation.encoder_lr
-        facts.append(("encoder", describe_encoder(task.head, identity, config.finetune, lr)))
-        if start is not None:
-            load_pretrained(task.head, identity, config.finetune, start.encoder_weights)
-    if start is not None:
-        fit_features(task)
-    n_parameters = sum(p.numel() for p in head.parameters())
-    facts.append(("head", f"{config.head} ({config.recipe}), {n_parameters:,} parameters"))
-    return facts
+        identity = config.feature_identity
+        load_pretrained(task.head.encoder, identity, config.finetune, encoder_weights)
+    fit_features(task)
 
 
-def place_features(task: Task) -> tuple[str, bool]:
+def store_features(task: Task) -> tuple[str, bool]:
     """Decide where both splits' features are read from: in words, and whether from the disk."""
     device = task.precision.device
     parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
-    if all([features.place(part.image_row, device) for part, features in parts]):
+    if all([features.make_resident(part.image_row, device) for part, features in parts]):
         return f"{size}, kept on {device}", False
     free = available_bytes()
     streamed = total > MEMORY_SHARE * free
@@ -154,9 +137,10 @@ def prepare_caption(
     check_filled(val.image_id, dataset.name, config.split, "caption")
     head = build_head(config, words, [], train_features.channels, precision)
     assert isinstance(head, CaptionHead)
-    o = config.optimisation
-    parts = (train, train_features), (val, val_features)
-    task = CaptionTask(head, precision, words, *parts, o.attention_penalty, o.choose)
+    penalty = config.optimisation.attention_penalty
+    task = CaptionTask(
+        head, precision, words, (train, train_features), (val, val_features), penalty
+    )
     n = len(val.image_ids)
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
     facts = [
@@ -251,16 +235,6 @@ def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> st
     return (
         f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
         f"images; {len(words):,} words"
-    )
-
-
-def describe_updates(o: Optimisation, task: Task) -> str:
-    """How often the weights will move, in words."""
-    an_epoch = updates_of_epoch(o, task.train.n_items)
-    together = f"{o.accumulate} x " if o.accumulate > 1 else ""
-    return (
-        f"{o.epochs * an_epoch:,} at most: {o.epochs} epochs of {an_epoch:,}, each of "
-        f"{together}{o.batch_size} {task.item_name}"
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .config import Optimisation
-from .size import FOLLOW
 
 
 @dataclass(frozen=True)
@@ -13,7 +12,6 @@ class Recipe:
 
     head: dict[str, Any] = field(default_factory=dict)
     optimisation: Optimisation = field(default_factory=Optimisation)
-    follow: tuple[str, ...] = FOLLOW  # which of its settings follow the size of the set
 
 
 # The first report's settings: no standardised cells, no dropout, cross-entropy on the commonest
@@ -39,11 +37,6 @@ _REPORT_HEAD: dict[str, Any] = {
     "whole": False,
 }
 
-# What an image adds begins small and may grow, and the question goes its own way beside it: a few
-# hundred photos are soon learned by heart, and then a head sees less than it would blind.
-_SEEING: dict[str, Any] = {"fusion": "concat", "growth": 0.03, "image_dropout": 0.5}
-_SAN: dict[str, Any] = {**_SEEING, "cell_dropout": 0.3, "whole_norm": False}
-
 # All five captions of an image at once teach little more than two of them.
 _CAPTION = Optimisation(
     epochs=12,
@@ -53,11 +46,8 @@ _CAPTION = Optimisation(
     clip=5.0,
     patience=4,
     attention_penalty=0.0,
-    choose="cider",
-    smooth=0.5,
 )
 _CAPTION_HEAD: dict[str, Any] = {"word_dropout": 0.3}
-_LENGTH = ("epochs", "batch_size", "patience")  # what of it follows the size of the set
 # The second report's settings.
 _REPORT_CAPTION = Optimisation(
     epochs=10,
@@ -81,29 +71,25 @@ _REPORT_CAPTION_HEAD: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Recipe]] = {
     "default": {
         "question-only": Recipe(),
-        "mean-embed": Recipe(_SEEING),
-        "lstm": Recipe(_SEEING),
-        "question-attention": Recipe(_SEEING),
-        "san": Recipe(_SAN),
+        "mean-embed": Recipe(),
+        "lstm": Recipe(),
+        "question-attention": Recipe(),
+        "san": Recipe(),
         # It reads pooled features, of which copies cost nothing.
-        "rnn-decoder": Recipe(_CAPTION_HEAD, replace(_CAPTION, texts_per_image=1), _LENGTH),
-        "show-attend-tell": Recipe(
-            _CAPTION_HEAD, replace(_CAPTION, attention_penalty=1.0), _LENGTH
-        ),
-        "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION, _LENGTH),
+        "rnn-decoder": Recipe(_CAPTION_HEAD, replace(_CAPTION, texts_per_image=1)),
+        "show-attend-tell": Recipe(_CAPTION_HEAD, replace(_CAPTION, attention_penalty=1.0)),
+        "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION),
     },
     "report": {
-        "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
-        "mean-embed": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
-        "lstm": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA, ()),
-        "question-attention": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA, ()),
-        "san": Recipe(
-            {**_REPORT_HEAD, "fusion": "add", "attention": 128, "hops": 1}, _REPORT_VQA, ()
-        ),
-        "rnn-decoder": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION, ()),
+        "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA),
+        "mean-embed": Recipe(_REPORT_HEAD, _REPORT_VQA),
+        "lstm": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA),
+        "question-attention": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA),
+        "san": Recipe({**_REPORT_HEAD, "fusion": "add", "attention": 128, "hops": 1}, _REPORT_VQA),
+        "rnn-decoder": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION),
         "show-attend-tell": Recipe(
-            _REPORT_CAPTION_HEAD, replace(_REPORT_CAPTION, attention_penalty=1.0), ()
+            _REPORT_CAPTION_HEAD, replace(_REPORT_CAPTION, attention_penalty=1.0)
         ),
-        "up-down": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION, ()),
+        "up-down": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION),
     },
 }

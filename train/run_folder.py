@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from .. import __version__
+from ..atomic import write_bytes
 from ..errors import InputError
-from ..whole_file import write_bytes
 from .config import RunConfig
 
 
@@ -49,12 +49,14 @@ class RunFolder:
     def read_config(self) -> RunConfig:
         """Read ``config.json``; raises ``InputError`` when it is missing or not one."""
         fields = read_json(self.config, "train a head first, or name the folder of a run")
+        if isinstance(fields, dict):
+            fields.pop("frostgrid", None)
         try:
-            fields.pop("frostgrid")
             return RunConfig.of_fields(fields)
-        except (KeyError, TypeError, AttributeError) as error:
+        except InputError as error:
             raise InputError(
-                f"{self.config}: not the config of a run of this version ({error})."
+                f"{self.config}: not the config of a run of this version: {error}; put the right "
+                "file back, or train the run again."
             ) from error
 
     def read_vocabulary(self) -> dict[str, list[str]]:
@@ -78,11 +80,6 @@ class RunFolder:
             "parameters": sum(p.numel() for p in head.parameters()),
         }
         write_json(self.summary, summary)
-
-    def add_to_summary(self, **more: Any) -> None:
-        """Add keys to ``summary.json``."""
-        summary = read_json(self.summary, "train the run again")
-        write_json(self.summary, {**summary, **more})
 
     def keep_epochs(self, n: int) -> None:
         """Drop lines of epochs after the first ``n``, which a resumed run will write again."""

@@ -5,10 +5,10 @@ shared between the questions of an image, and no kernel of ours is used.
 """
 
 import torch
-from frostgrid.models.mean_embed import MeanEmbed
-from frostgrid.models.question import token_mask
-from frostgrid.models.san import SAN
-from frostgrid.models.show_attend_tell import ShowAttendTell
+from frostgrid.models.heads.mean_embed import MeanEmbed
+from frostgrid.models.heads.san import SAN
+from frostgrid.models.heads.show_attend_tell import ShowAttendTell
+from frostgrid.models.layers.question import token_mask
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence

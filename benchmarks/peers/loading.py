@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import torch
 import torchvision
-from frostgrid.train.vqa_targets import SoftTargets
+from frostgrid.train.data.vqa_targets import SoftTargets
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor

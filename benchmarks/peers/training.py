@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from frostgrid.train.config import Optimisation
-from frostgrid.train.loop import learning_rate
+from frostgrid.train.trainer import learning_rate
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -1,1 +1,1 @@
-"""The attention kernels behind ``models.additive_attention``: Numba on the CPU, Triton on CUDA."""
+"""Fused kernels behind ``models.layers`` and the losses: Numba on the CPU, Triton on CUDA."""

@@ -1,4 +1,4 @@
-"""Which kernels are used: those of the device, or PyTorch's own operations."""
+"""The choice between fused kernels and PyTorch's own operations."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch import Tensor
 
 Kernels = Literal["auto", "plain"]
 
-# Fewer elementary steps than this take PyTorch no longer than a kernel's call.
+# For fewer elementary steps, PyTorch's operations are as fast as a kernel's call.
 _FEW_STEPS = 1 << 15
 _CPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -30,7 +30,7 @@ def set_kernels(mode: Kernels) -> None:
 
 @contextmanager
 def kernels(mode: Kernels) -> Iterator[None]:
-    """``set_kernels`` for the length of a ``with`` block."""
+    """``set_kernels`` within a ``with`` block."""
     before = _mode
     set_kernels(mode)
     try:
@@ -40,12 +40,12 @@ def kernels(mode: Kernels) -> Iterator[None]:
 
 
 def fused(n_steps: int) -> bool:
-    """Whether kernels are wanted at all, and worth it for so many elementary steps."""
+    """Whether kernels are enabled, and pay for so many elementary steps."""
     return _mode == "auto" and n_steps >= _FEW_STEPS and not torch.compiler.is_compiling()
 
 
 def attention_backend(cells: Tensor, n_steps: int) -> ModuleType | None:
-    """The attention kernels for this device and dtype; None where the plain form is to be taken."""
+    """The attention kernels for this device and dtype; None for the plain form."""
     if not fused(n_steps):
         return None
     if cells.device.type == "cpu" and cells.dtype in _CPU_DTYPES:
@@ -65,14 +65,14 @@ def _cuda() -> ModuleType | None:
 
         cells = torch.zeros(1, 1, 1, device="cuda", requires_grad=True)
         one, index = torch.ones(1, 1, device="cuda"), torch.zeros(1, device="cuda").long()
-        where = functions.additive_scores(cuda, cells, one, one[0], index)
-        out = functions.attend(cuda, cells, where, index)
+        scores = functions.additive_scores(cuda, cells, one, one[0], index)
+        out = functions.attend(cuda, cells, scores, index)
         torch.autograd.grad(out, cells, one)
         return cuda
-    except Exception as error:  # Triton may lack its compiler, or know nothing of this GPU
+    except Exception as error:  # Triton may lack its compiler, or not support this GPU
         warnings.warn(
             f"The fused attention kernels do not run on this GPU ({error}); "
-            "PyTorch's own operations, which are slower, take their place.",
+            "PyTorch's own operations are used instead, which are slower.",
             stacklevel=2,
         )
         return None

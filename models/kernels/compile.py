@@ -1,4 +1,4 @@
-"""How kernels are compiled, and how they read and write half-precision numbers."""
+"""How kernels are compiled, and how they read and write half-precision tensors."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -6,8 +6,10 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import types
 from numba.extending import overload
+from torch import Tensor
 
 Array = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -18,7 +20,7 @@ _AS_WRITTEN = {"contract"}
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function on its first call, to be found in Numba's cache by the next process."""
+    """Compile a function on its first call; the next process finds it in Numba's cache."""
     return _compiled(function, _REORDERED)
 
 
@@ -34,11 +36,20 @@ def _compiled(function: Function, fastmath: set[str]) -> Function:
     return cast(Function, compiled)
 
 
+def array_of(tensor: Tensor) -> Array:
+    """A contiguous CPU tensor's memory; half-precision numbers as their bits (see ``decode``)."""
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.uint16).numpy()
+    if tensor.dtype == torch.float16:
+        return tensor.view(torch.int16).numpy()
+    return tensor.numpy()
+
+
 def decode(value: Any) -> Any:
     """A stored number as a float: Numba has no half types on the CPU, so their bits are passed.
 
-    uint16: the bits of a bfloat16; int16: those of a float16; uint8: a number. All to float32;
-    floats stay.
+    uint16: the bits of a bfloat16; int16: those of a float16. Both to float32; floats stay.
     """
     raise NotImplementedError("compiled code only")
 
@@ -57,8 +68,6 @@ def _decode(value: Any) -> Callable[[Any], Any]:
         return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
     if value == types.int16:
         return _decode_float16
-    if value == types.uint8:
-        return lambda value: np.float32(value)
     return lambda value: value
 
 

@@ -1,23 +1,41 @@
-"""The Numba kernels on CPU tensors, an image at a time, on as many threads as PyTorch uses."""
+"""Additive attention on CPU tensors: Numba kernels over images, on as many threads as PyTorch."""
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from . import rows, scores, sums
-from .by_image import ByImage, group_by_image
-from .compile import Array
-from .threads import even_pieces, run_pieces
+from . import scores, sums
+from .compile import Array, array_of, kernel
+from .threads import PIECES_A_THREAD, Piece, run_pieces, threads_for
 
 CELLS_AT_A_TIME = 4
 
-# Below so many elementary steps a second thread costs more than it saves.
-_SERIAL_STEPS = 1 << 19
+
+class ByImage(NamedTuple):
+    """Queries in image order: those of image ``u`` are ``order[start[u] : start[u + 1]]``."""
+
+    order: Array  # (B,) int64
+    start: Array  # (U + 1,) int64
+
+    def pieces(self, n_threads: int) -> list[Piece]:
+        """Runs of images with about equal numbers of queries, a few for each thread.
+
+        What an image adds to a result never depends on the run it is in, nor does the result on the
+        number of threads.
+        """
+        n_images = len(self.start) - 1
+        n_pieces = min(n_images, PIECES_A_THREAD * n_threads if n_threads > 1 else 1)
+        bounds = np.empty(n_pieces + 1, np.int64)
+        n_bounds = _divide(self.start, bounds)
+        return list(pairwise(bounds[:n_bounds].tolist()))
 
 
 def group(image_index: Tensor, n_images: int) -> ByImage:
-    """Queries by image; raises ``IndexError`` for an image that is not there."""
+    """Queries by image; raises ``IndexError`` for an image number out of range."""
     return group_by_image(array_of(image_index.contiguous()), n_images)
 
 
@@ -95,50 +113,54 @@ def sum_gradients(
     _run(task, by_image, alpha.numel() * values.shape[2])
 
 
-def standardize(
-    cells: Tensor,
-    mean: Tensor,
-    inverse_deviation: Tensor,
-    dtype: torch.dtype,
-    scale: Tensor | None,
-    unit: bool,
-    epsilon: float,
-) -> Tensor:
-    """See ``models.standardize``."""
-    out = torch.empty(cells.shape, dtype=dtype)
-    width = cells.shape[-1]
-    stored, result = (array_of(x.contiguous().view(-1, width)) for x in (cells, out))
-    factor = mean.new_empty(0) if scale is None else scale
-    factors, means, deviations = (
-        array_of(x.contiguous().flatten())
-        for x in (factor, mean.float(), inverse_deviation.float())
-    )
-
-    def task(first: int, last: int) -> None:
-        rows.standardize_rows(
-            stored, factors, means, deviations, unit, epsilon, first, last, result
-        )
-
-    run_rows(task, len(stored), out.numel())
-    return out
-
-
-def array_of(tensor: Tensor) -> Array:
-    """A contiguous tensor's memory; half-precision numbers as their bits (see ``decode``)."""
-    tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.uint16).numpy()
-    if tensor.dtype == torch.float16:
-        return tensor.view(torch.int16).numpy()
-    return tensor.numpy()
-
-
-def run_rows(task: Callable[[int, int], None], n_rows: int, n_steps: int) -> None:
-    """``task(first, last)`` for all rows, on several threads if so many elementary steps pay."""
-    n_threads = torch.get_num_threads() if n_steps > _SERIAL_STEPS else 1
-    run_pieces(task, even_pieces(n_rows, n_threads), n_threads)
-
-
 def _run(task: Callable[[int, int], None], by_image: ByImage, n_steps: int) -> None:
-    n_threads = torch.get_num_threads() if n_steps > _SERIAL_STEPS else 1
+    n_threads = threads_for(n_steps)
     run_pieces(task, by_image.pieces(n_threads), n_threads)
+
+
+def group_by_image(image_index: Array, n_images: int) -> ByImage:
+    """Group (B,) int64 image numbers, keeping the order of the queries of each image.
+
+    Raises ``IndexError`` on a number outside ``0 .. n_images - 1``.
+    """
+    order = np.empty(len(image_index), np.int64)
+    start = np.zeros(n_images + 1, np.int64)
+    wrong = _group(image_index, order, start)
+    if wrong >= 0:
+        raise IndexError(
+            f"image_index[{wrong}] is {image_index[wrong]}: expected 0 to {n_images - 1}."
+        )
+    return ByImage(order, start)
+
+
+@kernel
+def _divide(start: Array, bounds: Array) -> int:
+    """Write the bounds of up to ``bounds.size - 1`` runs of images; returns how many."""
+    n_images, n_pieces = start.size - 1, bounds.size - 1
+    bounds[0], n_bounds, reached = 0, 1, 0
+    # An image without queries costs something too.
+    whole = start[n_images] + n_images
+    for u in range(n_images):
+        done = (start[u + 1] + u + 1) * n_pieces // whole
+        if done > reached:
+            bounds[n_bounds], reached = u + 1, done
+            n_bounds += 1
+    return n_bounds
+
+
+@kernel
+def _group(image_index: Array, order: Array, start: Array) -> int:
+    """Counting sort; returns the index of the first number out of range, or -1."""
+    n_images = start.size - 1
+    for b in range(image_index.size):
+        if image_index[b] < 0 or image_index[b] >= n_images:
+            return b
+        start[image_index[b] + 1] += 1
+    for u in range(n_images):
+        start[u + 1] += start[u]
+    free = start[:-1].copy()
+    for b in range(image_index.size):
+        u = image_index[b]
+        order[free[u]] = b
+        free[u] += 1
+    return -1

@@ -1,4 +1,4 @@
-"""The Triton kernels on CUDA tensors. Nothing here waits for the device, and no sum is atomic."""
+"""The Triton kernels on CUDA tensors. No call waits for the device, and no sum is atomic."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from . import triton_kernels
 
 CELLS_AT_A_TIME = 1
 
-# Numbers in a tile of (cells, channels); the tile's smaller side is the cells'.
+# The size of a tile of (cells, channels).
 _CELLS, _CHANNELS = 16, 128
 
 
@@ -23,7 +23,7 @@ class ByImage(NamedTuple):
 
 
 def group(image_index: Tensor, n_images: int) -> ByImage:
-    """Queries by image; one whose image is not there gets NaN, for raising would need a wait."""
+    """Queries by image; an image number out of range gives NaN, as raising would have to wait."""
     order = torch.argsort(image_index, stable=True)
     bounds = torch.arange(n_images + 1, device=image_index.device)
     start = torch.searchsorted(image_index[order], bounds)

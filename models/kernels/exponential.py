@@ -1,4 +1,4 @@
-"""The exponential function in float32, which LLVM vectorises where it is called in a loop."""
+"""The exponential function in float32, which LLVM vectorises when it is called in a loop."""
 
 import numpy as np
 

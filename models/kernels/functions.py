@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from ..shared_cells import GradientSum, SharedCells
+from ..layers.shared_cells import GradientSum, SharedCells
 
 
 def additive_scores(
@@ -18,7 +18,7 @@ def additive_scores(
     weight: Tensor,
     image_index: Tensor,
 ) -> Tensor:
-    """``models.additive_attention.additive_scores`` by ``cpu``'s or ``cuda``'s kernels."""
+    """``models.layers.additive_attention.additive_scores`` by ``cpu``'s or ``cuda``'s kernels."""
     cells, ticket, gradient = _cells(projected)
     kind = torch.promote_types(cells.dtype, torch.float32)
     result: Tensor = _Scores.apply(  # type: ignore[no-untyped-call, unused-ignore]
@@ -30,7 +30,7 @@ def additive_scores(
 def attend(
     backend: ModuleType, values: Tensor | SharedCells, alpha: Tensor, image_index: Tensor
 ) -> Tensor:
-    """``models.additive_attention.attend`` by ``cpu``'s or ``cuda``'s kernels."""
+    """``models.layers.additive_attention.attend`` by ``cpu``'s or ``cuda``'s kernels."""
     cells, ticket, gradient = _cells(values)
     alpha = alpha.to(torch.promote_types(cells.dtype, torch.float32))
     alpha = pad(alpha, (0, -alpha.shape[1] % backend.CELLS_AT_A_TIME))
@@ -41,19 +41,19 @@ def attend(
 
 
 def _cells(cells: Tensor | SharedCells) -> tuple[Tensor, Tensor | None, GradientSum | None]:
-    """The cells, and for shared ones what stands for them in the graph and where gradients go."""
+    """The cells, and for shared ones their ticket in the graph and the sum of their gradients."""
     if isinstance(cells, SharedCells):
         return cells.cells.detach(), cells.ticket, cells.gradient
     return cells, None, None
 
 
-def _gradient_place(
+def _gradient_buffer(
     cells: Tensor, wanted: bool, shared: GradientSum | None
 ) -> tuple[Tensor | None, bool]:
-    """Where the cells' gradient goes, if anywhere, and whether to add to what is there."""
+    """The buffer for the cells' gradient, if wanted, and whether to add to what it holds."""
     if shared is not None:
         return shared.buffer(cells)
-    # The kernels write bfloat16, but not float16, which autograd will make of float32.
+    # The kernels write bfloat16 but not float16, to which autograd converts float32.
     kind = torch.float32 if cells.dtype == torch.float16 else cells.dtype
     return (torch.empty_like(cells, dtype=kind), False) if wanted else (None, False)
 
@@ -83,7 +83,7 @@ class _Scores(torch.autograd.Function):
     def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
         projected, query, weight = ctx.saved_tensors
         _, wants_cells, wants_ticket, wants_query, wants_weight = ctx.needs_input_grad[:5]
-        grad_cells, accumulate = _gradient_place(
+        grad_cells, accumulate = _gradient_buffer(
             projected, wants_cells, ctx.gradient if wants_ticket else None
         )
         grad_query, grad_weight = ctx.backend.score_gradients(
@@ -125,7 +125,7 @@ class _Sums(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         values, alpha = ctx.saved_tensors
         _, wants_cells, wants_ticket, wants_alpha = ctx.needs_input_grad[:4]
-        grad_cells, accumulate = _gradient_place(
+        grad_cells, accumulate = _gradient_buffer(
             values, wants_cells, ctx.gradient if wants_ticket else None
         )
         grad_alpha = torch.empty_like(alpha) if wants_alpha else None

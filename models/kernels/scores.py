@@ -3,8 +3,8 @@
 With ``e = exp(2·projected)·exp(2·query)`` and ``r = 1 / (1 + e)``, ``tanh(projected + query)`` is
 ``1 - 2r``: each image and each query is exponentiated once, and a pair of them costs a product and
 a division. In float32 this is within 2e-7 of the true value, and 1.6 times faster than a rational
-approximation. Rows with numbers that are too large for it (or not finite), and all of float64, go
-through ``math.tanh``.
+approximation. Rows with numbers too large for it (or not finite), and all of float64, use
+``math.tanh``.
 
 Four cells at a time share what is read of a query and what is added to its sums.
 """
@@ -50,7 +50,7 @@ def largest_group(start: Array, first: int, last: int) -> int:
 def aligned_rows(n_rows: int, like: Array) -> Array:
     """Zeros (n_rows, K or a little more), each row from the beginning of a cache line.
 
-    What lies across two lines is read twice.
+    A row across line boundaries would be read twice there.
     """
     line = 64 // like.itemsize
     width = (-(-like.size // line) | 1) * line
@@ -59,7 +59,7 @@ def aligned_rows(n_rows: int, like: Array) -> Array:
     return memory[first : first + n_rows * width].reshape(n_rows, width)
 
 
-# Below, rows are named by their numbers: making a view of each would take a tenth of the time.
+# Below, rows are given by their indices: making a view of each would take a tenth of the time.
 
 
 @kernel
@@ -248,11 +248,11 @@ def score_gradients(
                 for k in range(width):
                     sum_cell[i, k] = 0
             for j in range(group.size):
-                place = (j, grad_scores, group[j], s, sum_cell, sum_query, share)
+                pair = (j, grad_scores, group[j], s, sum_cell, sum_query, share)
                 if fast_cells and fast_query[j]:
-                    fast_gradients(exp_cell, exp_query, *place, width)
+                    fast_gradients(exp_cell, exp_query, *pair, width)
                 else:
-                    exact_gradients(cells, query, *place)
+                    exact_gradients(cells, query, *pair)
             if grad_projected.size:
                 put_gradient(weight, sum_cell, accumulate, grad_projected[u], s)
         for k in range(width):

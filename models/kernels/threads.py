@@ -1,4 +1,4 @@
-"""Pieces of one kernel's work on several threads.
+"""A kernel's work in pieces on several threads.
 
 Numba's own threading layers do not fit here: ``workqueue`` aborts when two Python threads enter it,
 ``omp`` kills a forked child, ``tbb`` is not bundled. Kernels release the GIL, so plain threads do.
@@ -10,10 +10,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise
 
+import torch
+
 Piece = tuple[int, int]
 
-# A thread that is held up, or got the dearest pieces, is helped out by the others.
+# More pieces than threads: a thread that is slow, or got costly pieces, takes fewer.
 PIECES_A_THREAD = 4
+
+# Below so many elementary steps a second thread costs more than it saves.
+SERIAL_STEPS = 1 << 19
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -21,7 +26,7 @@ _pool_size = 0
 
 
 def _forget_pool() -> None:
-    """In a forked child: its parent's threads do not exist there."""
+    """Start anew in a forked child, where the parent's threads do not exist."""
     global _lock, _pool, _pool_size
     _lock, _pool, _pool_size = threading.Lock(), None, 0
 
@@ -71,9 +76,20 @@ def run_pieces(task: Callable[[int, int], None], pieces: Sequence[Piece], n_thre
     try:
         work()
     finally:
-        # A helper that has not begun by now has nothing left to do.
+        # A helper that has not started by now has nothing left to do.
         running = [future for future in futures if not future.cancel()]
         errors = [future.exception() for future in running]
     for error in errors:
         if error is not None:
             raise error
+
+
+def threads_for(n_steps: int) -> int:
+    """PyTorch's number of threads, or 1 for too few elementary steps."""
+    return torch.get_num_threads() if n_steps > SERIAL_STEPS else 1
+
+
+def run_rows(task: Callable[[int, int], None], n_rows: int, n_steps: int) -> None:
+    """``task(first, last)`` for all rows, on several threads if so many elementary steps pay."""
+    n_threads = threads_for(n_steps)
+    run_pieces(task, even_pieces(n_rows, n_threads), n_threads)

@@ -1,6 +1,6 @@
 """Triton kernels of additive attention. Tiles are (cells, channels); sums are in float32.
 
-An image that is not there makes NaN of its queries' results.
+Queries of an image out of range get NaN.
 """
 
 # Triton compiles the annotations too, and knows only its own.
@@ -110,8 +110,8 @@ def projected_gradients(
     channels = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channels < width
     mask = (cells[:, None] < n_cells) & inside[None, :]
-    place = (image * n_cells + cells[:, None]) * width + channels[None, :]
-    p = tl.load(projected + place, mask, 0.0).to(tl.float32)
+    offset = (image * n_cells + cells[:, None]) * width + channels[None, :]
+    p = tl.load(projected + offset, mask, 0.0).to(tl.float32)
     total = tl.zeros((CELLS, CHANNELS), tl.float32)
     for j in range(tl.load(start + image), tl.load(start + image + 1)):
         b = tl.load(order + j)
@@ -122,8 +122,8 @@ def projected_gradients(
     w = tl.load(weight + channels, inside, 0.0)
     total *= w[None, :]
     if ACCUMULATE:
-        total += tl.load(grad_projected + place, mask, 0.0).to(tl.float32)
-    tl.store(grad_projected + place, total.to(grad_projected.dtype.element_ty), mask)
+        total += tl.load(grad_projected + offset, mask, 0.0).to(tl.float32)
+    tl.store(grad_projected + offset, total.to(grad_projected.dtype.element_ty), mask)
 
 
 @triton.jit
@@ -207,7 +207,7 @@ def value_gradients(
     channels = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channels < n_channels
     mask = (cells[:, None] < n_cells) & inside[None, :]
-    place = (image * n_cells + cells[:, None]) * n_channels + channels[None, :]
+    offset = (image * n_cells + cells[:, None]) * n_channels + channels[None, :]
     total = tl.zeros((CELLS, CHANNELS), tl.float32)
     for j in range(tl.load(start + image), tl.load(start + image + 1)):
         b = tl.load(order + j)
@@ -215,5 +215,5 @@ def value_gradients(
         g = tl.load(grad_out + b * n_channels + channels, inside, 0.0)
         total += a[:, None] * g[None, :]
     if ACCUMULATE:
-        total += tl.load(grad_values + place, mask, 0.0).to(tl.float32)
-    tl.store(grad_values + place, total.to(grad_values.dtype.element_ty), mask)
+        total += tl.load(grad_values + offset, mask, 0.0).to(tl.float32)
+    tl.store(grad_values + offset, total.to(grad_values.dtype.element_ty), mask)

@@ -32,13 +32,13 @@ def test_without_a_list_of_images_the_captions_give_the_order(tmp_path):
 
 
 def test_karpathy(tmp_path):
-    def image(place, split, **more):
-        sentences = [{"raw": f"{place} {k}", "tokens": []} for k in range(2)]
+    def image(index, split, **more):
+        sentences = [{"raw": f"{index} {k}", "tokens": []} for k in range(2)]
         return {
-            "filename": f"{place}.jpg",
+            "filename": f"{index}.jpg",
             "split": split,
             "sentences": sentences,
-            "imgid": place,
+            "imgid": index,
         } | more
 
     images = [image(0, "train", cocoid=70), image(1, "val"), image(2, "restval"), image(3, "test")]

@@ -36,10 +36,10 @@ def karpathy(*rows: tuple[int, str, str, str], coco: bool = True) -> dict:
                 "filename": name,
                 "split": split,
                 "sentences": [{"raw": f"caption of {name}"}],
-                "imgid": place,
+                "imgid": index,
                 **({"cocoid": number, "filepath": folder} if coco else {}),
             }
-            for place, (number, folder, name, split) in enumerate(rows)
+            for index, (number, folder, name, split) in enumerate(rows)
         ],
     }
 

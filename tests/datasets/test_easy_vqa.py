@@ -7,11 +7,11 @@ from frostgrid.datasets.captions import load_captions
 from frostgrid.datasets.catalog import open_dataset
 from frostgrid.datasets.easy_vqa import EasyVqa, question_ids, question_type
 from frostgrid.datasets.easy_vqa_attributes import (
+    find_attributes,
     measure_color,
     measure_shape,
     read_pixels,
-    tell_attributes,
-    told_by,
+    stated_by,
 )
 from frostgrid.datasets.formats import Annotations, decode
 from frostgrid.datasets.questions import load_questions
@@ -102,14 +102,14 @@ def test_question_type(question, answer, kind):
     ],
 )
 def test_what_a_question_tells(question, answer, told):
-    assert set(told_by(question, answer)) == told
+    assert set(stated_by(question, answer)) == told
 
 
 def test_measuring_agrees_with_what_the_questions_tell(data):
     images = data.images("val")
     told: dict[int, dict[str, str]] = {}
     for question, answer, image_id in data.entries("val"):
-        told.setdefault(image_id, {}).update(told_by(question, answer))
+        told.setdefault(image_id, {}).update(stated_by(question, answer))
     compared = 0
     for row in range(0, 1000, 5):
         pixels = read_pixels(images.path(row))
@@ -123,7 +123,7 @@ def test_measuring_agrees_with_what_the_questions_tell(data):
 def test_contradicting_questions_are_an_error(data):
     entries = [("what color is the shape?", "red", 0), ("is there a blue shape?", "yes", 0)]
     with pytest.raises(InputError, match="the image 0 contradict each other: red and blue"):
-        tell_attributes(entries, data.images("val"))
+        find_attributes(entries, data.images("val"))
 
 
 def test_captions_speak_of_colour_and_shape(data):
@@ -131,7 +131,7 @@ def test_captions_speak_of_colour_and_shape(data):
     assert len(captions) == 5000
     assert (np.diff(captions.image_id) >= 0).all()
     by_image = captions.by_image()
-    attributes = tell_attributes(data.entries("val"), data.images("val"))
+    attributes = find_attributes(data.entries("val"), data.images("val"))
     assert by_image[0][0] == f"a {attributes[0].color} {attributes[0].shape}"
     for image_id, texts in by_image.items():
         assert len(set(texts)) == 5

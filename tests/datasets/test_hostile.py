@@ -61,8 +61,10 @@ def damaged(draw: st.DrawFn, content: dict[str, Any]) -> bytes:
             break
     data = json.dumps(content).encode()
     if draw(st.integers(0, 4)) == 0:
-        place = draw(st.integers(0, len(data)))
-        data = data[:place] + draw(st.sampled_from([b"", b"\xff", b"\0" + data[place:], b"["]))
+        position = draw(st.integers(0, len(data)))
+        data = data[:position] + draw(
+            st.sampled_from([b"", b"\xff", b"\0" + data[position:], b"["])
+        )
     return draw(st.sampled_from([b"", b"", b"", b"\xef\xbb\xbf", b"\x1f\x8b"])) + data
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from frostgrid.errors import InputError
-from frostgrid.evaluate.vqa_references import VqaReferences
+from frostgrid.evaluate.vqa.references import VqaReferences
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.vqa_eval import evaluate

@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
-from frostgrid.evaluate.caption_results import caption_families
-from frostgrid.evaluate.captions import score_captions
-from frostgrid.evaluate.metrics import (
-    Resampling,
-    compare,
-    find_intervals,
-    vqa_families,
-)
-from frostgrid.evaluate.vqa_accuracy import Groups, VqaScores
+from frostgrid.evaluate.captions.results import caption_families
+from frostgrid.evaluate.captions.scores import score_captions
+from frostgrid.evaluate.metrics import Resampling, compare, find_intervals, vqa_families
+from frostgrid.evaluate.vqa.accuracy import Groups, VqaScores
 
 
 def make_scores(n_images=200, quality=0.5, seed=0, noise_seed=1):

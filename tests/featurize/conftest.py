@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from frostgrid.console import StopRequest
 from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.distributed import Share
 from frostgrid.featurize.backbones import load_backbone
-from frostgrid.featurize.extract import Extractor, Outcome, Share, Watch
-from frostgrid.featurize.fill import fill, locked, prepare
+from frostgrid.featurize.extract import Extractor, extract
+from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.images import Preprocessing
-from frostgrid.featurize.job import Job
+from frostgrid.featurize.jobs import Job
 from frostgrid.featurize.network import build_network
-from frostgrid.featurize.store import FeatureFile, open_features
+from frostgrid.featurize.prepare import locked, prepare
 from PIL import Image
+
+ALL = Share()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -75,20 +79,20 @@ def job(images: ImageList, tmp_path: Path) -> Job:
 def run_job(
     job: Job,
     extractor: Extractor,
-    stop: Callable[[], bool] = lambda: False,
-    share: Share | None = None,
+    stop: StopRequest | None = None,
+    share: Share = ALL,
     **how: bool,
-) -> tuple[FeatureFile, Outcome]:
-    """What one call of the command does to one file."""
+) -> tuple[FeatureFile, int]:
+    """What one call of the command does to one file; the file, and how many images were done."""
     with locked(job.out):
         prepare(job, extractor, **how)
-        outcome = fill(
-            job, extractor, open_features(job.out), Watch(stop, lambda n: None), share or Share()
-        )
-    return open_features(job.out), outcome
+        status = open_features(job.out).status
+        signal = StopRequest() if stop is None else stop
+        n_done = extract(extractor, job, status, signal, share=share)
+    return open_features(job.out), n_done
 
 
 @pytest.fixture
-def run() -> Callable[..., tuple[FeatureFile, Outcome]]:
+def run() -> Callable[..., tuple[FeatureFile, int]]:
     """``run_job``, for tests to call."""
     return run_job

@@ -5,11 +5,10 @@ import pytest
 import torch
 import torchvision
 from frostgrid.errors import InputError
-from frostgrid.featurize.backbone_input import MEAN, STD
 from frostgrid.featurize.backbones import hash_state, load_backbone
 from frostgrid.featurize.choices import BACKBONES
-from frostgrid.featurize.images import PADDING
-from frostgrid.featurize.network import build_network, choose_device, fold_batch_norm
+from frostgrid.featurize.images import MEAN, PADDING, STD
+from frostgrid.featurize.network import build_network, fold_batch_norm
 from safetensors.torch import save_file
 from torch import nn
 
@@ -104,15 +103,17 @@ def test_hash_sees_every_value(resnet: nn.Module) -> None:
 def test_weights_of_another_backbone_name_the_keys(weights: Path) -> None:
     with pytest.raises(InputError, match=r"r18.pth: does not fit .* missing \(layer1.2.bn1"):
         load_backbone("resnet34", "layer4", str(weights), 0)
-    with pytest.raises(InputError, match="of another shape"):
+    with pytest.raises(InputError, match="of a different shape"):
         load_backbone("resnet50", "layer4", str(weights), 0)
 
 
 def test_files_that_hold_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file; expected 'imagenet', 'random' or a file"):
+    with pytest.raises(
+        InputError, match="no such file; expected 'imagenet', 'random' or a weights file"
+    ):
         load_backbone("resnet18", "layer4", "imagnet", 0)
     (tmp_path / "a.pth").write_text("hello")
-    with pytest.raises(InputError, match="not a readable file of weights"):
+    with pytest.raises(InputError, match="not a readable weights file"):
         load_backbone("resnet18", "layer4", str(tmp_path / "a.pth"), 0)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(InputError, match="holds no state dict"):
@@ -126,7 +127,7 @@ class Evil:
 
 def test_nothing_is_unpickled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"conv1.weight": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match=r"file of weights \(it is damaged, or holds more than"):
+    with pytest.raises(InputError, match=r"weights file \(it is damaged, or holds more than"):
         load_backbone("resnet18", "layer4", str(tmp_path / "evil.pth"), 0)
     assert "unpickled!" not in capsys.readouterr().out
 
@@ -214,10 +215,3 @@ def test_bfloat16_stays_close(weights: Path) -> None:
         rough, _ = build_network(backbone, CPU, torch.bfloat16, torch.float16)(images)
     assert rough.dtype == torch.float16
     assert (rough - exact).norm() / exact.norm() < 0.03
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_said() -> None:
-    assert choose_device("auto").type == "cpu"
-    with pytest.raises(InputError, match="finds no CUDA GPU"):
-        choose_device("cuda")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from frostgrid.console import StopRequest
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.store import open_features
+from frostgrid.featurize.file.reader import open_features
 from PIL import Image
 
 SMALL = ["--weights", "w.pth", "--image-size", "32", "--layer", "layer3", "--batch-size", "4"]
@@ -81,13 +81,17 @@ def test_one_file_cannot_hold_two_splits(call: Call) -> None:
         (["my photos", "--weights", "nowhere.pth"], 1, "nowhere.pth: no such file"),
         (["my photos", *SMALL, "--backbone", "vgg16"], 2, "'resnet18', 'resnet34'"),
         (["my photos", *SMALL, "--image-size", "8"], 2, "--image-size"),
-        (["my photos", *SMALL, "--shard", "3/2"], 2, "'3/2' is no shard"),
-        (["my photos", *SMALL, "--shard", "x"], 2, "'x' is no shard"),
+        (["my photos", *SMALL, "--shard", "3/2"], 2, "'3/2' is not a shard"),
+        (["my photos", *SMALL, "--shard", "x"], 2, "'x' is not a shard"),
         (["my photos", *SMALL, "--out", "my photos/0.png/f.h5"], 1, "0.png is not a folder"),
         (["my photos", *SMALL, "--split", "val"], 2, "and --split is about a data set"),
         (["my photos", *SMALL, "--data", "my photos"], 2, "and --data is about a data set"),
         (["my photos", *SMALL, "--shard", "1/9"], 1, "the shard 1/9 of 7 images is empty"),
-        (["my photos", "--repair", "--overwrite"], 2, "--repair and --overwrite cannot go"),
+        (
+            ["my photos", "--repair", "--overwrite"],
+            2,
+            "--repair and --overwrite cannot be combined",
+        ),
         (["my photos", *SMALL, "--repair"], 1, "nothing to repair"),
         (["--verify", "--out", "nowhere.h5"], 1, "nowhere.h5: no such file"),
     ],
@@ -142,7 +146,7 @@ def test_a_file_made_otherwise_is_refused(call: Call) -> None:
 def test_a_stopped_run_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = StopRequest()
     stop.signal_name = "SIGTERM"
-    monkeypatch.setattr("frostgrid.featurize.session.stop_on_signal", lambda: nullcontext(stop))
+    monkeypatch.setattr("frostgrid.featurize.run.stop_on_signal", lambda: nullcontext(stop))
     message = "stopped by SIGTERM after 0 more images; all of them are kept. Run the same command"
     assert_fails(call("my photos", *SMALL), 1, message)
 

@@ -8,22 +8,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from frostgrid.console import StopRequest
 from frostgrid.datasets.image_list import list_folder_images
+from frostgrid.distributed import Share
 from frostgrid.errors import InputError
-from frostgrid.featurize.extract import Extractor, Share, Watch, batches_to_do, extract
-from frostgrid.featurize.fill import locked
+from frostgrid.featurize.extract import (
+    Extractor,
+    batches_to_do,
+    decode_batches,
+    extract,
+)
+from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.verify import verify
+from frostgrid.featurize.file.writer import RowWriter
 from frostgrid.featurize.images import Preprocessing, load_image
-from frostgrid.featurize.job import Job
-from frostgrid.featurize.layout import DONE, FAILED, TO_DO
-from frostgrid.featurize.store import FeatureFile, open_features
-from frostgrid.featurize.verify import verify
-from frostgrid.featurize.writer import RowWriter
+from frostgrid.featurize.jobs import Job
+from frostgrid.featurize.prepare import locked
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 Run = Callable[..., Any]
-WATCH = Watch(lambda: False, lambda n: None)
 COLUMNS = ("grid", "pooled", "crc32", "pooled_crc32", "source_bytes", "source_crc32", "status")
 
 
@@ -36,15 +42,20 @@ def assert_same(found: FeatureFile, expected: dict[str, np.ndarray]) -> None:
         assert np.array_equal(getattr(found, name), values), name
 
 
-def stop_after(n_batches: int) -> Callable[[], bool]:
-    answers = iter([False] * n_batches)
-    return lambda: next(answers, True)
+class StopAfter(StopRequest):
+    """A signal that comes after some batches."""
+
+    def __init__(self, n_batches: int) -> None:
+        self.signal_name = "SIGTERM"
+        self.answers = iter([False] * n_batches)
+
+    def __bool__(self) -> bool:
+        return next(self.answers, True)
 
 
 def test_rows_equal_the_network_on_each_image(run: Run, job: Job, extractor: Extractor) -> None:
-    features, outcome = run(job, extractor)
-    assert outcome.n_done == 11
-    assert not outcome.stopped
+    features, n_done = run(job, extractor)
+    assert n_done == 11
     assert features.is_complete
     assert features.file_name == [f"{i}.png" for i in range(11)]
     for row in range(11):
@@ -63,19 +74,20 @@ def test_a_stopped_run_goes_on_to_the_last_bit(
     run: Run, job: Job, extractor: Extractor, tmp_path: Path, n_batches: int
 ) -> None:
     expected = contents(run(replace(job, out=tmp_path / "whole.h5"), extractor)[0])
-    features, outcome = run(job, extractor, stop=stop_after(n_batches))
-    assert outcome.stopped
+    with pytest.raises(InputError, match=f"stopped by SIGTERM after {4 * n_batches} more images"):
+        run(job, extractor, stop=StopAfter(n_batches))
+    features = open_features(job.out)
     assert (features.status == DONE).sum() == 4 * n_batches
     assert not features.grid[4 * n_batches :].any()
-    features, outcome = run(job, extractor)
-    assert outcome.n_done == 11 - 4 * n_batches
+    features, n_done = run(job, extractor)
+    assert n_done == 11 - 4 * n_batches
     assert_same(features, expected)
 
 
 def test_a_finished_file_is_left_alone(run: Run, job: Job, extractor: Extractor) -> None:
     run(job, extractor)
     before = job.out.read_bytes()
-    assert run(job, extractor)[1].n_done == 0
+    assert run(job, extractor)[1] == 0
     assert job.out.read_bytes() == before
 
 
@@ -89,8 +101,8 @@ def test_only_rows_to_do_are_written(run: Run, job: Job, extractor: Extractor) -
         garbage = np.full((1, 196, 256), 7, np.float16)
         writer.write("grid", np.array([5]), garbage)
         writer.write("grid", np.array([6]), garbage)
-    features, outcome = run(job, extractor)
-    assert outcome.n_done == 1
+    features, n_done = run(job, extractor)
+    assert n_done == 1
     before["grid"][6] = 7
     assert_same(features, before)
 
@@ -110,13 +122,22 @@ def test_batches_cover_what_is_to_do(status: list[int], batch_size: int) -> None
         assert any(status[row] == TO_DO for row in batch)
 
 
+def test_decoding_goes_on_ahead_in_order(job: Job, extractor: Extractor) -> None:
+    batches = batches_to_do(np.zeros(11, np.uint8), 2)
+    decoded = list(decode_batches(job.images, batches, extractor.preprocessing, workers=3))
+    assert [batch.rows.tolist() for batch in decoded] == [rows.tolist() for rows in batches]
+    for batch in decoded:
+        for row, pixels in zip(batch.rows, batch.pixels, strict=True):
+            path = job.images.path(int(row))
+            assert np.array_equal(pixels, load_image(path, extractor.preprocessing).pixels)
+
+
 def test_ranks_share_the_batches(run: Run, job: Job, extractor: Extractor, tmp_path: Path) -> None:
     expected = contents(run(replace(job, out=tmp_path / "whole.h5"), extractor)[0])
     features, _ = run(job, extractor, share=Share(1, 2))
     assert (features.status == DONE).tolist() == [False] * 4 + [True] * 4 + [False] * 3
-    with RowWriter(job.out) as writer:  # what rank 0 does, that read the status before
-        to_do = np.zeros(11, np.uint8)
-        extract(extractor, job.images, to_do, writer, WATCH, Share(0, 2))
+    to_do = np.zeros(11, np.uint8)  # what rank 0 does, that read the status before
+    extract(extractor, job, to_do, StopRequest(), share=Share(0, 2))
     assert_same(open_features(job.out), expected)
 
 
@@ -141,8 +162,8 @@ def test_a_skipped_image_is_listed_and_tried_again_by_repair(
     whole = path.read_bytes()
     path.write_bytes(whole[:50])
     skipping = replace(extractor, skip_errors=True)
-    features, outcome = run(job, skipping)
-    assert list(outcome.errors) == [6]
+    features, n_done = run(job, skipping)
+    assert n_done == 10
     assert features.status.tolist() == [1] * 6 + [FAILED] + [1] * 4
     assert "cannot be decoded" in features.reason(6)
     assert features.reason(5) == ""
@@ -150,10 +171,12 @@ def test_a_skipped_image_is_listed_and_tried_again_by_repair(
     assert features.is_complete
     others = np.arange(11) != 6
     assert np.array_equal(features.grid[others], expected["grid"][others])
-    assert run(job, skipping)[1].errors == {}  # a finished file is not tried again
+    features, n_done = run(job, skipping)  # a finished file is not tried again
+    assert n_done == 0
+    assert "cannot be decoded" in features.reason(6)
     path.write_bytes(whole)
-    features, outcome = run(job, skipping, repair=True)
-    assert outcome.n_done == 1
+    features, n_done = run(job, skipping, repair=True)
+    assert n_done == 1
     assert features.reason(6) == ""
     assert_same(features, expected)
 
@@ -163,9 +186,9 @@ def test_a_done_row_outlives_its_image(run: Run, job: Job, extractor: Extractor)
     job.images.path(6).unlink()
     with RowWriter(job.out) as writer:  # another row of its batch is to do again
         writer.write("status", np.array([5]), np.array([TO_DO], np.uint8))
-        to_do = np.array(open_features(job.out).status)
-        outcome = extract(extractor, job.images, to_do, writer, WATCH)
-    assert (outcome.n_done, outcome.errors) == (1, {})
+    status = np.array(open_features(job.out).status)
+    n_done = extract(extractor, job, status, StopRequest())
+    assert n_done == 1
     assert_same(open_features(job.out), before)
 
 
@@ -180,23 +203,23 @@ def test_repair_finds_flipped_bits_and_changed_images(
     with job.out.open("r+b") as file:
         for name, offset in offsets.items():
             n_bytes = getattr(features, name)[0].nbytes
-            place = offset + rows[name] * n_bytes + int(rng.integers(n_bytes))
-            file.seek(place)
+            position = offset + rows[name] * n_bytes + int(rng.integers(n_bytes))
+            file.seek(position)
             byte = file.read(1)[0]
-            file.seek(place)
+            file.seek(position)
             file.write(bytes([byte ^ (1 << int(rng.integers(8)))]))
     verdict = verify(open_features(job.out), lambda n: None)
     assert verdict.damaged == [2, 9]
     assert not verdict.is_sound
-    features, outcome = run(job, extractor, repair=True)
-    assert outcome.n_done == 2
+    features, n_done = run(job, extractor, repair=True)
+    assert n_done == 2
     assert_same(features, expected)
 
     Image.new("RGB", (9, 9), (1, 2, 3)).save(job.images.path(4))
     with pytest.raises(InputError, match=r"1 images changed .*4\.png.*--repair"):
         run(job, extractor)
-    features, outcome = run(job, extractor, repair=True)
-    assert outcome.n_done == 1
+    features, n_done = run(job, extractor, repair=True)
+    assert n_done == 1
     assert not np.array_equal(features.grid[4], expected["grid"][4])
 
 
@@ -218,7 +241,8 @@ def test_repair_needs_a_file(run: Run, job: Job, extractor: Extractor) -> None:
 def test_what_was_made_otherwise_is_not_mixed(
     run: Run, job: Job, extractor: Extractor, change: dict[str, Any], message: str
 ) -> None:
-    run(job, extractor, stop=stop_after(1))
+    with pytest.raises(InputError, match="stopped by"):
+        run(job, extractor, stop=StopAfter(1))
     before = job.out.read_bytes()
     with pytest.raises(InputError, match=message):
         run(job, replace(extractor, **change))
@@ -229,10 +253,11 @@ def test_what_was_made_otherwise_is_not_mixed(
 
 
 def test_another_list_of_images_is_not_mixed(run: Run, job: Job, extractor: Extractor) -> None:
-    run(job, extractor, stop=stop_after(1))
+    with pytest.raises(InputError, match="stopped by"):
+        run(job, extractor, stop=StopAfter(1))
     (job.images.root / "3.png").rename(job.images.root / "30.png")
     now = replace(job, images=list_folder_images(job.images.root))
-    with pytest.raises(InputError, match=r"1 gone \(3\.png\); 1 new \(30\.png\)"):
+    with pytest.raises(InputError, match=r"1 missing \(3\.png\); 1 new \(30\.png\)"):
         run(now, extractor)
     features, _ = run(now, extractor, overwrite=True)
     assert features.is_complete

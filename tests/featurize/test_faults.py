@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.layout import DONE
-from frostgrid.featurize.options import Options
-from frostgrid.featurize.session import run
-from frostgrid.featurize.store import FeatureFile, open_features
-from frostgrid.featurize.verify import verify
+from frostgrid.featurize.file.layout import DONE
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.verify import verify
+from frostgrid.featurize.jobs import FeaturizeOptions
+from frostgrid.featurize.run import run
 from PIL import Image
 
 N_IMAGES = 120
 COLUMNS = ("grid", "pooled", "crc32", "pooled_crc32", "source_crc32", "status", "image_id")
 # Its children are copies of one clean process that has torch imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["frostgrid.featurize.session"])
+CONTEXT.set_forkserver_preload(["frostgrid.featurize.run"])
 
 Start = Callable[[Path], ForkServerProcess]
 
@@ -54,7 +54,7 @@ def start(words: list[str]) -> Start:
 
     def start(out: Path) -> ForkServerProcess:
         typed = featurize.make_context("featurize", [*words, "--out", str(out)])
-        process = CONTEXT.Process(target=run, args=(Options(**typed.params), print))
+        process = CONTEXT.Process(target=run, args=(FeaturizeOptions(**typed.params), print))
         process.start()
         return process
 

@@ -47,8 +47,8 @@ def test_a_beam_of_one_takes_the_likeliest_word(name):
         for n, caption in enumerate(captions):
             tokens = torch.tensor([[2, *caption, 3]])
             length = torch.tensor([tokens.shape[1]])
-            taught = head(features[n : n + 1], torch.tensor([0]), tokens, length)
-            scores = taught.scores.clone()
+            out = head(features[n : n + 1], torch.tensor([0]), tokens, length)
+            scores = out.scores.clone()
             scores[:, :3] = -torch.inf
             likeliest = scores.argmax(1).tolist()
             assert likeliest[: len(caption)] == caption

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from frostgrid.evaluate.ngrams import Corpus, TokenIds
+from frostgrid.evaluate.captions.ngrams import Corpus
+from frostgrid.evaluate.ptb.token_ids import TokenIds
 from hypothesis import strategies as st
 
 Caption = list[str]

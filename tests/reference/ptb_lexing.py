@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from functools import cache
 
-from frostgrid.evaluate.ptb_expressions import (
+from frostgrid.evaluate.ptb.forms import Action
+from frostgrid.evaluate.ptb.grammar.expressions import (
     Alternatives,
     CharacterSet,
     Expression,
     Sequence_,
     parse,
 )
-from frostgrid.evaluate.ptb_forms import Action
-from frostgrid.evaluate.ptb_grammar import RULES, expressions
+from frostgrid.evaluate.ptb.grammar.rules import RULES, expressions
 
 
 @cache

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def quantize_plainly(
     grid: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """As ``frostgrid.featurize.quantize.quantize``."""
+    """As ``frostgrid.featurize.file.quantize.quantize``."""
     n, s, d = grid.shape
     cells, scales = np.zeros((n, s, d), np.uint8), np.zeros((n, s), np.float16)
     for i in range(n):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from frostgrid.evaluate.answers import normalize_answer, strip_answer
+from frostgrid.evaluate.vqa.answers import normalize_answer, strip_answer
 
 
 def plain_accuracy(people: list[dict], prediction: str) -> tuple[float, int]:

@@ -11,13 +11,14 @@ import warnings
 from contextlib import nullcontext, suppress
 
 import torch
-from frostgrid.models import dropout
-from frostgrid.train import cli, loop, parallel
+from frostgrid.distributed import join_ranks
+from frostgrid.models.layers import dropout
+from frostgrid.train import cli, trainer
 
 
 def stop_in(batch: int) -> None:
     """Have rank 1 get SIGTERM in so many batches."""
-    backward, left = loop.Trainer._backward, batch
+    backward, left = trainer.Trainer._backward, batch
 
     def stopped(self, *arguments):
         nonlocal left
@@ -26,15 +27,17 @@ def stop_in(batch: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return backward(self, *arguments)
 
-    loop.Trainer._backward = stopped
+    trainer.Trainer._backward = stopped
 
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     forward = dropout.Dropout.forward
-    with parallel.join_ranks() as ranks:  # processes that torchrun started can meet once
-        cli.join_ranks = lambda: nullcontext(ranks)
+    with join_ranks(
+        "go on.", on_gpus=True
+    ) as ranks:  # processes that torchrun started can meet once
+        cli.join_ranks = lambda *a, **k: nullcontext(ranks)
         for run in json.loads(sys.argv[1]):
             dropout.Dropout.forward = forward if run["dropout"] else lambda self, x: x
             if run["stop_at"]:

@@ -7,18 +7,18 @@ import pytest
 import torch
 import torchvision
 from click.testing import CliRunner
+from frostgrid.explain.cli import explain
 from frostgrid.featurize.cli import featurize
-from frostgrid.featurize.store import open_features
-from frostgrid.predict.asking import ask, tell
+from frostgrid.featurize.file.reader import open_features
+from frostgrid.predict.backbone import FrozenNetwork
 from frostgrid.predict.cli import predict
-from frostgrid.predict.explain_cli import explain
-from frostgrid.predict.frozen import FrozenNetwork
+from frostgrid.predict.inference import answer_question, generate_caption
 from frostgrid.predict.photo import read_photo
 from frostgrid.predict.trained import load_run
-from frostgrid.train import loop
+from frostgrid.train import trainer
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
-from frostgrid.train.encoder import build_encoder
+from frostgrid.train.finetuning import build_encoder
 from reference.runs import lines, run_head, same_state
 
 CPU = torch.device("cpu")
@@ -101,14 +101,18 @@ def test_a_photo_is_answered_by_the_block_that_was_trained(head, runs, native):
     file = open_features(native[1][1])
     for question in json.loads((native[0] / "val_questions.json").read_text())["questions"]:
         image_id = question["image_id"]
-        seen = network.look(read_photo(native[0] / "images" / f"val_{image_id}.png"))
+        features = network.extract(read_photo(native[0] / "images" / f"val_{image_id}.png"))
         stored = file.grid[file.rows(np.array([image_id]))[0]].astype(np.float32)
-        mine = seen.grid.values[0].float().numpy()
+        mine = features.grid.values[0].float().numpy()
         assert mine.shape == (16, 256)
         assert np.abs(mine - stored).max() < 0.02 * stored.max()
-        answered = ask(trained, seen.of(trained.head.features), question["question"])
+        answered = answer_question(
+            trained, features.select(trained.head.features), question["question"]
+        )
         assert answered.answers[0][0] == predicted[question["question_id"]]
-        assert [where.shape for where in answered.maps] == [(196,)] * (2 if head == "san" else 0)
+        assert [where.shape for where in answered.attention] == [(196,)] * (
+            2 if head == "san" else 0
+        )
 
 
 @pytest.mark.parametrize("head", ["show-attend-tell", "rnn-decoder", "san"])
@@ -126,17 +130,19 @@ def test_predictions_and_pictures_of_a_fine_tuned_run(head, runs, native, tmp_pa
     result = CliRunner().invoke(explain, [*arguments, "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert picture.stat().st_size > 1000
-    assert ("maps       none" in result.output) == (head == "rnn-decoder")
+    assert ("attention  none" in result.output) == (head == "rnn-decoder")
     if head != "san":
-        seen = FrozenNetwork(trained.config, None, CPU).look(read_photo(photo))
-        assert bool(tell(trained, seen.grid).maps) == (head == "show-attend-tell")
+        features = FrozenNetwork(trained.config, None, CPU).extract(read_photo(photo))
+        assert bool(generate_caption(trained, features.grid).attention) == (
+            head == "show-attend-tell"
+        )
 
 
 def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
     more = (*FINETUNE, "--encoder-lr", "1e-3", "--flip")
     run_head("san", native, tmp_path / "whole", *more)
     steps = 0
-    backward = loop.Trainer._backward
+    backward = trainer.Trainer._backward
 
     def interrupted(self, batch, in_group):
         nonlocal steps
@@ -145,7 +151,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
         return backward(self, batch, in_group)
 
-    monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
     run_head("san", native, tmp_path / "stopped", *more, code=1)
     monkeypatch.undo()
     # The checkpoint has the block: the network's weights are not needed any more.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from frostgrid.featurize.cli import featurize
-from frostgrid.models import dropout
+from frostgrid.models.layers import dropout
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
 from reference.runs import lines

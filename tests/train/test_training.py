@@ -2,7 +2,6 @@ import json
 import os
 import shutil
 import signal
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,13 @@ from click.testing import CliRunner
 from frostgrid.errors import InputError
 from frostgrid.evaluate.cli import score
 from frostgrid.models.registry import HEADS
-from frostgrid.train import batches, checkpoint, features, loop, prepare
+from frostgrid.train import checkpoint, prepare, trainer
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
-from frostgrid.train.loop import Progress, learning_rate, progress_of, smoothed
-from frostgrid.train.terminal import Terminal
+from frostgrid.train.data import batches, features
+from frostgrid.train.progress import Terminal
+from frostgrid.train.trainer import learning_rate
 from reference.runs import lines, run_head, same_state
 from safetensors import SafetensorError
 
@@ -50,7 +50,7 @@ def test_a_run_leaves_all_its_files_and_score_agrees(head, tiny_set, tmp_path):
 def test_a_caption_run_scores_its_own_captions(head, tiny_set, tmp_path):
     out = tmp_path / "run"
     run_head(head, tiny_set, out, *SMALL)
-    best = max(lines(out), key=lambda line: line["val_choice"])["val_bleu4"]
+    best = max(m["val_bleu4"] for m in lines(out))
     scored = CliRunner().invoke(score, [str(out / "preds.json"), "--json", "-"])
     assert json.loads(scored.stdout)["bleu"][3] == pytest.approx(best, rel=1e-6)
 
@@ -61,7 +61,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, 
     more = (*SMALL, "--accumulate", "2", "--texts-per-image", "1")
     run_head(head, tiny_set, tmp_path / "whole", *more)
     steps = 0
-    backward = loop.Trainer._backward
+    backward = trainer.Trainer._backward
 
     def interrupted(self, batch, in_group):
         nonlocal steps
@@ -70,7 +70,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, 
             os.kill(os.getpid(), getattr(signal, name))
         return backward(self, batch, in_group)
 
-    monkeypatch.setattr(loop.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
     out = tmp_path / "stopped"
     output = run_head(head, tiny_set, out, *more, code=1)
     assert f"--resume {out}" in output
@@ -90,7 +90,7 @@ def test_what_went_wrong_is_told_by_a_process_that_its_launcher_ends(
         raise InputError("Another process is gone.")
 
     killed = []
-    monkeypatch.setattr(loop.Trainer, "fit", fail)
+    monkeypatch.setattr(trainer.Trainer, "fit", fail)
     monkeypatch.setattr(Terminal, "close", lambda self: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, lambda number, frame: killed.append(number))
     try:
@@ -115,34 +115,12 @@ def test_training_stops_when_nothing_improves(tiny_set, tmp_path):
     assert len(lines(tmp_path / "run")) == 3  # the first is the best; two more bring nothing
 
 
-def test_a_smoothed_choice_does_not_jump():
-    choice, seen = None, []
-    for value in (0.1, 0.5, 0.1, 0.4, 0.4):
-        choice = smoothed(choice, value, 0.5)
-        seen.append(choice)
-    assert seen == pytest.approx([0.1, 0.3, 0.2, 0.3, 0.35])
-    assert smoothed(0.1, 0.5, 0.0) == 0.5
-
-
-def test_a_state_from_before_there_was_a_choice_goes_on_by_its_score():
-    fields = asdict(Progress(epoch=4, best_epoch=2, best_score=31.5))
-    del fields["choice"], fields["best_choice"]
-    progress = progress_of(fields)
-    assert (progress.best_choice, progress.choice) == (31.5, None)
-
-
-def test_a_run_says_its_updates_and_that_its_best_epoch_is_the_last(tiny_set, tmp_path):
-    output = run_head("question-only", tiny_set, tmp_path / "run", "--epochs", "1")
-    assert "updates    2 at most: 1 epochs of 2, each of 32 questions" in output
-    assert "the best epoch is the last: more --epochs may do better" in output
-
-
 def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_path, monkeypatch):
     run_head("mean-embed", tiny_set, tmp_path / "run", *SMALL)
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
-    backward = loop.Trainer._backward
+    backward = trainer.Trainer._backward
     monkeypatch.setattr(
-        loop.Trainer, "_backward", lambda self, *a: backward(self, *a) * float("nan")
+        trainer.Trainer, "_backward", lambda self, *a: backward(self, *a) * float("nan")
     )
     arguments = ["--resume", str(tmp_path / "run"), "--epochs", "5", "--device", "cpu"]
     result = CliRunner().invoke(train_head, arguments)
@@ -290,8 +268,8 @@ def test_little_memory_is_noticed_said_and_kept_in_the_config(tiny_set, tmp_path
     out = tmp_path / "run"
     asked = []
     keep = pytest.MonkeyPatch()
-    keep.setattr(features, "read_ahead", lambda source, rows: asked.append(rows))
-    keep.setattr(batches, "EXPECTED", 1)
+    keep.setattr(features, "prefetch_rows", lambda source, rows: asked.append(rows))
+    keep.setattr(batches, "PREFETCHED", 1)
     output = run_head("lstm", tiny_set, out, *SMALL)
     keep.undo()
     assert "read ahead from disk" in output
@@ -303,7 +281,7 @@ def test_enough_memory_shuffles_all_and_asks_for_nothing(tiny_set, tmp_path, mon
     def fail(source, rows):
         raise AssertionError
 
-    monkeypatch.setattr(features, "read_ahead", fail)
+    monkeypatch.setattr(features, "prefetch_rows", fail)
     output = run_head("lstm", tiny_set, tmp_path / "run", *SMALL)
     assert "from the page cache" in output
     assert json.loads((tmp_path / "run" / "config.json").read_text())["order"] == "full"

@@ -1,0 +1,1 @@
+"""The official caption metrics: BLEU, ROUGE-L and CIDEr-D."""

@@ -1,0 +1,1 @@
+"""The caption tokenizer of the official evaluation, without Java."""

@@ -1,0 +1,1 @@
+"""Compiles the tokenizer's grammar into the lexer's table; run only when a rule changes."""

@@ -1,0 +1,161 @@
+"""VQA files read entry by entry with Python's own decoder: all that the official code accepts.
+
+Ids may be numbers, strings or even NaN, questions may have one answer or twenty, with ``answer_id``
+or without. What would break the official code raises an ``InputError`` that names file and entry.
+"""
+
+import json
+from collections.abc import Hashable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...datasets.formats import read_bytes
+from ...errors import InputError
+from ..ids import shorten
+from .columns import read_ids
+from .json_pieces import IrregularFile
+
+
+@dataclass(frozen=True)
+class AnnotationEntries:
+    """The annotations of N questions, checked; ``by_id`` holds them in the order of the file."""
+
+    path: Path
+    by_id: dict[Hashable, dict[str, Any]]
+    has_types: bool
+
+
+def load_json(path: Path) -> Any:
+    """The file's content. Raises ``InputError`` for what is not JSON in UTF-8."""
+    data = read_bytes(path)
+    try:
+        return json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}; "
+            "the file may be cut short or damaged, so write it again."
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply to be a VQA file.") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise InputError(f"{path}: holds a number that is too long: {error}.") from error
+
+
+def read_annotations(path: Path) -> AnnotationEntries:
+    """Read and check an annotations file."""
+    content = load_json(path)
+    entries = content.get("annotations") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(
+            f'{path}: not a VQA annotations file; expected an object with a list "annotations".'
+        )
+    if not entries:
+        raise InputError(f"{path}: holds no annotation, so there is nothing to score.")
+    by_id: dict[Hashable, dict[str, Any]] = {}
+    for i, entry in enumerate(entries):
+        location = f"{path}: annotations[{i}]"
+        question = checked_id(location, entry, "question_id")
+        if question in by_id:
+            raise InputError(
+                f"{location}: question_id {shorten(question)} occurs twice; every question must be "
+                "annotated once."
+            )
+        checked_id(location, entry, "image_id")
+        check_answers(location, entry)
+        by_id[question] = entry
+    return AnnotationEntries(path, by_id, check_types(path, entries))
+
+
+def checked_id(location: str, entry: object, key: str) -> Hashable:
+    """The entry's id. Raises ``InputError`` unless it is a number, a string or the like."""
+    if not isinstance(entry, dict):
+        raise InputError(f"{location} is {shorten(entry)}; expected an object with {key!r}.")
+    if key not in entry:
+        raise InputError(f"{location} has no {key!r}; every entry must have one.")
+    value = entry[key]
+    if isinstance(value, (list, dict)):
+        raise InputError(f"{location}: {key!r} is {shorten(value)}; expected a number or a string.")
+    return value  # type: ignore[no-any-return]
+
+
+def check_answers(location: str, entry: dict[str, Any]) -> None:
+    """Raise ``InputError`` unless the entry holds one answer or more, each with its text."""
+    name = f"{location} (question_id {shorten(entry['question_id'])})"
+    answers = entry.get("answers")
+    if not isinstance(answers, list) or not answers:
+        raise InputError(
+            f'{name}: "answers" is {shorten(answers)}; expected a list of one answer or more '
+            '({"answer": ..., "answer_id": ...}); remove questions that nobody answered.'
+        )
+    for k, answer in enumerate(answers):
+        if not isinstance(answer, dict) or not isinstance(answer.get("answer"), str):
+            raise InputError(
+                f"{name}: answers[{k}] is {shorten(answer)}; expected an object whose "
+                '"answer" is a string.'
+            )
+
+
+def check_types(path: Path, entries: list[dict[str, Any]]) -> bool:
+    """Whether the entries have types of question and answer: all of them or none.
+
+    The official code needs both. Sets without any are scored all the same, without the tables.
+    """
+    has_types = any("question_type" in entry or "answer_type" in entry for entry in entries)
+    for i, entry in enumerate(entries if has_types else []):
+        for key in ("question_type", "answer_type"):
+            checked_id(f"{path}: annotations[{i}]", entry, key)
+    return has_types
+
+
+def read_predictions(path: Path) -> dict[Hashable, str]:
+    """Read and check a results file: question id to answer."""
+    content = load_json(path)
+    if not isinstance(content, list):
+        raise InputError(
+            f'{path}: not a results file; expected a list of {{"question_id": ..., "answer": ...}}.'
+        )
+    predictions: dict[Hashable, str] = {}
+    for i, entry in enumerate(content):
+        location = f"{path}: entry {i}"
+        question = checked_id(location, entry, "question_id")
+        answer = entry.get("answer")
+        if not isinstance(answer, str):
+            raise InputError(
+                f'{location} (question_id {shorten(question)}): "answer" is {shorten(answer)}; '
+                "expected a string."
+            )
+        if question in predictions:
+            raise InputError(
+                f"{location}: question_id {shorten(question)} is answered twice; keep one answer."
+            )
+        predictions[question] = answer
+    return predictions
+
+
+def read_question_ids(path: Path) -> set[Hashable]:
+    """The ids of a questions file."""
+    with suppress(IrregularFile):
+        numbers = read_ids(path)
+        if len(set(numbers)) == len(numbers):
+            return set(numbers)
+    content = load_json(path)
+    entries = content.get("questions") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(
+            f'{path}: not a VQA questions file; expected an object with a list "questions".'
+        )
+    ids: set[Hashable] = set()
+    for i, entry in enumerate(entries):
+        question = checked_id(f"{path}: questions[{i}]", entry, "question_id")
+        if question in ids:
+            raise InputError(
+                f"{path}: questions[{i}]: question_id {shorten(question)} occurs twice; remove one."
+            )
+        ids.add(question)
+    return ids

@@ -1,0 +1,76 @@
+"""VQA references, read once, against which any number of results files are scored.
+
+NumPy is imported while the annotations are being hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..ids import check_same_ids
+from .cache import read_table, start_digest
+from .columns import read_results
+from .entries import AnnotationEntries, read_annotations, read_predictions, read_question_ids
+from .json_pieces import IrregularFile
+
+if TYPE_CHECKING:
+    from .accuracy import VqaScores
+    from .annotation_table import AnnotationTable
+
+
+class VqaReferences:
+    """The annotations, and optionally the questions, of a VQA set.
+
+    Files in the official layout are read in columns; all others, entry by entry. The questions hold
+    nothing that the score needs: they are only checked to be the annotated ones.
+    """
+
+    def __init__(self, annotations: Path, questions: Path | None = None) -> None:
+        self.annotations = annotations
+        self.questions = questions
+        self._digest = start_digest(annotations)
+        self._table: AnnotationTable | None = None
+        self._is_irregular = False
+
+    def score(self, results: Path) -> VqaScores:
+        """Score one results file. Raises ``InputError`` for what the official code breaks on."""
+        try:
+            return self._score_columns(results)
+        except IrregularFile:
+            return self._score_entries(results)
+
+    def _score_columns(self, results: Path) -> VqaScores:
+        if self._is_irregular:
+            raise IrregularFile
+        read = read_results(results)
+        if self._table is None:
+            self._is_irregular = True  # until read_table returns
+            table = read_table(self.annotations, self._digest)
+            self._is_irregular = False
+            self._check_questions(table.question_id.tolist())
+            self._table = table
+        return self._table.score(read)
+
+    def _score_entries(self, results: Path) -> VqaScores:
+        predictions = read_predictions(results)
+        entries = self._entries
+        check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
+        from .accuracy import score_entries
+
+        return score_entries(entries, predictions)
+
+    @cached_property
+    def _entries(self) -> AnnotationEntries:
+        entries = read_annotations(self.annotations)
+        self._check_questions(entries.by_id)
+        return entries
+
+    def _check_questions(self, annotated: Collection[Hashable]) -> None:
+        if self.questions is None:
+            return
+        questions = read_question_ids(self.questions)
+        asked = (self.questions, questions)
+        check_same_ids("question_id", asked, (self.annotations, annotated), "question")

@@ -1,0 +1,1 @@
+"""The feature file: its layout, and how it is written, read, verified, converted and joined."""

@@ -1,0 +1,196 @@
+"""One call of ``featurize``: its steps in order, and what it prints."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from ..console import StopRequest, say_bytes, stop_on_signal
+from ..devices import pick_device
+from ..distributed import Ranks, join_ranks
+from ..errors import InputError
+from ..process import keep_freed_memory
+from .backbones import load_backbone, native_grid
+from .estimate import estimate
+from .extract import Extractor, count_to_do, extract
+from .file.layout import FAILED, GRID, name_grid
+from .file.reader import FeatureFile, open_features
+from .file.verify import verify
+from .images import Preprocessing
+from .jobs import FeaturizeOptions, Job, plan
+from .network import build_network, choose_precision
+from .prepare import locked, prepare
+
+Say = Callable[[str], object]
+
+LISTED = 20  # damaged rows or failed images
+
+
+def run(options: FeaturizeOptions, say: Say) -> None:
+    """Extract, estimate or verify, whichever is asked for.
+
+    Raises ``InputError`` if a file could not be finished or is not sound.
+    """
+    if options.verify:
+        outs = [options.out] if options.out else [job.out for job in plan(options)]
+        verify_files(outs, say)
+        return
+    remedy = "what was done is kept. Run the same command again to go on."
+    with warnings.catch_warnings(), join_ranks(remedy) as ranks:
+        # Images that Pillow only warns of are refused too, so that memory stays bounded.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        speak = say if ranks.is_first else (lambda text: None)
+        jobs = plan(options)
+        extractor = make_extractor(options, ranks)
+        speak(headline(options, extractor))
+        keep_freed_memory()
+        with stop_on_signal() as stop:
+            for job in jobs:
+                if options.dry_run:
+                    speak(forecast(job, extractor))
+                else:
+                    run_job(job, extractor, options, ranks, stop, speak)
+
+
+def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
+    """The network and its settings, from the options."""
+    device = pick_device(options.device, ranks.local_rank)
+    precision = choose_precision(device, options.amp)
+    backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
+    output = torch.float16 if options.dtype == "float16" else torch.float32
+    shape = native_grid(options.layer, options.image_size) if options.is_native else GRID
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Extractor(
+        backbone=backbone,
+        network=build_network(backbone, device, precision, output, shape),
+        preprocessing=Preprocessing(options.image_size, options.crop, options.draft),
+        dtype=options.dtype,
+        batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
+        workers=options.workers or n_cores or 1,
+        # A repair starts from a file with failed images, and must not stop at them.
+        skip_errors=options.on_error == "skip" or options.repair,
+    )
+
+
+def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
+    """The first lines: what is used, and which of it by default."""
+    where = options.image_dir or options.data
+
+    def mark(name: str) -> str:
+        return " (default)" if name in options.defaults else ""
+
+    data = "" if options.image_dir else mark("data")
+    grid = f" {name_grid(extractor.network.shape)}" if options.is_native else ""
+    return (
+        f"images {where}{data}; backbone {extractor.backbone.name}{mark('backbone')}, "
+        f"{options.layer} at {options.image_size} pixels, {options.crop}; weights "
+        f"{extractor.backbone.weights}{mark('weights')}\n"
+        f"{extractor.network.describe()}{mark('device')}, batches of {extractor.batch_size}, "
+        f"{extractor.workers} decoding threads, {extractor.dtype} cells{grid}"
+    )
+
+
+def forecast(job: Job, extractor: Extractor) -> str:
+    """What ``--dry-run`` prints for a job."""
+    expected = estimate(job, extractor)
+    n_images, rate = len(job.images), expected.images_per_second
+    rest = ""
+    if job.out.exists():
+        n_images = count_to_do(open_features(job.out).status)
+        rest = " that are left"
+    return (
+        f"{job}: {n_images} images{rest} would take about {say_duration(n_images / rate)} at "
+        f"{rate:.1f} images/s, and {say_bytes(expected.n_bytes)} of disk for {job.out}"
+    )
+
+
+def say_duration(exact_seconds: float) -> str:
+    """The duration in its two largest units of hours, minutes and seconds."""
+    seconds = round(exact_seconds)
+    if seconds < 60:
+        return f"{max(seconds, 1)} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def run_job(
+    job: Job,
+    extractor: Extractor,
+    options: FeaturizeOptions,
+    ranks: Ranks,
+    stop: StopRequest,
+    say: Say,
+) -> None:
+    """Fill one feature file, with all ranks; raises ``InputError`` if the user stopped it."""
+    with locked(job.out) if ranks.is_first else nullcontext():
+        hidden = not (options.repair and ranks.is_first)
+        with tqdm(total=len(job.images), unit="img", desc="checking", disable=hidden) as bar:
+            ranks.first_does(
+                lambda: prepare(job, extractor, options.overwrite, options.repair, bar.update)
+            )
+        file = open_features(job.out)
+        n_to_do = count_to_do(file.status)
+        n_before = file.n_images - n_to_do
+        size = say_bytes(job.out.stat().st_size)
+        done_before = f", {n_before} done before" if n_before else ""
+        say(f"{job}: {file.n_images} images{done_before}, {size} -> {job.out}")
+        ranks.wait_for_all()  # nobody writes before everybody has read the status
+        if n_to_do:
+            with tqdm(total=n_to_do, unit="img", disable=not ranks.is_first, smoothing=0.05) as bar:
+                extract(
+                    extractor,
+                    job,
+                    file.status,
+                    stop,
+                    # Batches go to the ranks in turn, so the first one's progress stands for all.
+                    lambda n: bar.update(min(n * ranks.share.of, n_to_do - bar.n)),
+                    ranks.share,
+                )
+        ranks.wait_for_all()
+        if ranks.is_first:
+            say(closing_words(open_features(job.out), n_to_do))
+
+
+def closing_words(file: FeatureFile, n_to_do: int) -> str:
+    """The last lines: what the file holds, and which images failed."""
+    failed = np.flatnonzero(file.status == FAILED)
+    state = "finished" if n_to_do else "was finished already"
+    lines = [f"  {state}: {file.n_images - len(failed)} images in {file.path}"]
+    if len(failed):
+        lines[0] += f"; {len(failed)} failed (--repair tries them again):"
+        lines += [f"    {file.file_name[row]}: {file.reason(int(row))}" for row in failed[:LISTED]]
+        if len(failed) > LISTED:
+            lines.append(f"    … and {len(failed) - LISTED} more: frostgrid info {file.path}")
+    return "\n".join(lines)
+
+
+def verify_files(paths: list[Path], say: Say) -> None:
+    """Verify each file; raises ``InputError`` at the end if one of them is not sound."""
+    unsound = []
+    for file in [part for path in paths for part in open_features(path).parts]:
+        path, begun = file.path, time.perf_counter()
+        with tqdm(total=int(file.n_images - count_to_do(file.status)), unit="img") as bar:
+            verdict = verify(file, bar.update)
+        seconds = time.perf_counter() - begun
+        say(
+            f"{path}: {verdict.n_done} rows read in {seconds:.1f} s: "
+            f"{len(verdict.damaged)} damaged, {len(verdict.failed)} failed images, "
+            f"{len(verdict.to_do)} to do"
+        )
+        for row in verdict.damaged[:LISTED]:
+            say(f"    damaged: row {row}, image {file.image_id[row]}, {file.file_name[row]}")
+        if not verdict.is_sound:
+            unsound.append(path)
+    if unsound:
+        raise InputError(
+            f"{', '.join(map(str, unsound))}: not sound; run featurize with --repair to redo "
+            "damaged rows, or without to finish the rest."
+        )

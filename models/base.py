@@ -1,0 +1,206 @@
+"""What a head is: its task, the features that it reads, and how it is called."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .config import CaptionHeadConfig, VqaHeadConfig
+from .layers.cells import Standardize
+from .layers.shared_cells import SharedCells
+
+FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics
+
+
+class Head(nn.Module):
+    """A head names its task and the dataset of the feature file that it reads.
+
+    ``encoder``, if there is one, learns with the head: features go through it first (see
+    :mod:`frostgrid.models.finetuned`).
+    """
+
+    task: ClassVar[str]  # "vqa" or "caption"
+    features: str  # "none", "pooled" or "grid"
+    has_attention: ClassVar[bool] = False  # whether it returns the attention over its cells
+    cells: Standardize  # the first layer of a head that reads features
+
+    def __init__(self, config: VqaHeadConfig | CaptionHeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder: nn.Module | None = None
+
+    def standardized(self, features: Tensor | None) -> Tensor:
+        """Stored features, encoded where an encoder learns, and standardised: ``[..., D]``."""
+        if features is None:
+            raise ValueError(f"{type(self).__name__} got no features; it reads {self.features!r}.")
+        cells: Tensor = self.cells(features if self.encoder is None else self.encoder(features))
+        return cells
+
+    def fit_features(self, sample: Tensor) -> None:
+        """Take the statistics of the training features from a sample ``[U, ..., D]``."""
+        if self.encoder is not None:
+            with torch.no_grad():
+                parts = [self.encoder(part) for part in torch.split(sample, FIT_IMAGES)]
+            sample = torch.cat(parts)
+        self.cells.fit(sample)
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The head's parameters without the encoder's."""
+        encoder = set() if self.encoder is None else set(self.encoder.parameters())
+        return [parameter for parameter in self.parameters() if parameter not in encoder]
+
+
+class VqaHead(Head, ABC):
+    """Questions about images to answer scores."""
+
+    task = "vqa"
+
+    @abstractmethod
+    def forward(
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
+    ) -> Tensor:
+        """Answer scores ``[B, A]``.
+
+        ``features``: ``[U, S, D]`` (grid), ``[U, D]`` (pooled) or None, of the batch's images;
+        ``image_index``: int64 ``[B]``, each question's image among the U;
+        ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
+        """
+
+    def with_attention(
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Answer scores as from a call, and each hop's attention ``[B, S]``: none by default."""
+        return self(features, image_index, question, length), []
+
+
+class Encoded(NamedTuple):
+    """Images as a decoder sees them; all that does not depend on the step is computed here, once.
+
+    ``cells``: ``[U, S, D']``, what the attention sums, or None; ``projected``: ``[U, S, K]``,
+    their part of the attention's scores, or None; both shared between the steps where they have a
+    gradient; ``mean``: ``[U, D]``.
+    """
+
+    cells: Tensor | SharedCells | None
+    projected: Tensor | SharedCells | None
+    mean: Tensor
+
+
+State = tuple[Tensor, ...]  # of B captions, each [B, ...]
+
+
+class TeacherForcedOutput(NamedTuple):
+    """A teacher-forced pass over P words, all captions' together, without any pad.
+
+    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word;
+    ``attention_sum``: ``[B, S]``, the attention summed over a caption's steps, or None.
+    """
+
+    scores: Tensor
+    target: Tensor
+    attention_sum: Tensor | None
+
+
+# Captions that have ended are kept until a multiple of this has: oneDNN takes a millisecond to
+# compile a product of a size that it has not seen, longer than the product takes.
+_ROWS = 16
+
+
+class CaptionHead(Head, ABC):
+    """Images to captions, one word a step.
+
+    ``sampling`` is the probability with which training feeds back a word drawn from the decoder's
+    own distribution instead of the caption's (Bengio et al., 2015).
+    """
+
+    task = "caption"
+
+    def __init__(self, config: CaptionHeadConfig) -> None:
+        super().__init__(config)
+        self.sampling = config.sampling
+
+    @abstractmethod
+    def encode(self, features: Tensor) -> Encoded:
+        """Prepare ``[U, S, D]`` (grid) or ``[U, D]`` (pooled) for any number of captions."""
+
+    @abstractmethod
+    def initial(self, encoded: Encoded, image_index: Tensor) -> State:
+        """The state before the first word, for captions of the images ``[B]``."""
+
+    @abstractmethod
+    def read(self, words: Tensor) -> Tensor:
+        """The input of a step, ``[..., G]``, for words, int64 of any shape."""
+
+    @abstractmethod
+    def prepare(self, encoded: Encoded, image_index: Tensor, state: State) -> State:
+        """The part of a step that does not depend on its word, as tensors of B rows.
+
+        In a beam search, hypotheses that continue the same one share it.
+        """
+
+    @abstractmethod
+    def finish(
+        self, encoded: Encoded, image_index: Tensor, prepared: State, word: Tensor
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """The rest of a step: ``word`` ``[B, G]`` from :meth:`read`; returns as :meth:`step`."""
+
+    def step(
+        self, encoded: Encoded, image_index: Tensor, word: Tensor, state: State
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """One step: ``word`` ``[B, G]`` from :meth:`read`.
+
+        Returns the output ``[B, H]``, the next state and the attention ``[B, S]`` or None.
+        """
+        prepared = self.prepare(encoded, image_index, state)
+        return self.finish(encoded, image_index, prepared, word)
+
+    @abstractmethod
+    def scores(self, output: Tensor) -> Tensor:
+        """Scores of the next word ``[..., V]`` from a step's output ``[..., H]``."""
+
+    def forward(
+        self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
+    ) -> TeacherForcedOutput:
+        """Teacher forcing: ``tokens`` int64 ``[B, T]`` from ``<start>`` to ``<end>``.
+
+        ``length`` counts both. A caption takes part in as many steps as it has words, so that no
+        pad is read and none is scored.
+        """
+        # Sorted from the longest caption to the shortest, those that go on are the first ones.
+        order = torch.argsort(length, descending=True, stable=True)
+        image_index, tokens = image_index[order], tokens[order]
+        n_steps = tokens.shape[1] - 1
+        going = (length[:, None] - 1 > torch.arange(n_steps, device=length.device)).sum(0).tolist()
+        going = [n for n in going if n]
+        kept = [min(len(length), -(-n // _ROWS) * _ROWS) for n in going]
+        encoded = self.encode(features)
+        words = torch.cat([tokens[:n, t] for t, n in enumerate(kept)])
+        given = torch.split(self.read(words), kept)  # a [B', G] for every step
+        state = self.initial(encoded, image_index)
+        outputs: list[Tensor] = []
+        attentions: list[Tensor] = []
+        output: Tensor | None = None
+        for n, rows, word in zip(going, kept, given, strict=True):
+            if output is not None and self.training and self.sampling:
+                word = self._mix(word, output[:rows])
+            state = tuple(part[:rows] for part in state)
+            output, state, attention = self.step(encoded, image_index[:rows], word, state)
+            outputs.append(output[:n])
+            if attention is not None:
+                attentions.append(attention[:n])
+        attention_sum = None
+        if attentions:
+            attention_sum = attentions[0].new_zeros(len(length), attentions[0].shape[1])
+            attention_sum = attention_sum.index_add(
+                0, torch.cat([order[:n] for n in going]), torch.cat(attentions)
+            )
+        target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
+        return TeacherForcedOutput(self.scores(torch.cat(outputs)), target, attention_sum)
+
+    def _mix(self, word: Tensor, output: Tensor) -> Tensor:
+        """Replace some of the words ``[B, G]`` by ones drawn from the last step's scores."""
+        chosen = torch.rand(len(word), device=word.device) < self.sampling
+        with torch.no_grad():
+            drawn = torch.multinomial(self.scores(output).float().softmax(1), 1).squeeze(1)
+        return torch.where(chosen[:, None], self.read(drawn).to(word.dtype), word)

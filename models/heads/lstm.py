@@ -1,0 +1,38 @@
+"""``lstm``: a gated grid and the LSTM's state at the last word."""
+
+from torch import Tensor, nn
+
+from ..base import VqaHead
+from ..config import VqaHeadConfig
+from ..layers.cells import SpatialGate, Standardize
+from ..layers.fusion import Classifier, Fusion
+from ..layers.question import AttendedQuestion, LSTMQuestion
+
+
+class LSTMHead(VqaHead):
+    """A sigmoid gate weights the cells before they are pooled; an LSTM reads the question."""
+
+    features = "grid"
+
+    def __init__(self, config: VqaHeadConfig) -> None:
+        super().__init__(config)
+        c = config
+        self.cells = Standardize(c.channels, c.standardize)
+        self.gate = SpatialGate(c.channels)
+        self.project = nn.Linear(c.channels, c.hidden)
+        self.question = self.make_question(c)
+        self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
+        self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
+
+    @staticmethod
+    def make_question(c: VqaHeadConfig) -> LSTMQuestion | AttendedQuestion:
+        """The encoder of the question."""
+        return LSTMQuestion(c.n_words, c.embedding, c.hidden, c.dropout)
+
+    def forward(
+        self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
+    ) -> Tensor:
+        """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
+        image = self.project(self.gate(self.standardized(features)))[image_index]  # [B, H]
+        scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
+        return scores

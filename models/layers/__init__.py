@@ -1,0 +1,1 @@
+"""The layers that heads are built from: question encoders, attention, fusion, standardisation."""

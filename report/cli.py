@@ -1,0 +1,53 @@
+"""``frostgrid compare``: parse, compare runs, print the table, write the page."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from ..atomic import write_bytes
+from ..console import Command, say_bytes
+from ..evaluate.table import WRITERS
+from ..options import choice_option, runs_argument
+from ..predict.photo import refuse_huge_images
+from .charts import loss_chart, score_chart, split_panels
+from .page import build_page
+from .plots import to_png
+from .ranking import rank_runs, ranking_table
+from .runs import read_records
+
+
+@click.command("compare", cls=Command)
+@runs_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("compare.html"),
+    show_default=True,
+    help="The page to write: one self-contained file.",
+)
+@click.option("--png", is_flag=True, help="Write the two plots beside it as PNG files too.")
+@choice_option("--format", "form", values=WRITERS, help="Of the table that is printed.")
+def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
+    """Put RUNs side by side: their learning curves, scores and disagreements.
+
+    The page has the curves, the ranking, the settings that differ, and examples on which the runs
+    disagree, with pictures and attention.
+    """
+    records = read_records(list(runs))
+    ranking = rank_runs(records, partial(click.echo, err=True))
+    click.echo(WRITERS[form](ranking_table(ranking)))
+    for note in ranking.notes:
+        click.echo(f"note: {note}", err=True)
+    with refuse_huge_images():
+        page = build_page(records, ranking)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    files = {out: page.encode("utf-8", "backslashreplace")}
+    if png:
+        for panel in split_panels(records):
+            stem = "-".join([out.stem, *panel.name.split()])
+            files[out.with_name(f"{stem}-loss.png")] = to_png(loss_chart(panel))
+            files[out.with_name(f"{stem}-score.png")] = to_png(score_chart(panel))
+    for path, data in files.items():
+        write_bytes(path, data)
+        click.echo(f"wrote {path} ({say_bytes(len(data))})", err=form != "table")

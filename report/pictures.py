@@ -1,0 +1,82 @@
+"""What an example is drawn from: the images of a split, and a run's attention to them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..datasets.catalog import open_dataset
+from ..errors import InputError
+from ..explain.overlay import overlay_uri
+from ..featurize.images import ImageError, decode_upright
+from ..models.base import CaptionHead
+from ..predict.inference import AttentionMap, answer_question, teacher_force
+from ..predict.trained import TrainedRun, load_run
+from ..train.data.features import Cells, SplitFeatures
+from ..train.prepare import open_run_features
+
+PICTURE_PIXELS = 360  # the longer side of a picture
+OVERLAY_PIXELS = 280  # the longer side of a picture with attention over it
+
+
+class SplitPictures:
+    """The images of a split as small pictures; raises ``InputError`` for a missing data set."""
+
+    def __init__(self, data: str, split: str) -> None:
+        images = open_dataset(data).images(split)
+        self._row = {int(image): row for row, image in enumerate(images.image_ids)}
+        self._images = images
+
+    def picture(self, image_id: int) -> Image.Image:
+        """One image, upright, at most ``PICTURE_PIXELS``; raises ``InputError`` without it."""
+        if image_id not in self._row:
+            raise InputError(f"{self._images.root}: holds no image with the id {image_id}.")
+        path = self._images.path(self._row[image_id])
+        try:
+            picture = decode_upright(path.read_bytes())
+        except (ImageError, OSError) as error:
+            raise InputError(f"{path}: {error}") from error
+        picture.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS), Image.Resampling.LANCZOS)
+        return picture
+
+
+class RunAttention:
+    """A run's attention over the images of its validation split, from their stored features."""
+
+    def __init__(self, path: Path) -> None:
+        self.trained: TrainedRun = load_run(path, torch.device("cpu"))
+        config = self.trained.config
+        self.crop: str = config.feature_identity.get("crop", "squash")
+        self.features: SplitFeatures | None = None
+        if self.trained.head.has_attention:
+            self.features = open_run_features(config, config.split)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the head has attention at all."""
+        return self.features is not None
+
+    def of_question(self, image_id: int, question: str) -> list[AttentionMap]:
+        """The attention of each hop, for a question about an image."""
+        return answer_question(self.trained, self._cells(image_id), question).attention
+
+    def of_caption(self, image_id: int, caption: str) -> list[tuple[str, AttentionMap]]:
+        """Each word of a caption that the run generated for an image, with its attention."""
+        head, words = self.trained.head, self.trained.words
+        assert isinstance(head, CaptionHead)
+        index = {word: k for k, word in enumerate(words)}
+        ids = [index[word] for word in caption.split() if word in index]
+        cells = self._cells(image_id)
+        with torch.inference_mode(), self.trained.precision.autocast():
+            found = teacher_force(head, cells.floats(), ids, words)
+        return [(word, one) for (word, _), one in zip(found.words, found.attention, strict=True)]
+
+    def draw(self, picture: Image.Image, attention: AttentionMap) -> str:
+        """The picture with attention over it, as a data URI."""
+        return overlay_uri(picture, attention, self.crop, OVERLAY_PIXELS)
+
+    def _cells(self, image_id: int) -> Cells:
+        assert self.features is not None
+        rows = self.features.rows(np.array([image_id]))
+        return self.features.gather(rows, self.trained.precision.device)

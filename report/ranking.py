@@ -1,0 +1,188 @@
+"""Runs ranked by their official scores, with intervals and costs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..evaluate.bootstrap import Interval
+from ..evaluate.evaluation import Evaluation
+from ..evaluate.metrics import Resampling, compare, find_intervals
+from ..evaluate.reference_files import Choice
+from ..evaluate.score_tables import DECIMALS
+from ..evaluate.scoring import Request, score_files
+from ..evaluate.table import DASH, Table
+from .runs import RunRecord
+
+HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a task's runs
+SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same metric, as a column's header
+ITEMS = {"vqa": "questions", "caption": "captions"}  # the training samples
+RESAMPLING = Resampling()
+
+
+@dataclass(frozen=True)
+class RankedRun:
+    """A run's official score, its interval, and its difference from the best run.
+
+    Without readable predictions ``evaluation``, ``interval`` and ``gap`` are None, and the score is
+    the one that training logged. ``gap`` is the score less that of the best run, with the interval
+    of that difference on the same images; None for the best run itself.
+    """
+
+    record: RunRecord
+    score: float
+    evaluation: Evaluation | None
+    interval: Interval | None
+    gap: tuple[float, Interval] | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The runs in the order of their records, and notes on what could not be scored."""
+
+    runs: list[RankedRun]
+    notes: list[str]
+
+    def best_first(self) -> list[RankedRun]:
+        """The runs by descending score."""
+        return sorted(self.runs, key=lambda run: -run.score)
+
+
+def rank_runs(
+    records: list[RunRecord],
+    announce: Callable[[str], None],
+    resampling: Resampling = RESAMPLING,
+) -> Ranking:
+    """Score every run's predictions against the references of its validation split.
+
+    ``announce`` is called with a line before work that takes long.
+    """
+    evaluations, notes = evaluate_runs(records, announce)
+    found = [headline(e, resampling) if e is not None else None for e in evaluations]
+    scores = [
+        pair[0] if pair is not None else record.best[record.score_name]
+        for pair, record in zip(found, records, strict=True)
+    ]
+    best = max(range(len(records)), key=lambda k: scores[k])
+    runs = []
+    for k, record in enumerate(records):
+        gap = None
+        if k != best:
+            gap = find_gap(evaluations[k], evaluations[best], resampling)
+        pair = found[k]
+        interval = pair[1] if pair is not None else None
+        runs.append(RankedRun(record, scores[k], evaluations[k], interval, gap))
+    return Ranking(runs, notes)
+
+
+def evaluate_runs(
+    records: list[RunRecord], announce: Callable[[str], None]
+) -> tuple[list[Evaluation | None], list[str]]:
+    """Each run's predictions scored, and a note for those that could not be."""
+    first = records[0].config
+    if any((r.config.data, r.config.split) != (first.data, first.split) for r in records):
+        notes = ["The runs validate on different data: their scores cannot be compared."]
+    else:
+        notes = []
+    evaluations: list[Evaluation | None] = []
+    groups: dict[tuple[str, str], list[int]] = {}
+    for k, record in enumerate(records):
+        groups.setdefault((record.config.data, record.config.split), []).append(k)
+        evaluations.append(None)
+    for group in groups.values():
+        paths = [records[k].path / "preds.json" for k in group]
+        try:
+            outcome = score_files(request_for(paths, announce))
+        except (InputError, OSError) as error:
+            notes.append(
+                f"No official scores and intervals for {join_names(records, group)}: {error}"
+            )
+            continue
+        for k, evaluation in zip(group, outcome.evaluations, strict=True):
+            evaluations[k] = evaluation
+    return evaluations, notes
+
+
+def request_for(paths: list[Path], announce: Callable[[str], None]) -> Request:
+    """Scores without intervals, against the references that the run folders name."""
+    return Request(
+        results=paths,
+        references=Choice(),
+        against=None,
+        n_resamples=0,
+        seed=0,
+        intervals=False,
+        announce=announce,
+    )
+
+
+def join_names(records: list[RunRecord], chosen: list[int]) -> str:
+    """The names of some runs, with commas."""
+    return ", ".join(records[k].name for k in chosen)
+
+
+def headline(evaluation: Evaluation, resampling: Resampling) -> tuple[float, Interval]:
+    """The score that ranks a task's runs, and its interval."""
+    family = evaluation.families[0]
+    index = [m.name for m in family.metrics].index(HEADLINE[evaluation.task])
+    return family.metrics[index].value, find_intervals([family], resampling)[index]
+
+
+def find_gap(
+    evaluation: Evaluation | None, best: Evaluation | None, resampling: Resampling
+) -> tuple[float, Interval] | None:
+    """The difference from the best run on the same images, or None where it is unknown."""
+    if evaluation is None or best is None or not same_items(evaluation, best):
+        return None
+    differences = compare(evaluation.families[:1], best.families[:1], resampling)
+    index = [d.metric.name for d in differences].index(HEADLINE[evaluation.task])
+    return differences[index].difference, differences[index].interval
+
+
+def same_items(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two evaluations have the same number of items on as many images."""
+    return one.n == other.n and one.families[0].n_images == other.families[0].n_images
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    """The ranking as a table, a row for each run, the best first.
+
+    Heads have a column of their own only if the runs' folders are not named after them.
+    """
+    task = ranking.runs[0].record.config.task
+    header = ["run", "head", SCORE[task], "95 % interval"]
+    header += ["behind the best", "best epoch", "image gain", "parameters"]
+    header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
+    rows = [table_row(run) for run in ranking.best_first()]
+    if all(row[0].rpartition("/")[2] == row[1] for row in rows):
+        return Table(header[:1] + header[2:], [row[:1] + row[2:] for row in rows], left=1)
+    return Table(header, rows, left=2)
+
+
+def table_row(run: RankedRun) -> list[str]:
+    """One run's cells."""
+    record = run.record
+    task = record.config.task
+    decimals = DECIMALS[task]
+
+    def span(interval: Interval | None, sign: str = "") -> str:
+        if interval is None or interval.low != interval.low:
+            return DASH
+        return f"{interval.low:{sign}z.{decimals}f} to {interval.high:{sign}z.{decimals}f}"
+
+    gap, gain, memory = run.gap, record.image_gain, record.peak_memory_bytes
+    behind = DASH if gap is None else f"{gap[0]:+z.{decimals}f} ({span(gap[1], '+')})"
+    return [
+        record.name,
+        record.config.head,
+        f"{run.score:.{decimals}f}",
+        span(run.interval),
+        behind,
+        f"{record.best['epoch']} of {record.epochs[-1]['epoch']}",
+        DASH if gain is None else f"{gain:+z.{decimals}f}",
+        DASH if record.parameters is None else f"{record.parameters:,}",
+        f"{record.typical('train_seconds'):.1f} s",
+        f"{record.typical('val_seconds'):.1f} s",
+        f"{record.typical('items_per_second'):,.0f}",
+        DASH if memory is None else f"{memory / 2**30:.2f} GiB",
+    ]

@@ -1,0 +1,168 @@
+"""Training runs as recorded in their folders."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..errors import InputError
+from ..evaluate.table import DASH
+from ..models.config import CaptionHeadConfig, VqaHeadConfig
+from ..predict.trained import distinct_names
+from ..train.config import RunConfig
+from ..train.run_folder import RunFolder, read_json
+from ..train.tasks.captions import CaptionTask
+from ..train.tasks.vqa import VqaTask
+
+SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
+SHA256 = 64  # letters of a hash, which a table abbreviates
+REQUIRED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run: its config, its metrics of each epoch, and its summary (empty until it is finished).
+
+    ``name`` is distinct among the runs that are read together.
+    """
+
+    path: Path
+    name: str
+    config: RunConfig
+    epochs: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+    @property
+    def score_name(self) -> str:
+        """The metric that selects the best epoch."""
+        return SCORES[self.config.task]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The metrics of the first epoch with the best score."""
+        return max(self.epochs, key=lambda line: line[self.score_name])
+
+    def column(self, metric: str) -> list[float]:
+        """A metric of all epochs."""
+        return [line[metric] for line in self.epochs]
+
+    def typical(self, metric: str) -> float:
+        """A metric's median over the epochs."""
+        return float(median(self.column(metric)))
+
+    @property
+    def parameters(self) -> int | None:
+        """The number of trained parameters."""
+        return self.summary.get("parameters")
+
+    @property
+    def image_gain(self) -> float | None:
+        """Best score less the score with the validation images exchanged."""
+        if "shuffled_score" not in self.summary:
+            return None
+        return float(self.summary["best_score"] - self.summary["shuffled_score"])
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """The peak memory over all epochs."""
+        peaks = [line["peak_memory_bytes"] for line in self.epochs if "peak_memory_bytes" in line]
+        return max(peaks) if peaks else None
+
+
+def read_records(paths: list[Path]) -> list[RunRecord]:
+    """Read runs that are to be compared.
+
+    Raises ``InputError`` for a folder that is no run, has no finished epoch or is named twice, and
+    for runs of different tasks.
+    """
+    for path, count in Counter(path.resolve() for path in paths).items():
+        if count > 1:
+            raise InputError(f"{path}: given {count} times; name each run once.")
+    names = distinct_names(paths)
+    records = [read_record(path, name) for path, name in zip(paths, names, strict=True)]
+    first = records[0]
+    for record in records[1:]:
+        if record.config.task != first.config.task:
+            raise InputError(
+                f"{first.path} and {record.path} are of different tasks ({first.config.task} and "
+                f"{record.config.task}), whose scores cannot be compared; name runs of one task."
+            )
+    return records
+
+
+def read_record(path: Path, name: str) -> RunRecord:
+    """Read one run folder; raises ``InputError`` if it is not one, or has no finished epoch."""
+    run = RunFolder(path)
+    config = run.read_config()
+    if config.task not in SCORES:
+        raise InputError(f"{run.config}: its task is {config.task!r}; expected vqa or caption.")
+    epochs = read_epochs(run.metrics, SCORES[config.task])
+    summary = read_json(run.summary, "train the run again") if run.summary.exists() else {}
+    if not isinstance(summary, dict):
+        raise InputError(f"{run.summary}: not the summary of a run; train the run again.")
+    return RunRecord(path, name, config, epochs, summary)
+
+
+def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``; raises ``InputError`` naming the line that does not fit."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    epochs: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            epoch = json.loads(line)
+            wrong = [n for n in (*REQUIRED, score) if not isinstance(epoch[n], int | float)]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: line {number} is not the metrics of an epoch ({error}); go on with the "
+                "run by --resume, which writes it again."
+            ) from error
+        if wrong:
+            raise InputError(
+                f"{path}: line {number}: {wrong[0]} is {epoch[wrong[0]]!r}, no number."
+            )
+        epochs.append(epoch)
+    if not epochs:
+        raise InputError(f"{path}: no epoch is finished yet; compare the run when one is.")
+    return epochs
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """All settings of a run, defaults included: name -> value."""
+    shape = VqaHeadConfig if config.task == "vqa" else CaptionHeadConfig
+    head = {f.name: f.default for f in fields(shape) if isinstance(f.default, int | float | str)}
+    settings: dict[str, Any] = {
+        name: getattr(config, name) for name in ("head", "data", "split", "recipe", "seed", "amp")
+    }
+    settings |= {"kernels": config.kernels, "fine-tuned": config.finetune}
+    settings |= asdict(config.optimisation)
+    settings |= {f"head: {name}": value for name, value in (head | config.head_settings).items()}
+    settings |= {f"data: {name}": value for name, value in config.data_settings.items()}
+    settings |= {f"features: {name}": value for name, value in config.feature_identity.items()}
+    return settings
+
+
+def settings_that_differ(records: list[RunRecord]) -> dict[str, list[str]]:
+    """Setting -> its value in each run, for those that differ among the runs that have them."""
+    settings = [settings_of(record.config) for record in records]
+    names = list(dict.fromkeys(name for each in settings for name in each))
+    rows = {name: [show_value(each.get(name, DASH)) for each in settings] for name in names}
+    return {name: values for name, values in rows.items() if len({*values} - {DASH}) > 1}
+
+
+def show_value(value: Any) -> str:
+    """A setting's value, abbreviated."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    if len(text) == SHA256:
+        return f"{text[:12]}…"
+    return text if len(text) <= 40 else f"{text[:18]}…{text[-18:]}"

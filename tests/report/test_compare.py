@@ -1,0 +1,172 @@
+import json
+import re
+import shutil
+from functools import partial
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from frostgrid.errors import InputError
+from frostgrid.explain.palette import PALETTE
+from frostgrid.predict.trained import distinct_names
+from frostgrid.report.cli import compare
+from frostgrid.report.disagreement import choose_items, count_better
+from frostgrid.report.plots import Chart, Curve, to_png, to_svg
+from frostgrid.report.ranking import rank_runs
+from frostgrid.report.runs import read_records, settings_that_differ
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(compare, [str(a) for a in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def test_vqa_runs_are_compared_on_one_page(runs, tmp_path):
+    page = tmp_path / "page.html"
+    chosen = [runs[name] for name in ("san", "mean-embed", "question-only")]
+    said = run(*chosen, "--out", page, "--png")
+    html = page.read_text()
+    for name in ("san", "mean-embed", "question-only"):
+        assert name in said
+        assert name in html
+    assert html.count("<svg role=") == 2
+    assert "prefers-color-scheme: dark" in html
+    assert 'loading="lazy"' not in html  # printed, a picture beyond the window would be missing
+    # Nothing is fetched: every address is inside the page, or names an XML vocabulary.
+    assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import', html)
+    for name in ("page-loss.png", "page-score.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_caption_runs_are_compared_word_by_word(runs, tmp_path):
+    page = tmp_path / "page.html"
+    run(runs["show-attend-tell"], runs["rnn-decoder"], "--out", page)
+    html = page.read_text()
+    assert "BLEU-4" in html
+    assert "People wrote" in html
+    captions = [
+        entry["caption"] for entry in json.loads((runs["rnn-decoder"] / "preds.json").read_text())
+    ]
+    assert any(caption and caption in html for caption in captions)
+
+
+def test_a_page_without_its_data_says_what_is_missing(runs, tmp_path):
+    copy = shutil.copytree(runs["mean-embed"], tmp_path / "run")
+    config = json.loads((copy / "config.json").read_text())
+    config["data"] = str(tmp_path / "gone")
+    (copy / "config.json").write_text(json.dumps(config))
+    page = tmp_path / "page.html"
+    said = run(copy, "--out", page)
+    assert "No official scores" in said
+    assert "gone" in page.read_text()
+
+
+def test_one_run_alone_has_a_page_without_what_differs(runs, tmp_path):
+    out = tmp_path / "page.html"
+    run(runs["san"], "--out", out)
+    assert "Settings that differ" not in out.read_text("utf-8")
+
+
+def test_text_from_data_is_escaped(runs, tmp_path):
+    copy = shutil.copytree(runs["rnn-decoder"], tmp_path / "<b>run")
+    entries = json.loads((copy / "preds.json").read_text())
+    for entry in entries:
+        entry["caption"] = "<script>alert(1)</script>"
+    (copy / "preds.json").write_text(json.dumps(entries))
+    page = tmp_path / "page.html"
+    run(copy, runs["rnn-decoder"], "--out", page)
+    html = page.read_text()
+    assert "<script" not in html
+    assert "<b>run" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_gap_to_the_best_run_is_the_difference_of_the_scores(runs):
+    records = read_records([runs["san"], runs["question-only"]])
+    ranking = rank_runs(records, partial(click.echo, err=True))
+    best, other = ranking.best_first()
+    assert best.gap is None
+    assert other.gap is not None
+    assert other.gap[0] == pytest.approx(other.score - best.score, abs=0.02)
+    assert best.interval.low <= best.score <= best.interval.high
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "config.json").unlink(), "no such file"),
+        (lambda run: (run / "metrics.jsonl").unlink(), "no epoch is finished"),
+        (lambda run: (run / "metrics.jsonl").write_text("{"), "line 1 is not the metrics"),
+        (lambda run: (run / "metrics.jsonl").write_text('{"epoch": 1}\n'), "line 1"),
+    ],
+)
+def test_what_is_no_run_is_refused(spoil, message, runs, tmp_path):
+    copy = shutil.copytree(runs["mean-embed"], tmp_path / "run")
+    spoil(copy)
+    assert message in run(copy, "--out", tmp_path / "page.html", code=1)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_runs_must_be_distinct_and_of_one_task(runs, tmp_path):
+    with pytest.raises(InputError, match="given 2 times"):
+        read_records([runs["san"], runs["san"]])
+    with pytest.raises(InputError, match="different tasks"):
+        read_records([runs["san"], runs["rnn-decoder"]])
+
+
+def test_names_take_as_many_folders_as_they_need(tmp_path):
+    assert distinct_names([tmp_path / "a" / "san", tmp_path / "b" / "san"]) == ["a/san", "b/san"]
+    assert distinct_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+
+
+def test_only_settings_that_differ_are_shown(runs):
+    rows = settings_that_differ(read_records([runs["san"], runs["question-only"]]))
+    assert rows["head"] == ["san", "question-only"]
+    assert "epochs" not in rows
+    assert "features: backbone" not in rows  # question-only has none: nothing differs
+
+
+scores = arrays(np.float64, (3, 12), elements=st.sampled_from([0.0, 0.3, 0.6, 1.0]))
+
+
+@given(scores, st.lists(st.integers(0, 5), min_size=12, max_size=12), st.integers(0, 12))
+def test_chosen_items_differ_and_are_of_distinct_images(values, images, n):
+    differ = np.ptp(values, axis=0) > 0
+    chosen = choose_items(values, values >= 0.5, differ, images, n)
+    assert len(chosen) == min(n, len({images[i] for i in np.flatnonzero(differ)}))
+    assert len({images[i] for i in chosen}) == len(chosen)
+    assert all(differ[i] for i in chosen)
+    assert chosen == choose_items(values, values >= 0.5, differ, images, n)
+
+
+@given(scores)
+def test_better_counts_items(values):
+    better = count_better(values)
+    for a in range(3):
+        for b in range(3):
+            assert better[a, b] == sum(values[a, i] > values[b, i] for i in range(12))
+
+
+def test_a_themed_chart_has_no_colour_of_its_own():
+    curves = [Curve("a $x$", 0, [1, 2], [3.0, 2.0], True), Curve("b", 8, [1, 2], [1.0, 2.0])]
+    svg = to_svg(Chart("Loss", "nats", curves))
+    assert not re.findall(r"#[0-9a-fA-F]{6}", svg)
+    for name in ("--ink", "--quiet", "--line", "--run-0", "--run-1"):
+        assert f"var({name})" in svg
+    assert "font-family" not in svg
+    assert 'id="axes' not in svg
+    assert svg.rstrip().endswith("</svg>")
+
+
+@pytest.mark.parametrize("values", [[0.0], [float("nan"), 1.0], [1.0, 1.0, 1.0]])
+def test_odd_curves_are_drawn(values):
+    epochs = list(range(1, len(values) + 1))
+    chart = Chart("Score", "%", [Curve("a", len(PALETTE), epochs, values, best_epoch=1)])
+    assert to_png(chart).startswith(b"\x89PNG")
+    assert "<svg" in to_svg(chart)

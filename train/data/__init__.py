@@ -1,0 +1,1 @@
+"""From questions, captions and features to batches."""

@@ -1,0 +1,108 @@
+"""Caption data for training: JSON files to integer arrays, kept in the cache folder."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...datasets.cache import Arrays, cached_arrays, hash_files, string_array, strings_of
+from ...datasets.captions import CaptionTable, load_captions
+from ...datasets.dataset import Dataset
+from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
+
+FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
+
+
+@dataclass(frozen=True)
+class CaptionOptions:
+    """How captions become tokens.
+
+    ``min_word_count``: times that a word must occur in the training captions.
+    ``max_length``: words after which a caption is cut, without ``<start>`` and ``<end>``.
+    """
+
+    min_word_count: int = 5
+    max_length: int = 50
+
+
+@dataclass
+class CaptionData:
+    """The captions of one split, all captions of an image adjacent.
+
+    ``image_id``, int64 [C], ``tokens``, int32 [C, T], from ``<start>`` to ``<end>``, padded with 0,
+    and ``length``, int32 [C], both marks included, have a row a caption. ``image_ids``, int64 [N],
+    and ``references``, the captions as written, have an entry an image, in the captions' order.
+    """
+
+    image_id: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    length: NDArray[np.int32]
+    references: list[list[str]]
+    image_ids: NDArray[np.int64]
+
+
+def load_train_val(
+    dataset: Dataset, options: CaptionOptions
+) -> tuple[CaptionData, CaptionData, list[str]]:
+    """The training and the validation split, and the words, which come from training alone.
+
+    Raises ``InputError`` when a file is missing or does not fit; see ``load_captions``.
+    """
+    dataset.captions_path("val")  # training is scored on it, so say at once if it is missing
+    key = [FORMAT_VERSION, asdict(options), *hash_files([dataset.captions_path("train")])]
+
+    def build() -> Arrays:
+        table = load_captions(dataset, "train")
+        tokens = tokenize_all(table.text)
+        vocabulary = Vocabulary.build(tokens, CAPTION_SPECIALS, options.min_word_count)
+        arrays = _pack(table, tokens, vocabulary, options.max_length)
+        return arrays | {"words": string_array(vocabulary.words)}
+
+    arrays = cached_arrays("captions-train", key, build)
+    words = strings_of(arrays["words"])
+    return _unpack(arrays), load_split(dataset, "val", words, options.max_length), words
+
+
+def load_split(
+    dataset: Dataset, split: str, words: Sequence[str], max_length: int = 50
+) -> CaptionData:
+    """One split in the words of a trained head.
+
+    Raises ``InputError`` as ``load_train_val`` does.
+    """
+    split = dataset.checked_split(split)
+    files = hash_files([dataset.captions_path(split)])
+    # A Karpathy file holds all splits, so the file alone does not say which.
+    key = [FORMAT_VERSION, split, max_length, list(words), *files]
+
+    def build() -> Arrays:
+        table = load_captions(dataset, split)
+        return _pack(table, tokenize_all(table.text), Vocabulary(words), max_length)
+
+    return _unpack(cached_arrays("captions-split", key, build))
+
+
+def _pack(
+    table: CaptionTable, texts_tokens: list[list[str]], vocabulary: Vocabulary, max_length: int
+) -> Arrays:
+    tokens, length = vocabulary.encode_captions(texts_tokens, max_length)
+    by_image = table.by_image()
+    return {
+        "image_id": table.image_id,
+        "tokens": tokens,
+        "length": length,
+        "image_ids": np.fromiter(by_image, np.int64, len(by_image)),
+        "references": np.frombuffer(msgspec.json.encode(list(by_image.values())), np.uint8),
+    }
+
+
+def _unpack(arrays: Arrays) -> CaptionData:
+    return CaptionData(
+        image_id=arrays["image_id"],
+        tokens=arrays["tokens"],
+        length=arrays["length"],
+        references=msgspec.json.decode(arrays["references"].tobytes(), type=list[list[str]]),
+        image_ids=arrays["image_ids"],
+    )

@@ -1,0 +1,167 @@
+"""The features of one split, wherever they live: a memory map, or the GPU's own memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import InputError
+from ...featurize.file.reader import FeatureFile, open_features
+from .gather import gather_rows, prefetch_rows, release_rows
+
+# Of a map, that are read before it is given back. The system maps the large pages around a row with
+# it, so that several times as much is resident.
+MAPPED_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Features of a batch's images as the file holds them.
+
+    ``values``: ``[U, S, D]`` or ``[U, D]``; ``scale``: ``[U, S]``, what a cell of bytes is
+    multiplied by, or None.
+    """
+
+    values: Tensor
+    scale: Tensor | None = None
+
+    def floats(self) -> Tensor:
+        """The values as floats, dequantised where the file holds bytes."""
+        if self.scale is None:
+            return self.values
+        return self.values * self.scale[..., None].float()
+
+
+class SplitFeatures:
+    """Rows of one or more feature files, by image id.
+
+    ``kind`` is the file's dataset that the head reads: ``grid`` or ``pooled``. Rows are numbered
+    through all the files. With a CUDA device that has room for them, the rows are moved there once
+    (``make_resident``); otherwise every batch is gathered from the map, which the page cache keeps
+    warm. Of files larger than memory (``streamed``) rows are asked for before they are read.
+    """
+
+    def __init__(self, files: list[FeatureFile], kind: str) -> None:
+        self.files = files
+        self.kind = kind
+        self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in files]
+        self.bases = np.cumsum([0] + [file.n_images for file in files])
+        self.channels = files[0].channels
+        self.streamed = False
+        self.mapped = 0  # bytes read since the maps were last given back
+        self.resident: Tensor | None = None
+        self.resident_scale: Tensor | None = None
+        self.resident_row: NDArray[np.int64] | None = None
+
+    def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row of each id, int64; raises ``InputError`` naming ids that no file holds."""
+        if len(self.files) == 1:
+            return self.files[0].rows(image_ids)
+        rows = np.full(len(image_ids), -1, np.int64)
+        for file, base in zip(self.files, self.bases[:-1], strict=True):
+            mine = (rows < 0) & np.isin(image_ids, file.image_id)
+            rows[mine] = file.rows(image_ids[mine]) + base
+        if (rows < 0).any():
+            missing = np.unique(image_ids[rows < 0])
+            names = ", ".join(str(file.path) for file in self.files)
+            raise InputError(
+                f"{names}: none of them holds {len(missing)} of the images asked for "
+                f"({', '.join(map(str, missing[:5]))}); run `featurize` on their set."
+            )
+        return rows
+
+    def gather(self, rows: NDArray[np.int64], device: torch.device) -> Cells:
+        """The features of these rows, on the device, in the file's own dtype."""
+        if self.resident is not None:
+            assert self.resident_row is not None
+            index = torch.from_numpy(self.resident_row[rows]).to(device, non_blocking=True)
+            scale = None if self.resident_scale is None else self.resident_scale[index]
+            return Cells(self.resident.index_select(0, index), scale)
+        values = self._read(self.sources, rows, device)
+        scales = [file.scale for file in self.files]
+        if self.kind == "pooled" or any(scale is None for scale in scales):
+            return Cells(values)
+        return Cells(values, self._read(scales, rows, device))  # type: ignore[arg-type]
+
+    def prefetch(self, rows: NDArray[np.int64]) -> None:
+        """Say that these rows will be gathered soon; does nothing unless they are streamed."""
+        if not self.streamed or self.resident is not None:
+            return
+        owner = np.searchsorted(self.bases, rows, side="right") - 1
+        for number, source in enumerate(self.sources):
+            prefetch_rows(source, rows[owner == number] - self.bases[number])
+
+    def _read(
+        self, sources: list[NDArray[Any]], rows: NDArray[np.int64], device: torch.device
+    ) -> Tensor:
+        pin = device.type == "cuda"
+        dtype = torch.from_numpy(np.empty(0, sources[0].dtype)).dtype
+        out = torch.empty((len(rows), *sources[0].shape[1:]), dtype=dtype, pin_memory=pin)
+        if len(sources) == 1:
+            gather_rows(sources[0], rows, out)
+        else:
+            owner = np.searchsorted(self.bases, rows, side="right") - 1
+            for number, source in enumerate(sources):
+                mine = np.flatnonzero(owner == number)
+                if len(mine):
+                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype)
+                    gather_rows(source, rows[mine] - self.bases[number], part)
+                    out[torch.from_numpy(mine)] = part
+        self.mapped += out.nbytes
+        if self.mapped > MAPPED_BYTES:
+            self.mapped = 0
+            for source in self.sources:
+                release_rows(source)
+        return out.to(device, non_blocking=True) if pin else out
+
+    def bytes_of(self, n_rows: int) -> int:
+        """How many bytes that many rows take."""
+        source = self.sources[0]
+        return n_rows * int(np.prod(source.shape[1:])) * source.dtype.itemsize
+
+    def make_resident(self, rows: NDArray[np.int64], device: torch.device) -> bool:
+        """Keep these rows on a CUDA device if half of its free memory holds them; True if so."""
+        if device.type != "cuda":
+            return False
+        unique = np.unique(rows)
+        free, _ = torch.cuda.mem_get_info(device)
+        if self.bytes_of(len(unique)) > free // 2:
+            return False
+        parts = [
+            self.gather(part, device) for part in np.array_split(unique, len(unique) // 512 + 1)
+        ]
+        self.resident = torch.cat([part.values for part in parts])
+        if parts[0].scale is not None:
+            self.resident_scale = torch.cat(
+                [part.scale for part in parts if part.scale is not None]
+            )
+        self.resident_row = np.zeros(int(self.bases[-1]), np.int64)
+        self.resident_row[unique] = np.arange(len(unique))
+        return True
+
+
+def open_split(paths: list[str], split: str, kind: str) -> SplitFeatures:
+    """The features of a split.
+
+    Files that say they hold this split are taken alone (ids may repeat between splits); if none
+    says so, all are. Raises ``InputError`` for files that do not fit together.
+    """
+    files = [part for path in paths for part in open_features(Path(path)).parts]
+    if not files:
+        raise InputError("No feature file is given; run `featurize` first.")
+    first = files[0]
+    for file in files[1:]:
+        if file.identity() != first.identity():
+            theirs, ours = file.identity(), first.identity()
+            what = ", ".join(
+                f"{k} {theirs[k]!r} against {ours[k]!r}" for k in ours if theirs[k] != ours[k]
+            )
+            raise InputError(
+                f"{file.path} does not fit {first.path}: {what}; extract both in the same way."
+            )
+    own = [file for file in files if file.provenance.get("split") == split]
+    return SplitFeatures(own or files, kind)

@@ -1,0 +1,162 @@
+"""VQA data for training: a data set's JSON files to integer arrays, kept in the user's cache."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...datasets.annotations import AnswerTable, align_answers, load_answers
+from ...datasets.cache import Arrays, cached_arrays, hash_files, string_array, strings_of
+from ...datasets.dataset import Dataset
+from ...datasets.questions import QuestionTable, load_questions
+from ...datasets.text import Vocabulary, tokenize_all
+from ...errors import InputError
+from .vqa_targets import (
+    ComparedAnswers,
+    SoftTargets,
+    best_score,
+    choose_answers,
+    compare_answers,
+    soft_targets,
+)
+
+FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
+
+
+@dataclass(frozen=True)
+class VqaOptions:
+    """How questions and answers become classes and tokens.
+
+    ``n_answers``: the length of the answer list at most; ``None`` keeps all.
+    ``min_answer_count``: questions that an answer must be the commonest to; ``None`` for no limit.
+    ``max_question_length``: words after which a question is cut.
+    ``min_word_count``: times that a word must occur in the training questions.
+    """
+
+    n_answers: int | None = 3000
+    min_answer_count: int | None = None
+    max_question_length: int = 26
+    min_word_count: int = 1
+
+
+@dataclass
+class VqaData:
+    """The questions of one split: what a training run needs, row by row.
+
+    ``question_id`` and ``image_id`` are int64 [Q]; ``tokens`` int32 [Q, T], padded with 0, and
+    ``length`` int32 [Q], at least 1; ``targets`` is None where the split has no annotations.
+    """
+
+    question_id: NDArray[np.int64]
+    image_id: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    length: NDArray[np.int32]
+    targets: SoftTargets | None
+
+
+def load_train_val(
+    dataset: Dataset, options: VqaOptions
+) -> tuple[VqaData, VqaData, list[str], list[str]]:
+    """The training and the validation split, the words and the answer list.
+
+    Words and answers come from the training split alone.
+
+    Raises ``InputError`` when a file is missing, empty or does not fit; see ``load_questions``,
+    ``load_answers`` and ``align_answers``.
+    """
+    dataset.annotations_path("val")  # training is scored on it, so say at once if it is missing
+    key = [FORMAT_VERSION, asdict(options), *hash_files(_files(dataset, "train"))]
+    arrays = cached_arrays("vqa-train", key, lambda: _build_train(dataset, options))
+    words, answers = strings_of(arrays["words"]), strings_of(arrays["answers"])
+    val = load_split(dataset, "val", words, answers, options.max_question_length)
+    return _unpack(arrays), val, words, answers
+
+
+def load_split(
+    dataset: Dataset,
+    split: str,
+    words: Sequence[str],
+    answers: Sequence[str],
+    max_question_length: int = 26,
+) -> VqaData:
+    """One split in the words and answers of a trained head; without annotations no targets.
+
+    Raises ``InputError`` as ``load_train_val`` does.
+    """
+    split = dataset.checked_split(split)
+    files = hash_files(_files(dataset, split))
+    key = [FORMAT_VERSION, max_question_length, list(words), list(answers), *files]
+
+    def build() -> Arrays:
+        questions, given = _read(dataset, split)
+        compared = None if given is None else compare_answers(given)
+        tokens = Vocabulary(words).encode(questions.text, max_question_length)
+        return _pack(questions, tokens, compared, answers)
+
+    return _unpack(cached_arrays("vqa-split", key, build))
+
+
+def coverage(data: VqaData) -> float:
+    """The best mean accuracy that the answer list allows on the split, in percent.
+
+    Raises ``InputError`` for a split without annotations.
+    """
+    if data.targets is None:
+        raise InputError("the split has no annotations, so nothing can be said of its answers.")
+    return best_score(data.targets)
+
+
+def _files(dataset: Dataset, split: str) -> list[Path]:
+    files = [dataset.questions_path(split)]
+    if split == "train" or dataset.has_annotations(split):
+        files.append(dataset.annotations_path(split))
+    return files
+
+
+def _read(dataset: Dataset, split: str) -> tuple[QuestionTable, AnswerTable | None]:
+    questions = load_questions(dataset, split)
+    files = _files(dataset, split)
+    if len(files) == 1:
+        return questions, None
+    return questions, align_answers(questions, load_answers(dataset, split), *files)
+
+
+def _build_train(dataset: Dataset, options: VqaOptions) -> Arrays:
+    questions, given = _read(dataset, "train")
+    assert given is not None
+    compared = compare_answers(given)
+    answers = choose_answers(compared, options.n_answers, options.min_answer_count)
+    texts_tokens = tokenize_all(questions.text)
+    vocabulary = Vocabulary.build(texts_tokens, min_count=options.min_word_count)
+    tokens = vocabulary.encode_tokens(texts_tokens, options.max_question_length)
+    arrays = _pack(questions, tokens, compared, answers)
+    return arrays | {"words": string_array(vocabulary.words), "answers": string_array(answers)}
+
+
+def _pack(
+    questions: QuestionTable,
+    tokens: tuple[NDArray[np.int32], NDArray[np.int32]],
+    compared: ComparedAnswers | None,
+    answers: Sequence[str],
+) -> Arrays:
+    arrays: Arrays = {
+        "question_id": questions.question_id,
+        "image_id": questions.image_id,
+        "tokens": tokens[0],
+        "length": tokens[1],
+    }
+    if compared is not None:
+        targets = soft_targets(compared, answers)
+        arrays |= {f"targets.{f.name}": getattr(targets, f.name) for f in fields(targets)}
+    return arrays
+
+
+def _unpack(arrays: Arrays) -> VqaData:
+    targets = None
+    if "targets.indptr" in arrays:
+        targets = SoftTargets(**{f.name: arrays[f"targets.{f.name}"] for f in fields(SoftTargets)})
+    return VqaData(
+        arrays["question_id"], arrays["image_id"], arrays["tokens"], arrays["length"], targets
+    )

@@ -1,0 +1,104 @@
+"""One call of ``train-head``: what it does, in order, and what it says."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from shlex import quote
+
+import torch
+
+from ..console import stop_on_signal
+from ..devices import amp_dtype, describe_device
+from ..distributed import Ranks
+from ..errors import InputError
+from ..models.layers.additive_attention import set_kernels
+from ..process import keep_freed_memory
+from .checkpoint import load_weights, read_tensors
+from .config import RunConfig
+from .parallel import check_same_data
+from .plan import Plan
+from .prepare import Prepared, prepare, start_head
+from .progress import Terminal, Watcher
+from .run_folder import RunFolder
+from .tasks.task import Precision
+from .trainer import Trainer
+
+
+def train(plan: Plan, device: torch.device, ranks: Ranks) -> None:
+    """Begin a run, or go on with it, and say how it goes."""
+    run = RunFolder(Path(plan.folder))
+    prepared = prepare_all(plan, device, ranks)
+    # What rank 0 found, how far memory goes for one thing, holds for all.
+    config = RunConfig.of_fields(ranks.first_does(lambda: asdict(prepared.config)))
+    check_same_data(prepared.task.train, ranks)
+    trainer = Trainer(prepared.task, config, run, ranks)
+    if plan.resume:
+        ranks.together(lambda: check_vocabulary(run, prepared))
+        trainer.resume()
+        ranks.first_does(lambda: run.write_config(config))
+    else:
+        ranks.first_does(lambda: run.create(config, prepared.vocabulary))
+    watcher = Terminal(run.path, prepared.task) if ranks.is_first else Watcher()
+    keep_freed_memory()
+    with stop_on_signal(insist=ranks.n == 1) as stop:
+        # When a process dies, its launcher soon ends the others. Closing takes a while, and only
+        # after it what went wrong is told.
+        try:
+            finished = trainer.fit(watcher, stop)
+        finally:
+            watcher.close()
+    if not finished:
+        if ranks.is_first:
+            go_on = f"Stopped; go on with: train-head --resume {quote(str(run.path))}"
+            print(go_on, file=sys.stderr, flush=True)
+        sys.exit(1)
+    ranks.first_does(lambda: report(trainer, run))
+
+
+def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
+    """Prepare the run's task in every process, and say what was found."""
+    config = plan.config
+    say: Callable[[str], None] = print_now if ranks.is_first else lambda text: None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    set_kernels(config.kernels)
+    precision = Precision(device, amp_dtype(device, config.amp))
+    half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")
+    processes = f"{ranks.n} processes, each on " if ranks.n > 1 else ""
+    say(f"data       {config.data}")
+    say(f"device     {processes}{describe_device(device)}, {half}")
+    prepared = ranks.together(lambda: prepare(config, precision))
+    if not plan.resume:
+        ranks.together(lambda: start_head(prepared, plan.encoder_weights))
+    for name, fact in prepared.facts:
+        say(f"{name:10} {fact}")
+    say(f"run        {plan.folder}")
+    return prepared
+
+
+def print_now(text: str) -> None:
+    """Print a line that a pipe's reader sees at once."""
+    print(text, flush=True)
+
+
+def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:
+    """Raise ``InputError`` if the data have changed since the run began."""
+    if run.read_vocabulary() != prepared.vocabulary:
+        raise InputError(
+            f"{run.path}: the data in {prepared.config.data} give other words or answers than when "
+            "the run began; put the old files back, or train a new run."
+        )
+
+
+def report(trainer: Trainer, run: RunFolder) -> None:
+    """The last lines: the best epoch, and what the image is worth to the head."""
+    task, p = trainer.task, trainer.progress
+    load_weights(task.head, read_tensors(run.best)[0], run.best)
+    shuffled = task.shuffled_score()
+    run.write_summary(p.best_epoch, p.best_score, shuffled, task.head)
+    best, without = (task.score_format.format(score) for score in (p.best_score, shuffled))
+    print_now(f"best       {best} in epoch {p.best_epoch}")
+    print_now(f"images     {without} with the validation images exchanged for one another")
+    print_now(f"wrote      {run.best}, {run.predictions}")
+    print_now(f"score it   score {quote(str(run.predictions))}")

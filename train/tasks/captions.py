@@ -1,0 +1,150 @@
+"""Captioning: the task."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...atomic import write_bytes
+from ...evaluate.captions.scores import score_captions
+from ...models.base import CaptionHead, TeacherForcedOutput
+from ...models.beam import BeamOptions, search
+from ..data.batches import Batch, SamplesByImage
+from ..data.captions import CaptionData
+from ..data.features import SplitFeatures
+from ..data.order import deranged
+from ..data.prefetch import read_ahead
+from .losses import word_cross_entropy
+from .task import Precision, Task
+
+EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
+EVAL_IMAGES = 64  # images described at once
+SAMPLE_IMAGES = 5000  # of the validation split that are described every epoch, at most
+GREEDY = BeamOptions(beam=1, max_length=20)
+
+
+class CaptionTask(Task):
+    """Captions of images; scored by the BLEU-4 of captions that the head makes on its own."""
+
+    score_name = "val_bleu4"
+    score_format = "BLEU-4 {:.4f}"
+    item_name = "captions"
+
+    def __init__(
+        self,
+        head: CaptionHead,
+        precision: Precision,
+        words: list[str],
+        train: tuple[CaptionData, SplitFeatures],
+        val: tuple[CaptionData, SplitFeatures],
+        attention_penalty: float,
+    ) -> None:
+        self.head: CaptionHead = head
+        self.precision, self.words = precision, words
+        self.attention_penalty = attention_penalty
+        self.train, self.val = (
+            SamplesByImage(data.image_id, data.tokens, data.length, features)
+            for data, features in (train, val)
+        )
+        self.val_data, self.val_features = val
+        self.val_rows = self.val_features.rows(self.val_data.image_ids)
+        self.sample = np.arange(min(SAMPLE_IMAGES, len(self.val_rows)))
+        self.captions: list[str] = []
+
+    def teach(self, batch: Batch) -> TeacherForcedOutput:
+        """A teacher-forced pass."""
+        assert batch.features is not None
+        out: TeacherForcedOutput = self.head(
+            batch.features.floats(), batch.image_index, batch.tokens, batch.length
+        )
+        return out
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy a word, and the doubly stochastic penalty (Xu et al., 2015, eq. 14).
+
+        The penalty is averaged over the cells, so that its weight does not depend on their number.
+        """
+        output = self.teach(batch)
+        loss = word_cross_entropy(output.scores, output.target) * batch.part.words
+        if self.attention_penalty and output.attention_sum is not None:
+            weight = self.attention_penalty * batch.part.samples
+            loss = loss + weight * (1 - output.attention_sum).square().mean()
+        return loss
+
+    def evaluate(self) -> dict[str, float]:
+        """Teacher-forced loss, perplexity, top-5 accuracy; BLEU-4 and CIDEr-D of own captions."""
+        metrics = self._teacher_forced_metrics()
+        self.captions = self.describe(self.val_rows[self.sample])
+        return {**metrics, **self._score()}
+
+    def _teacher_forced_metrics(self) -> dict[str, float]:
+        device = self.precision.device
+        total = torch.zeros(3, dtype=torch.float64, device=device)
+        order = np.arange(self.val.n_images)
+        with self.precision.evaluation():
+            for batch in self.val.batches(order, EVAL_BATCH, device):
+                output = self.teach(batch)
+                scores, target = output.scores, output.target
+                loss = word_cross_entropy(scores, target) * len(scores)
+                top = scores.topk(min(5, scores.shape[1]), 1).indices
+                hits = (top == target[:, None]).sum()
+                total += torch.stack([loss, hits, torch.full_like(loss, len(scores))])
+        loss_sum, n_hits, n_words = total.tolist()
+        loss = loss_sum / max(1, n_words)
+        return {
+            "val_loss": loss,
+            "val_perplexity": math.exp(min(loss, 700)),
+            "val_top5": 100 * n_hits / max(1, n_words),
+        }
+
+    def _score(self) -> dict[str, float]:
+        ids = self.val_data.image_ids[self.sample].tolist()
+        references = [self.val_data.references[i] for i in self.sample]
+        scores = score_captions(ids, self.captions, references, metrics=("bleu", "cider"))
+        return {"val_bleu4": scores.bleu()[3], "val_cider": scores.cider_mean()}
+
+    def describe(self, rows: NDArray[np.int64], options: BeamOptions = GREEDY) -> list[str]:
+        """Captions of these rows of the validation features."""
+        return describe(self.head, self.val_features, rows, self.words, self.precision, options)
+
+    def shuffled_score(self) -> float:
+        """See :class:`Task`."""
+        self.head.eval()
+        rows = self.val_rows[self.sample]
+        self.captions = self.describe(rows[deranged(len(rows), 0)])
+        return self._score()["val_bleu4"]
+
+    def write_predictions(self, path: Path) -> None:
+        """See :class:`Task`; images beyond the epoch's sample are described now."""
+        rest = self.describe(self.val_rows[len(self.sample) :])
+        write_captions(path, self.val_data.image_ids, self.captions + rest)
+
+
+def describe(
+    head: CaptionHead,
+    features: SplitFeatures,
+    rows: NDArray[np.int64],
+    words: Sequence[str],
+    precision: Precision,
+    options: BeamOptions,
+) -> list[str]:
+    """A caption for each of these rows of the features."""
+    parts = np.split(rows, np.arange(EVAL_IMAGES, len(rows), EVAL_IMAGES)) if len(rows) else []
+    makers = (lambda part=part: features.gather(part, precision.device) for part in parts)
+    with precision.evaluation():
+        found = [search(head, cells.floats(), options) for cells in read_ahead(makers)]
+    return [" ".join(words[word] for word in caption) for part in found for caption in part]
+
+
+def write_captions(path: Path, image_ids: NDArray[np.int64], captions: list[str]) -> None:
+    """Write the official result format, atomically."""
+    entries = [
+        {"image_id": int(image), "caption": caption}
+        for image, caption in zip(image_ids, captions, strict=True)
+    ]
+    write_bytes(path, msgspec.json.encode(entries))

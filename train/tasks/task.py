@@ -1,0 +1,70 @@
+"""What the training loop needs to know of a task, and no more."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...models.base import Head
+from ..data.batches import Batch, SamplesByImage
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Where the network runs and in which half precision, if any."""
+
+    device: torch.device
+    amp: torch.dtype | None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.amp is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.amp)
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """The context of many forward passes without gradients.
+
+        Autocast casts the weights once for all of them, which it does outside of inference mode
+        alone.
+        """
+        with torch.inference_mode(False), torch.no_grad(), self.autocast():
+            yield
+
+
+class Task(ABC):
+    """A head, its training and validation samples, its loss and its score."""
+
+    score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
+    score_format: ClassVar[str]  # how the score is shown
+    item_name: ClassVar[str]  # what a batch counts
+
+    head: Head
+    train: SamplesByImage
+    val: SamplesByImage
+    precision: Precision
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """The batch's mean loss, a float32 scalar with gradients.
+
+        Of a part of a batch, what it adds to the mean of the whole (see :class:`.batches.Part`).
+        """
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Metrics of the validation split: ``val_loss`` and the score at least."""
+
+    @abstractmethod
+    def write_predictions(self, path: Path) -> None:
+        """The last evaluation's predictions in the official result format."""
+
+    @abstractmethod
+    def shuffled_score(self) -> float:
+        """The score with every validation image exchanged for another one."""

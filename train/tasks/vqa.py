@@ -1,0 +1,181 @@
+"""Visual question answering: the task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...atomic import write_bytes
+from ...models.base import Head
+from ..data.batches import Batch, SamplesByImage
+from ..data.features import SplitFeatures
+from ..data.order import deranged
+from ..data.vqa import VqaData
+from ..data.vqa_targets import SoftTargets
+from .losses import commonest_cross_entropy, soft_cross_entropy
+from .task import Precision, Task
+
+# Questions, by the features that a head reads. Grids of more would need memory that training did
+# not free; without them, larger batches are faster.
+EVAL_BATCH = {"none": 1024, "pooled": 1024, "grid": 512}
+
+
+class VqaTask(Task):
+    """Questions on images; scored by the official VQA accuracy, in percent."""
+
+    score_name = "val_accuracy"
+    score_format = "{:.2f} %"
+    item_name = "questions"
+
+    def __init__(
+        self,
+        head: Head,
+        precision: Precision,
+        answers: list[str],
+        train: tuple[VqaData, SplitFeatures | None],
+        val: tuple[VqaData, SplitFeatures | None],
+        loss: str,
+    ) -> None:
+        self.head, self.precision, self.answers = head, precision, answers
+        self.loss_kind = loss
+        self.val_data = val[0]
+        assert train[0].targets is not None
+        keep = np.diff(train[0].targets.indptr) > 0
+        if loss == "commonest":
+            keep = train[0].targets.commonest >= 0
+        self.train = self._by_image(*train, keep)
+        self.val = self._by_image(*val, None)
+        self.predicted = np.zeros(len(self.val_data.question_id), np.int64)
+
+    def _by_image(
+        self, data: VqaData, features: SplitFeatures | None, keep: NDArray[np.bool_] | None
+    ) -> SamplesByImage:
+        targets = data.targets
+
+        def target_of(item: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+            assert targets is not None
+            if self.loss_kind == "commonest":
+                return (targets.commonest[item].astype(np.int64),)
+            return soft_entries(targets, item)
+
+        return SamplesByImage(
+            data.image_id,
+            data.tokens,
+            data.length,
+            features,
+            keep,
+            None if targets is None else target_of,
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See :class:`Task`."""
+        return self._loss(answer_scores(self.head, batch), batch) * batch.part.samples
+
+    def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        if self.loss_kind == "commonest":
+            return commonest_cross_entropy(scores, *batch.target)
+        return soft_cross_entropy(scores, *batch.target)
+
+    def predict(self, image_row: NDArray[np.int64] | None = None) -> float:
+        """Answer every validation question into ``predicted``; returns the mean loss."""
+        self.predicted, loss = answer_questions(
+            self.head, self.val, self.precision, self._loss, image_row
+        )
+        return loss
+
+    def accuracy(self) -> float:
+        """The official accuracy of ``predicted``, in percent, unrounded."""
+        assert self.val_data.targets is not None
+        return 100 * float(earned(self.val_data.targets, self.predicted).mean())
+
+    def evaluate(self) -> dict[str, float]:
+        """See :class:`Task`."""
+        return {"val_loss": self.predict(), "val_accuracy": self.accuracy()}
+
+    def shuffled_score(self) -> float:
+        """See :class:`Task`; a head that never looks scores the same."""
+        if self.val.features is None:
+            return self.evaluate()["val_accuracy"]
+        self.head.eval()
+        self.predict(self.val.image_row[deranged(self.val.n_images, 0)])
+        return self.accuracy()
+
+    def write_predictions(self, path: Path) -> None:
+        """See :class:`Task`."""
+        write_answers(path, self.val_data.question_id, self.predicted, self.answers)
+
+
+def answer_scores(head: Head, batch: Batch) -> Tensor:
+    """A head's answer scores ``[B, A]``."""
+    features = None if batch.features is None else batch.features.floats()
+    scores: Tensor = head(features, batch.image_index, batch.tokens, batch.length)
+    return scores
+
+
+def answer_questions(
+    head: Head,
+    questions: SamplesByImage,
+    precision: Precision,
+    loss_of: Callable[[Tensor, Batch], Tensor] | None = None,
+    image_row: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], float]:
+    """The best answer's number for every question, int64 ``[Q]``, and the mean loss if asked.
+
+    ``image_row`` as in :class:`SamplesByImage`.
+    """
+    device = precision.device
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    predicted = np.zeros(questions.n_items, np.int64)
+    parts: list[tuple[NDArray[np.int64], Tensor]] = []
+    order = np.arange(questions.n_images)
+    with precision.evaluation():
+        size = EVAL_BATCH[head.features]
+        for batch in questions.batches(order, size, device, image_row=image_row):
+            scores = answer_scores(head, batch)
+            if loss_of is not None:
+                loss += loss_of(scores, batch).double() * len(batch)
+            parts.append((batch.item, scores.argmax(1)))
+    for item, answer in parts:  # after the pass: no step waits for the one before it
+        predicted[item] = answer.cpu().numpy()
+    return predicted, float(loss) / max(1, questions.n_items)
+
+
+def write_answers(
+    path: Path, question_id: NDArray[np.int64], predicted: NDArray[np.int64], answers: list[str]
+) -> None:
+    """Write the official result format, atomically."""
+    entries = [
+        {"question_id": int(question), "answer": answers[answer]}
+        for question, answer in zip(question_id, predicted, strict=True)
+    ]
+    write_bytes(path, msgspec.json.encode(entries))
+
+
+def soft_entries(
+    targets: SoftTargets, item: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The soft targets of a batch as a sparse list: row in the batch, answer, share of people."""
+    counts = np.diff(targets.indptr)[item]
+    row = np.repeat(np.arange(len(item)), counts)
+    before = np.cumsum(counts) - counts
+    entry = np.arange(counts.sum()) + (targets.indptr[item] - before)[row]
+    given = targets.count[entry]
+    # Ten people answer a question. Two spellings in the list can stand for the same people, and
+    # other sets may ask more of them: no question weighs more than another for that.
+    people = np.maximum(10, np.bincount(row, given, len(item)))
+    weight = given / people[row]
+    return row, targets.answer[entry].astype(np.int64), weight.astype(np.float32)
+
+
+def earned(targets: SoftTargets, predicted: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What each question's predicted answer earns, ``[Q]`` in 0 to 1: 0 if nobody gave it."""
+    question = np.repeat(np.arange(len(predicted)), np.diff(targets.indptr))
+    hit = targets.answer == predicted[question]
+    score = np.zeros(len(predicted), np.float32)
+    score[question[hit]] = targets.score[hit]
+    return score
