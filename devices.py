@@ -34,6 +34,12 @@ def pick_device(name: str, local_rank: int = 0, shared: bool = True) -> torch.de
     return torch.device("cuda", index % n_gpus)
 
 
+def use_exact_float32() -> None:
+    """Let CUDA multiply float32 as such: cuDNN's default is TF32, which has 10 bits of mantissa."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def describe_device(device: torch.device) -> str:
     """The device in words."""
     if device.type == "cuda":

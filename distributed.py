@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,14 +62,14 @@ class Ranks:
                 result = work()
             except Exception as raised:
                 error = raised
-        sent = b"" if error is not None else json.dumps(result).encode()
+        sent = json.dumps(result).encode() if self.is_first else b""
         length = torch.tensor(-1 if error is not None else len(sent))
         dist.broadcast(length, src=0)
         if error is not None:
             raise error
         if length < 0:
             raise SystemExit(1)
-        received = torch.frombuffer(bytearray(sent.ljust(int(length))), dtype=torch.uint8)
+        received = torch.frombuffer(bytearray(sent or int(length)), dtype=torch.uint8)
         dist.broadcast(received, src=0)
         answer: T = json.loads(received.numpy().tobytes())
         return answer
@@ -114,6 +115,19 @@ class Ranks:
         dist.all_gather(parts, part)
         return parts
 
+    @contextmanager
+    def outliving_launcher(self) -> Iterator[None]:
+        """Ignore SIGTERM from here on if the work inside fails: the launcher sends it to the rest.
+
+        For work that handles signals itself: what it restores at its end is then this.
+        """
+        if self.n == 1:
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        yield
+        signal.signal(signal.SIGTERM, before)
+
     def shared_error(self, error: InputError) -> BaseException:
         """What each process raises when the same error ends all of them: rank 0 speaks for all."""
         return error if self.is_first else SystemExit(1)
@@ -137,6 +151,8 @@ def join_ranks(remedy: str, on_gpus: bool = False) -> Iterator[Ranks]:
     except RuntimeError as error:
         if not any(word in str(error) for word in _LOST_PEER):
             raise
+        # The launcher ends the rest soon; what went wrong is told before.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise InputError(
             f"Another of the processes ended early (see its message); {remedy}"
         ) from error

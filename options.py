@@ -27,6 +27,12 @@ data_option = click.option(
     help="A data set's name, or a folder with its official files.",
 )
 
+trust_ids_option = click.option(
+    "--trust-ids",
+    is_flag=True,
+    help="Take features by image id alone, though nothing shows that they belong to this data set.",
+)
+
 device_option = click.option(
     "--device",
     envvar="FROSTGRID_DEVICE",

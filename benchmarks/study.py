@@ -16,6 +16,7 @@ from frostgrid.train.data import captions as caption_data
 from frostgrid.train.data import vqa as vqa_data
 from frostgrid.train.data.captions import CaptionData
 from frostgrid.train.data.features import SplitFeatures, open_split
+from frostgrid.train.data.identity import ImageCheck
 from frostgrid.train.data.vqa import VqaData
 from frostgrid.train.data.vqa_targets import SoftTargets
 from frostgrid.train.prepare import build_head, fit_features
@@ -80,7 +81,11 @@ class Study:
 
     def open(self, kind: str) -> tuple[SplitFeatures, SplitFeatures]:
         """The features of both splits."""
-        return open_split(self.paths, "train", kind), open_split(self.paths, "val", kind)
+        train, val = (
+            open_split(self.paths, kind, ImageCheck("easy-vqa", split))
+            for split in ("train", "val")
+        )
+        return train, val
 
     def task(self, config: RunConfig) -> Task:
         """The task of a run, its head untrained."""

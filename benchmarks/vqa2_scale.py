@@ -22,7 +22,7 @@ from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
 from frostgrid.train.config import RunConfig
 from frostgrid.train.data.features import SplitFeatures
-from frostgrid.train.prepare import build_head, fit_features
+from frostgrid.train.prepare import build_head, fit_features, store_features
 from frostgrid.train.progress import Watcher
 from frostgrid.train.recipes import RECIPES
 from frostgrid.train.run_folder import RunFolder
@@ -100,9 +100,7 @@ def make_task(config: RunConfig, folder: Path, size: Size, precision: Precision)
     words, answers = ([str(i) for i in range(n)] for n in (N_WORDS, N_ANSWERS))
     head = build_head(config, words, answers, channels, precision)
     task = VqaTask(head, precision, answers, train, val, config.optimisation.loss)
-    for part in (task.train, task.val):
-        if part.features is not None:
-            part.features.make_resident(part.image_row, precision.device)
+    store_features(task)
     fit_features(task)
     return task
 

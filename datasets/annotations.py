@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .dataset import Dataset
-from .formats import Annotation, decode
+from .formats import Annotation, SourceFile, decode
 from .questions import QuestionTable, check_distinct, id_array
 
 
@@ -63,7 +63,7 @@ def load_answers(dataset: Dataset, split: str) -> AnswerTable:
     return read_answers(dataset.annotations_path(split))
 
 
-def read_answers(path: Path) -> AnswerTable:
+def read_answers(path: Path | SourceFile) -> AnswerTable:
     """As ``load_answers``, from a file."""
     # Each new text and each new person takes the next number.
     texts: defaultdict[str, int] = defaultdict(count().__next__)
@@ -100,7 +100,10 @@ def read_answers(path: Path) -> AnswerTable:
 
 
 def align_answers(
-    questions: QuestionTable, answers: AnswerTable, questions_path: Path, annotations_path: Path
+    questions: QuestionTable,
+    answers: AnswerTable,
+    questions_path: Path | SourceFile,
+    annotations_path: Path | SourceFile,
 ) -> AnswerTable:
     """The answers in the order of the questions.
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,21 +25,13 @@ def cache_folder() -> Path:
     return Path(override).expanduser() if override else platformdirs.user_cache_path("frostgrid")
 
 
-def hash_files(paths: Iterable[Path]) -> list[str]:
-    """The sha256 of each file in hex, read as a stream."""
-    digests: list[str] = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests
-
-
 def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays:
     """The arrays that ``build`` returns, from the cache folder if they were built before.
 
     They lie in ``<kind>-<hash of key>.npz``, so ``key``, which must be JSON, has to name all that
-    the result depends on: the hashes of the source files, the options, a format version. A file
-    that cannot be read is built anew; a folder that cannot be written costs time, no more.
+    the result depends on: the hashes of the bytes that are parsed (``formats.read_source``), the
+    options, a format version. A file that cannot be read is built anew; a folder that cannot be
+    written costs time, no more.
     """
     digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
     path = cache_folder() / f"{kind}-{digest}.npz"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .dataset import Dataset
-from .formats import Captions, Karpathy, decode
+from .formats import Captions, Karpathy, SourceFile, decode
 from .official_names import KARPATHY_SPLITS, is_karpathy
 from .questions import check_distinct, id_array
 
@@ -46,7 +46,7 @@ def load_captions(dataset: Dataset, split: str) -> CaptionTable:
     return read_captions(dataset.captions_path(split), dataset.checked_split(split))
 
 
-def read_captions(path: Path, split: str) -> CaptionTable:
+def read_captions(path: Path | SourceFile, split: str) -> CaptionTable:
     """As ``load_captions``, from a file; ``split`` matters only in a Karpathy file."""
     by_image = (_read_karpathy if is_karpathy(path.name) else _read_coco)(path, split)
     image_ids = [image_id for image_id, texts in by_image.items() for _ in texts]
@@ -56,7 +56,7 @@ def read_captions(path: Path, split: str) -> CaptionTable:
     return CaptionTable(id_array(image_ids, path), texts)
 
 
-def _read_coco(path: Path, split: str) -> dict[int, list[str]]:
+def _read_coco(path: Path | SourceFile, split: str) -> dict[int, list[str]]:
     captions = decode(path, Captions)
     by_image: dict[int, list[str]] = {image.id: [] for image in captions.images}
     with_id = [c.id for c in captions.annotations if c.id is not None]
@@ -72,7 +72,7 @@ def _read_coco(path: Path, split: str) -> dict[int, list[str]]:
     return by_image
 
 
-def _read_karpathy(path: Path, split: str) -> dict[int, list[str]]:
+def _read_karpathy(path: Path | SourceFile, split: str) -> dict[int, list[str]]:
     by_image: dict[int, list[str]] = {}
     for i, entry in enumerate(decode(path, Karpathy).images):
         if entry.split not in KARPATHY_SPLITS[split]:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .image_list import ImageList
-
-SPLITS = ("train", "val", "test")
+from .stated_images import StatedImages
 
 
 class Dataset(ABC):
@@ -30,6 +29,18 @@ class Dataset(ABC):
     @abstractmethod
     def images(self, split: str) -> ImageList:
         """The images that the split has, with their ids."""
+
+    def images_root(self, split: str) -> Path:
+        """The folder that the split's file names are relative to."""
+        self.checked_split(split)
+        return self.root
+
+    @abstractmethod
+    def stated_images(self, split: str) -> StatedImages:
+        """The split's images as the JSON files state them; no image folder is read for it.
+
+        Without JSON files, the images that ``images`` finds.
+        """
 
     @abstractmethod
     def questions_path(self, split: str) -> Path:

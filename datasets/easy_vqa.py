@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .cache import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, find_attributes
 from .image_list import ImageList, image_list, number_at_end
+from .stated_images import StatedImages
 
 NAME = "easy-vqa"
 FORMAT_VERSION = 1  # of the files derived here; raise it when they change
@@ -55,9 +57,19 @@ class EasyVqa(Dataset):
 
     def images(self, split: str) -> ImageList:
         """The split's pictures, as they lie in the installed package."""
-        folder = self.root / FOLDERS[self.checked_split(split)] / "images"
+        folder = self.images_root(split)
         names = [path.name for path in folder.glob("*.png")]
-        return image_list(folder, [(name, number_at_end(name)) for name in names])
+        images = image_list(folder, [(name, number_at_end(name)) for name in names])
+        return replace(images, data_digest=images.digest)
+
+    def images_root(self, split: str) -> Path:
+        """The package's folder of the split's pictures."""
+        return self.root / FOLDERS[self.checked_split(split)] / "images"
+
+    def stated_images(self, split: str) -> StatedImages:
+        """The pictures under the package's own names, which are their ids."""
+        ids = sorted({image_id for _, _, image_id in self.entries(split)})
+        return StatedImages({i: f"{i}.png" for i in ids}, dict.fromkeys(ids, self.root))
 
     def questions_path(self, split: str) -> Path:
         """The derived questions file."""

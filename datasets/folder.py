@@ -1,12 +1,14 @@
 """A data folder with official files, found by their names."""
 
+import re
 from pathlib import Path
 
 from ..errors import InputError
-from .dataset import SPLITS, Dataset
+from .dataset import Dataset
 from .image_list import ImageList
-from .official_names import IMAGE_FOLDERS, JSON_FOLDERS, JSON_NAMES
-from .split_images import find_split_images
+from .official_names import IMAGE_FOLDERS, JSON_FOLDERS, JSON_NAMES, SPLITS, is_karpathy
+from .split_images import SplitFolder, find_split_images
+from .stated_images import StatedImages, state_images
 
 
 class FolderDataset(Dataset):
@@ -36,15 +38,60 @@ class FolderDataset(Dataset):
         (``images/``, or anywhere in the data folder). A Karpathy file divides ``train2014/`` and
         ``val2014/`` anew, so where it stands alone its list is the split.
 
+        An image that a JSON file names is found by that name, any other by the number that ends
+        the file's stem. An image of another split's folder is taken only where the JSON file names
+        that folder too, or the other split does not claim the image; the list's notes say so.
+
         Raises ``InputError`` when a mentioned image has no file, or two files have one id.
         """
+        where = SplitFolder(self.root, split, self._own_folder(split), self._claims)
+        return find_split_images(where, self._state(split))
+
+    def stated_images(self, split: str) -> StatedImages:
+        """The split's images as the JSON files state them; without any, all that it has."""
+        stated = self._state(split)
+        if stated.names:
+            return stated
+        images = self.images(split)
+        names = dict(zip(images.image_ids.tolist(), images.file_names, strict=True))
+        return StatedImages(names, dict.fromkeys(names, self.root))
+
+    def _json_paths(self, split: str) -> list[Path]:
         self.checked_split(split)
-        return find_split_images(
-            self.root,
-            split,
-            questions=self._find(("questions", "annotations"), split),
-            captions=self._find(("captions",), split),
-        )
+        found = [
+            self._find(kinds, split) for kinds in (("questions", "annotations"), ("captions",))
+        ]
+        return [path for path in found if path is not None]
+
+    def _state(self, split: str) -> StatedImages:
+        return state_images(self._json_paths(split), split)
+
+    def _claims(self, split: str) -> StatedImages | None:
+        """What another split states, None if it has no JSON file."""
+        if not self._has(split) or not self._json_paths(split):
+            return None
+        return self._state(split)
+
+    def _own_folder(self, split: str) -> str | None:
+        """The folder that holds this split's images alone, or None if there is none."""
+        json_names = [path.name for path in self._json_paths(split)]
+        if json_names and all(map(is_karpathy, json_names)):
+            return None
+        names = [
+            f"{parent}{name}"
+            for parent in ("", "images/")
+            for name in IMAGE_FOLDERS[split]
+            if (self.root / parent / name).is_dir()
+        ]
+        if len(names) > 1:  # 2014 beside 2017, say: the JSON files say which is meant
+            years = {_year(json_name) for json_name in json_names}
+            names = [name for name in names if _year(name) in years] or names
+        if len(names) > 1:
+            raise InputError(
+                f"{self.root}: {' and '.join(name + '/' for name in names)} could all hold the "
+                f"images of the split {split!r}; keep one of them in this folder."
+            )
+        return names[0] if names else None
 
     def questions_path(self, split: str) -> Path:
         """The split's VQA questions file; ``InputError`` lists the names looked for."""
@@ -100,15 +147,23 @@ class FolderDataset(Dataset):
                 path
                 for folder in JSON_FOLDERS
                 for name in rank
-                if (path := _plain_or_packed(self.root / folder / name)) is not None
+                for path in _find_files(self.root / folder, name)
             ]
             if found:
                 return found
         return []
 
 
-def _plain_or_packed(path: Path) -> Path | None:
-    if path.is_file():
-        return path
-    packed = path.with_name(path.name + ".gz")
-    return packed if packed.is_file() else None
+def _year(name: str) -> str:
+    match = re.search("20[0-9][0-9]", name)
+    return match.group() if match else ""
+
+
+def _find_files(folder: Path, name: str) -> list[Path]:
+    """The files of that name or pattern, each plain or, if it is not there so, gzip'd."""
+    if "*" not in name:
+        found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+        return found[:1]
+    plain = {path.name for end in ("", ".gz") for path in folder.glob(f"{name}{end}")}
+    names = sorted({path.removesuffix(".gz") for path in plain})
+    return [path for n in names if is_karpathy(n) for path in _find_files(folder, n)]

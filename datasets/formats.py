@@ -2,8 +2,11 @@
 
 import codecs
 import gzip
+import hashlib
 import json
 import zlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,12 +118,42 @@ class Karpathy(msgspec.Struct):
     dataset: str = ""
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """A file's bytes, read once, so that what is parsed is what was hashed."""
+
+    path: Path
+    data: bytes
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the bytes, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def read_source(path: Path) -> SourceFile:
+    """Read a file whose hash is needed as well as its content."""
+    return SourceFile(path, path.read_bytes())
+
+
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes, unpacked if it is gzip'd, without a UTF-8 byte order mark.
+    """The file's bytes, as ``unpack`` returns them."""
+    return unpack(path, path.read_bytes())
+
+
+def unpack(path: Path, data: bytes) -> bytes:
+    """A JSON file's bytes, unpacked if they are gzip'd, without a UTF-8 byte order mark.
 
     Raises ``InputError`` for a damaged archive, a zip archive and UTF-16.
     """
-    data = path.read_bytes()
     if data.startswith(ZIP_MAGIC):
         raise InputError(f"{path}: a zip archive; unpack it and give the JSON file that it holds.")
     if data[:2] == GZIP_MAGIC:
@@ -135,12 +168,15 @@ def read_bytes(path: Path) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def decode(path: Path, kind: type[T]) -> T:
-    """Decode one official JSON file.
+def decode(source: Path | SourceFile, kind: type[T]) -> T:
+    """Decode one official JSON file, or its bytes if they were read before.
 
     Raises ``InputError`` naming the file and the entry that does not fit.
     """
-    data = read_bytes(path)
+    path, packed = (
+        (source, source.read_bytes()) if isinstance(source, Path) else (source.path, source.data)
+    )
+    data = unpack(path, packed)
     try:
         if not data.isascii():
             data.decode()  # msgspec checks only the strings that it keeps

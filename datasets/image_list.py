@@ -1,11 +1,13 @@
 """Images on disk: which files of a folder are images, in which order, and which id each has."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,12 +26,17 @@ class ImageList:
     """The images of one split: files and their ids, row by row.
 
     ``file_names`` are posix paths relative to ``root``, in natural order ("9.png" before "10.png").
-    ``image_ids`` is int64 [N], without repetition.
+    ``image_ids`` is int64 [N], without repetition. ``digest`` is that of the split's whole list, of
+    which this may be a part, and ``data_digest`` that of the images as the data set's JSON files
+    state them, "" for a plain folder. ``notes`` say what a user should know of how they were found.
     """
 
     root: Path
     file_names: list[str]
     image_ids: NDArray[np.int64]
+    digest: str = ""
+    data_digest: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -162,7 +169,14 @@ def image_list(root: Path, ids: Iterable[tuple[str, int | None]]) -> ImageList:
             f"the end of the stem, unless a JSON file gives another){others}; rename the files "
             "so that each has its own number."
         )
-    return ImageList(root, [name for name, _ in pairs], np.fromiter(owner, np.int64, len(owner)))
+    digest = digest_images((name, image_id) for image_id, name in owner.items())
+    return ImageList(root, list(owner.values()), np.fromiter(owner, np.int64, len(owner)), digest)
+
+
+def digest_images(pairs: Iterable[tuple[str, int]]) -> str:
+    """The sha256 in hex over the sorted pairs of file name and image id; "" if there are none."""
+    ordered = sorted(pairs)
+    return hashlib.sha256(msgspec.json.encode(ordered)).hexdigest() if ordered else ""
 
 
 def _no_number(root: Path, name: str, pairs: Sequence[tuple[str, int | None]]) -> str:

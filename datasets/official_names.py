@@ -1,9 +1,17 @@
 """The official file and folder names of VQA v2, COCO captions and Karpathy's splits."""
 
+from fnmatch import fnmatchcase
+
 # Where a JSON file may lie inside a data folder.
 JSON_FOLDERS = ("", "annotations", "questions")
 
+SPLITS = ("train", "val", "test")
+
 KARPATHY_NAMES = ("dataset_coco.json", "dataset_flickr8k.json", "dataset_flickr30k.json")
+# Other sets in the same format, RSICD for one: a pattern, for where no other name is found.
+OTHER_KARPATHY = "dataset_*.json"
+# Names of Hugging Face's "datasets" that the pattern fits.
+NOT_KARPATHY = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
 
 # split -> the values of "split" in a Karpathy file that belong to it.
 KARPATHY_SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
@@ -16,7 +24,7 @@ JSON_NAMES: dict[tuple[str, str], tuple[tuple[str, ...], ...]] = {
         ("v2_OpenEnded_mscoco_test-dev2015_questions.json",),
     ),
     ("annotations", "test"): (("test_annotations.json",),),
-    ("captions", "test"): (("test_captions.json", *KARPATHY_NAMES),),
+    ("captions", "test"): (("test_captions.json", *KARPATHY_NAMES), (OTHER_KARPATHY,)),
 }
 for _split in ("train", "val"):
     JSON_NAMES["questions", _split] = (
@@ -32,6 +40,7 @@ for _split in ("train", "val"):
             f"{_split}_captions.json",
             *KARPATHY_NAMES,
         ),
+        (OTHER_KARPATHY,),
     )
 
 # Folders that hold one split's images alone, in the data folder or in its images/.
@@ -55,4 +64,5 @@ SHARED_FOLDERS = (
 
 def is_karpathy(file_name: str) -> bool:
     """Whether a JSON file of that name is a Karpathy split file."""
-    return file_name.removesuffix(".gz") in KARPATHY_NAMES
+    name = file_name.removesuffix(".gz")
+    return fnmatchcase(name, OTHER_KARPATHY) and name not in NOT_KARPATHY

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .dataset import Dataset
-from .formats import Questions, decode
+from .formats import Questions, SourceFile, decode
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,11 @@ def load_questions(dataset: Dataset, split: str) -> QuestionTable:
 
     Raises ``InputError`` when the file is missing, not in the format, empty, or names an id twice.
     """
-    path = dataset.questions_path(split)
+    return read_questions(dataset.questions_path(split))
+
+
+def read_questions(path: Path | SourceFile) -> QuestionTable:
+    """As ``load_questions``, from a file."""
     questions = decode(path, Questions).questions
     if not questions:
         raise InputError(f'{path}: holds no question; expected a list "questions" with entries.')
@@ -41,7 +45,7 @@ def load_questions(dataset: Dataset, split: str) -> QuestionTable:
     return QuestionTable(question_id, image_id, [q.question for q in questions])
 
 
-def id_array(ids: list[int], path: Path) -> NDArray[np.int64]:
+def id_array(ids: list[int], path: Path | SourceFile) -> NDArray[np.int64]:
     """The ids as int64; ``InputError`` if one does not fit."""
     try:
         return np.array(ids, np.int64)
@@ -49,7 +53,9 @@ def id_array(ids: list[int], path: Path) -> NDArray[np.int64]:
         raise InputError(f"{path}: an id is too large; expected ids below 2**63.") from None
 
 
-def check_distinct(ids: NDArray[np.int64], path: Path, entries: str, name: str) -> None:
+def check_distinct(
+    ids: NDArray[np.int64], path: Path | SourceFile, entries: str, name: str
+) -> None:
     """Raise ``InputError`` naming the first entry whose id an earlier entry has."""
     _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     repeated = np.flatnonzero(first[inverse] != np.arange(len(ids)))

@@ -1,185 +1,250 @@
-"""Which images of a data folder belong to a split, and which id each has."""
+"""Which image files belong to a split, and which id each has."""
 
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from ..errors import InputError
-from .formats import Annotations, Captions, Karpathy, Questions, decode
-from .image_list import LARGEST_ID, ImageList, find_images, image_list, number_at_end
-from .official_names import IMAGE_FOLDERS, KARPATHY_SPLITS, SHARED_FOLDERS, is_karpathy
+from .image_list import ImageList, find_images, image_list, number_at_end
+from .name_matching import (
+    FolderIndex,
+    base_name,
+    find_similar,
+    is_tail,
+    normalize,
+    split_of_folders,
+    split_of_name,
+)
+from .official_names import IMAGE_FOLDERS, SHARED_FOLDERS, SPLITS
+from .stated_images import StatedImages
+
+# Ids in such names never repeat between splits.
+_COCO_NAME = re.compile(r"COCO_(train|val|test)20[0-9][0-9]_[0-9]{12}\.jpg\Z")
+
+Claims = Callable[[str], StatedImages | None]
 
 
-@dataclass
-class Mentions:
-    """The images that a split's JSON files speak of: id -> file name, "" where none is given."""
+@dataclass(frozen=True)
+class SplitFolder:
+    """Where a split's images are looked for.
 
-    names: dict[int, str] = field(default_factory=dict)
-    source: dict[int, Path] = field(default_factory=dict)
-    owner: dict[str, int] = field(default_factory=dict)  # the other way: file name -> id
+    ``own``: the folder that holds this split's images alone, relative to ``root``, or None.
+    ``claims``: from another split to the images that its JSON files state, None if it has none.
+    """
 
-    def add(self, image_id: int, file_name: str, source: Path) -> None:
-        """Note one image; ``InputError`` if its id or its name goes with another already.
+    root: Path
+    split: str
+    own: str | None
+    claims: Claims
 
-        Also if the id is not an int64.
+
+def find_split_images(where: SplitFolder, stated: StatedImages) -> ImageList:
+    """The images of one split of a data folder; see ``FolderDataset.images``."""
+    search = _Search(where, stated)
+    if where.own is not None:
+        search.look_in(where.own)
+        search.add_unstated(where.own)
+    for folder in SHARED_FOLDERS:
+        if search.missing and (where.root / folder).is_dir():
+            search.look_in(folder)
+    if search.missing:
+        raise InputError(search.explain_missing())
+    if not search.found and not search.unstated:
+        raise InputError(
+            f"{where.root}: no images for the split {where.split!r}; expected them in "
+            f"{', '.join(name + '/' for name in IMAGE_FOLDERS[where.split])} or images/."
+        )
+    pairs: list[tuple[str, int | None]] = [(file, i) for i, file in search.found.items()]
+    images = image_list(where.root, pairs + search.unstated)
+    return replace(images, data_digest=stated.digest or images.digest, notes=search.notes())
+
+
+class _Search:
+    """The files found so far for the stated images of a split."""
+
+    def __init__(self, where: SplitFolder, stated: StatedImages) -> None:
+        self.where, self.stated = where, stated
+        self.found: dict[int, str] = {}
+        self.unstated: list[tuple[str, int | None]] = []
+        self.missing = dict(stated.names)
+        self._taken: set[str] = set()
+        self._from_others: dict[str, list[str]] = {}  # split -> files of its folder
+        self._by_base: list[str] = []
+        self._left_out: list[str] = []
+        self._files: dict[str, list[str]] = {}
+        # Base names that several images of the split state say nothing on their own.
+        self._bases = Counter(base_name(normalize(name)) for name in stated.ids)
+
+    def look_in(self, folder: str) -> None:
+        """Find missing images in a folder and below: by name, those without one by number."""
+        index = FolderIndex(folder, self._list(folder))
+        for image_id, name in [pair for pair in self.missing.items() if pair[1]]:
+            self._take(image_id, self._find_named(index, image_id, name))
+        numbered = [i for i, name in self.missing.items() if not name]
+        if numbered:
+            by_number = self._number_files(index)
+            for image_id in numbered:
+                files = by_number.get(image_id, [])
+                self._take(image_id, self._choose(image_id, {file: file for file in files}))
+
+    def add_unstated(self, folder: str) -> None:
+        """Add the other files of the split's own folder, by number.
+
+        Where JSON files give names, one whose number stands for another image is left out.
         """
-        if not -LARGEST_ID <= image_id <= LARGEST_ID:
-            raise InputError(
-                f"{source}: the image id {image_id} is too large; expected below 2**63."
-            )
-        self.source.setdefault(image_id, source)
-        known = self.names.setdefault(image_id, file_name)
-        if not file_name:
-            return
-        if known and known != file_name:
-            raise InputError(
-                f"{source}: the image id {image_id} stands for {known} and for {file_name}; "
-                "expected one file an id."
-            )
-        if self.owner.setdefault(file_name, image_id) != image_id:
-            raise InputError(
-                f"{source}: {file_name} has the image ids {self.owner[file_name]} and {image_id}; "
-                "expected one id a file."
-            )
-        self.names[image_id], self.source[image_id] = file_name, source
+        has_names = bool(self.stated.ids)
+        free = [file for file in self._list(folder) if file not in self._taken]
+        numbers = Counter(number_at_end(file) for file in free)
+        for file in free:
+            number = number_at_end(file)
+            is_known = number is None or number in self.stated.names or numbers[number] > 1
+            if has_names and is_known:
+                self._left_out.append(file)
+            else:
+                self.unstated.append((file, number))
 
-    def id_of(self, path: str) -> int | None:
-        """The id of the file at this path, by the end of the path that a JSON file names."""
-        rest = path
-        while rest:
-            if rest in self.owner:
-                return self.owner[rest]
-            rest = rest.partition("/")[2]
-        return self._by_base.get(_base(path))
+    def notes(self) -> tuple[str, ...]:
+        """What a user should be told of how the images were found."""
+        notes = [
+            f"{len(files)} images are taken from among those of the split {split!r}, which does "
+            f"not claim them ({name_some(files)})"
+            for split, files in self._from_others.items()
+        ]
+        if self._by_base:
+            notes.append(
+                f"{len(self._by_base)} images are found by their base names alone, since the JSON "
+                f"files name other folders ({name_some(self._by_base)})"
+            )
+        if self._left_out:
+            notes.append(
+                f"{len(self._left_out)} files are left out: no JSON file names them, and their "
+                f"numbers are those of other images, or none ({name_some(self._left_out)})"
+            )
+        return tuple(notes)
+
+    def explain_missing(self) -> str:
+        """The sentence for stated images that have no file."""
+        first = min(self.missing)
+        name, source = self.missing[first], self.stated.source[first]
+        others = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
+        return (
+            f"{source}: no file for the image {first}{f' ({name})' if name else ''}{others}, of "
+            f"{len(self.stated.names)} images mentioned; expected it below {self.where.root}"
+            f"{self._hint(first, name)}."
+        )
+
+    def _take(self, image_id: int, file: str | None) -> None:
+        if file is None:
+            return
+        if file in self._taken:
+            other = next(i for i, known in self.found.items() if known == file)
+            raise InputError(
+                f"{self.stated.source[image_id]}: the images {other} and {image_id} "
+                f"({self.stated.names[image_id]}) both mean {file}; expected one id a file."
+            )
+        self.found[image_id] = file
+        self._taken.add(file)
+        del self.missing[image_id]
+
+    def _list(self, folder: str) -> list[str]:
+        if folder not in self._files:
+            self._files[folder] = find_images(self.where.root, folder)
+        return self._files[folder]
+
+    def _find_named(self, index: FolderIndex, image_id: int, name: str) -> str | None:
+        stated = normalize(name)
+        files = index.find(name)
+        if files:
+            # Folders that the JSON file does not name may be those of another split.
+            return self._choose(image_id, {file: file[: -len(stated)] for file in files})
+        if self._bases[base_name(stated)] > 1:
+            return None
+        files = [file for file in index.find_base(name) if file not in self._taken]
+        if len(files) != 1:
+            return None
+        if index.folder != self.where.own:
+            inside = files[0].removeprefix(f"{index.folder}/") if index.folder else files[0]
+            if not is_tail(inside, stated) or base_name(stated) in self._bases_of_others:
+                return None
+        self._by_base.append(files[0])
+        return files[0]
 
     @cached_property
-    def _by_base(self) -> dict[str, int]:
-        """Where only one image has that base name: a JSON file may name folders that are not."""
-        by_base: dict[str, int] = {}
-        repeated: set[str] = set()
-        for name, image_id in self.owner.items():
-            if by_base.setdefault(_base(name), image_id) != image_id:
-                repeated.add(_base(name))
-        return {base: image_id for base, image_id in by_base.items() if base not in repeated}
+    def _bases_of_others(self) -> set[str]:
+        others = [self.where.claims(split) for split in SPLITS if split != self.where.split]
+        names = [name for other in others if other is not None for name in other.ids]
+        return {base_name(normalize(name)) for name in names}
 
-    def may_claim(self, image_id: int) -> bool:
-        """Whether a file that no JSON file names may have this id by the number in its name.
+    def _number_files(self, index: FolderIndex) -> dict[int, list[str]]:
+        files: dict[int, list[str]] = {}
+        for file in index.files:
+            number = number_at_end(file)
+            if number is not None and file not in self._taken:
+                files.setdefault(number, []).append(file)
+        return files
 
-        Not if a JSON file gives the id to a name that ends otherwise (Flickr's hashes): there a
-        number that happens to equal the id says nothing.
+    def _choose(self, image_id: int, files: dict[str, str]) -> str | None:
+        """One of the files that may be this image, first those that belong to no other split.
+
+        With each file comes the part of its path that may name a split. A file of another split is
+        taken only if that split does not claim it.
         """
-        name = self.names.get(image_id, "")
-        return not name or number_at_end(name) == image_id
+        split_of = {file: self._owner(part) for file, part in files.items()}
+        usable = [file for file in files if split_of[file] == self.where.split]
+        if not usable:
+            usable = [f for f in files if not self._is_claimed(image_id, f, split_of[f])]
+            for file in usable:
+                self._from_others.setdefault(split_of[file], []).append(file)
+        if len(usable) > 1:
+            name = self.stated.names[image_id]
+            raise InputError(
+                f"{self.where.root}: {usable[0]} and {usable[1]} both could be the image "
+                f"{image_id} ({name or 'by the number at the end of the stem'}); rename one of "
+                "them, or give the path from the data folder as file_name in the JSON file."
+            )
+        return usable[0] if usable else None
+
+    def _owner(self, path: str) -> str:
+        """The split that a path speaks for; one without JSON files only by its folder."""
+        split = split_of_folders(path)
+        if split is None:
+            split = split_of_name(path)
+            if split is not None and self.where.claims(split) is None:
+                split = None
+        return split or self.where.split
+
+    def _is_claimed(self, image_id: int, file: str, other: str) -> bool:
+        claims = self.where.claims(other)
+        if claims is None:  # all images of its folder are its own
+            return _COCO_NAME.match(base_name(file)) is None
+        return image_id in claims.names or any(is_tail(normalize(n), file) for n in claims.ids)
+
+    def _hint(self, image_id: int, name: str) -> str:
+        files = self._list("")
+        if not name:
+            like = [file for file in files if number_at_end(file) == image_id]
+            return self._say_claimed(like, "ends in that number")
+        similar = find_similar(name, files)
+        if similar is not None:
+            return (
+                f"; found {similar[0]}, which differs by {similar[1]}: rename the file, or mend "
+                "the JSON file"
+            )
+        like = [file for file in files if base_name(file) == base_name(normalize(name))]
+        return self._say_claimed(like, "has that base name")
+
+    def _say_claimed(self, files: list[str], what: str) -> str:
+        if not files:
+            return ""
+        split = self._owner(files[0])
+        if split == self.where.split:
+            return f"; {files[0]} {what}, but lies in another folder or is named by another image"
+        return f"; {files[0]} {what}, but belongs to the split {split!r}"
 
 
-def _base(file_name: str) -> str:
-    return file_name.rpartition("/")[2]
-
-
-def find_split_images(
-    root: Path, split: str, questions: Path | None, captions: Path | None
-) -> ImageList:
-    """The images of one split of the data folder ``root``; see ``FolderDataset.images``."""
-    mentions = Mentions()
-    if questions is not None:
-        _add_questions(mentions, questions)
-    if captions is not None:
-        _add_captions(mentions, captions, split)
-    found: list[tuple[str, int | None]] = []
-    if questions is not None or captions is None or not is_karpathy(captions.name):
-        json_names = [path.name for path in (questions, captions) if path is not None]
-        folder = _own_folder(root, split, json_names)
-        if folder is not None:
-            found = _identify(root, folder, mentions)
-    missing = mentions.names.keys() - {i for _, i in found}
-    found += _search(root, mentions, missing)
-    if not found:
-        raise InputError(
-            f"{root}: no images for the split {split!r}; expected them in "
-            f"{', '.join(name + '/' for name in IMAGE_FOLDERS[split])} or images/."
-        )
-    return image_list(root, found)
-
-
-def _add_questions(mentions: Mentions, path: Path) -> None:
-    if "annotations" in path.name:
-        for annotation in decode(path, Annotations).annotations:
-            mentions.add(annotation.image_id, "", path)
-    else:
-        for question in decode(path, Questions).questions:
-            mentions.add(question.image_id, "", path)
-
-
-def _add_captions(mentions: Mentions, path: Path, split: str) -> None:
-    if is_karpathy(path.name):
-        for entry in decode(path, Karpathy).images:
-            if entry.split in KARPATHY_SPLITS[split]:
-                number = entry.imgid if entry.cocoid is None else entry.cocoid
-                folder = f"{entry.filepath}/" if entry.filepath else ""
-                mentions.add(number, folder + entry.filename, path)
-        return
-    captions = decode(path, Captions)
-    for image in captions.images:
-        mentions.add(image.id, image.file_name, path)
-    for caption in captions.annotations:
-        mentions.add(caption.image_id, "", path)
-
-
-def _own_folder(root: Path, split: str, json_names: list[str]) -> str | None:
-    """The folder that holds this split's images alone, or None if there is none."""
-    names = [
-        f"{parent}{name}"
-        for parent in ("", "images/")
-        for name in IMAGE_FOLDERS[split]
-        if (root / parent / name).is_dir()
-    ]
-    if len(names) > 1:  # 2014 beside 2017, say: the JSON files tell which is meant
-        years = {_year(json_name) for json_name in json_names}
-        names = [name for name in names if _year(name) in years] or names
-    if len(names) > 1:
-        raise InputError(
-            f"{root}: {' and '.join(name + '/' for name in names)} could all hold the images of "
-            f"the split {split!r}; keep one of them in this folder."
-        )
-    return names[0] if names else None
-
-
-def _year(name: str) -> str:
-    match = re.search("20[0-9][0-9]", name)
-    return match.group() if match else ""
-
-
-def _identify(root: Path, folder: str, mentions: Mentions) -> list[tuple[str, int | None]]:
-    """All images of a folder with their ids: from the JSON files, else from the name itself."""
-    paths = find_images(root, folder)
-    ids = {path: mentions.id_of(path) for path in paths}
-    given = set(ids.values())  # where the name of an image ends in another's id, the JSON decides
-    result: list[tuple[str, int | None]] = []
-    for path, image_id in ids.items():
-        number = number_at_end(path) if image_id is None else None
-        if number is not None and number not in given and mentions.may_claim(number):
-            image_id = number
-        result.append((path, image_id))
-    return result
-
-
-def _search(root: Path, mentions: Mentions, missing: set[int]) -> list[tuple[str, int | None]]:
-    """The files of the missing images, in the folders that splits may share."""
-    found: list[tuple[str, int | None]] = []
-    for folder in SHARED_FOLDERS:
-        if not missing:
-            break
-        if (root / folder).is_dir():
-            here = [pair for pair in _identify(root, folder, mentions) if pair[1] in missing]
-            found += here
-            missing = missing - {number for _, number in here if number is not None}
-    if missing:
-        first = min(missing)
-        name = f" ({mentions.names[first]})" if mentions.names[first] else ""
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(
-            f"{mentions.source[first]}: no file for the image {first}{name}{others}, of "
-            f"{len(mentions.names)} images mentioned; expected it below {root}."
-        )
-    return found
+def name_some(names: list[str]) -> str:
+    """The first few names, and whether there are more."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

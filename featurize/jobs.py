@@ -1,7 +1,7 @@
 """From the command line's options to the feature files to make: which images go into which file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..datasets.catalog import open_dataset
@@ -128,7 +128,8 @@ def make_job(options: FeaturizeOptions, images: ImageList, data: str, split: str
         raise InputError(
             f"{name}: the shard {index}/{of} of {n} images is empty; ask for at most {n} shards."
         )
-    images = ImageList(images.root, images.file_names[part], images.image_ids[part])
+    names, ids = images.file_names[part], images.image_ids[part]
+    images = replace(images, file_names=names, image_ids=ids)
     shard = f"{index}of{of}" if of > 1 else ""
     network = options.backbone
     if options.is_native:

@@ -117,6 +117,8 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
         "data": job.data,
         "split": job.split,
         "shard": job.shard,
+        "images_digest": job.images.digest,
+        "data_digest": job.images.data_digest,
         "image_root": str(job.images.root.resolve()),
         "versions": json.dumps({name: version(name) for name in packages}),
     }

@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..console import StopRequest, say_bytes, stop_on_signal
-from ..devices import pick_device
+from ..devices import pick_device, use_exact_float32
 from ..distributed import Ranks, join_ranks
 from ..errors import InputError
 from ..process import keep_freed_memory
@@ -53,6 +53,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
         keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:
+                for note in job.images.notes:
+                    speak(f"{job}: {note}")
                 if options.dry_run:
                     speak(forecast(job, extractor))
                 else:
@@ -62,6 +64,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
 def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
     """The network and its settings, from the options."""
     device = pick_device(options.device, ranks.local_rank)
+    if options.amp == "off":
+        use_exact_float32()
     precision = choose_precision(device, options.amp)
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32

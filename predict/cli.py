@@ -1,15 +1,16 @@
 """``frostgrid predict``: parse, predict a split, print what was written."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..console import Command
-from ..datasets.dataset import SPLITS
+from ..datasets.official_names import SPLITS
 from ..devices import pick_device
 from ..models.beam import BeamOptions
-from ..options import device_option, run_argument
+from ..options import device_option, run_argument, trust_ids_option
 from ..process import keep_freed_memory
 from ..train.data.locate import find_features
 from .inference import DEFAULT_BEAM
@@ -36,6 +37,7 @@ from .trained import load_run
     metavar="FILE.h5",
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
+@trust_ids_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -80,6 +82,11 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
         click.echo(f"features   {', '.join(features)}")
+    # What was trusted in training holds for the run's own data, not for others.
+    is_own = data is None and not options["features"]
+    trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    data = trained.config.data if data is None else data
+    config = replace(trained.config, data=data, features=features, trust_ids=trust_ids)
     search = BeamOptions(
         beam=options["beam"],
         max_length=options["max_length"],
@@ -89,5 +96,5 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     out = options["out"] or run / f"preds-{split}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    written = predict_split(trained, data or trained.config.data, split, features, out, search)
+    written = predict_split(trained, config, split, out, search)
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")

@@ -1,11 +1,12 @@
 """Predictions for a whole split, in the official result formats."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.catalog import open_dataset
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
+from ..train.config import RunConfig
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import SplitFeatures
@@ -25,18 +26,18 @@ class SplitPredictions:
 
 
 def predict_split(
-    run: TrainedRun, data: str, split: str, features: list[str], out: Path, options: BeamOptions
+    run: TrainedRun, config: RunConfig, split: str, out: Path, options: BeamOptions
 ) -> SplitPredictions:
     """Answer the split's questions, or describe its images, and write the result file.
 
-    Raises ``InputError`` for data or features that are missing or do not fit the run.
+    ``config`` is the run's own, or names other data and features. Raises ``InputError`` for data or
+    features that are missing or do not fit the run.
     """
-    config = replace(run.config, features=features, data=data)
     source = open_run_features(config, split)
     if config.task == "vqa":
-        return predict_answers(run, data, split, source, out)
+        return predict_answers(run, config.data, split, source, out)
     assert source is not None
-    return predict_captions(run, data, split, source, out, options)
+    return predict_captions(run, config.data, split, source, out, options)
 
 
 def predict_answers(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..devices import amp_dtype
+from ..devices import amp_dtype, use_exact_float32
 from ..models.base import Head
 from ..models.layers.additive_attention import set_kernels
 from ..train.checkpoint import load_weights, read_tensors
@@ -33,6 +33,8 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
     vocabulary = run.read_vocabulary()
     words, answers = vocabulary["words"], vocabulary.get("answers", [])
     tensors, _ = read_tensors(run.best)
+    if config.amp == "off":
+        use_exact_float32()
     precision = Precision(device, amp_dtype(device, config.amp))
     channels = config.feature_identity.get("channels", 0)
     head = build_head(config, words, answers, channels, precision)

@@ -1,12 +1,13 @@
 """Weights and training state as safetensors: nothing is ever unpickled."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..atomic import atomic_write
@@ -19,31 +20,54 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
     Raises ``InputError`` if the disk does not take it.
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_write(path, alone=True) as part:
-        part.touch()
-        mode = part.stat().st_mode  # as the umask says; safetensors lets the owner alone read
-        try:
-            save_file(kept, part, metadata={"frostgrid": json.dumps(about)})
-        except SafetensorError as error:
-            raise InputError(
-                f"{path}: cannot be written ({error}); what stood there before is whole, so make "
-                "room and go on from it."
-            ) from error
-        part.chmod(mode)
+    text = json.dumps(about)
+    # As bytes: safetensors' own files that a kill leaves behind have names that nobody cleans up.
+    data = save(kept, metadata={"frostgrid": text, "crc32": checksum(kept, text)})
+    try:
+        with atomic_write(path, alone=True) as part:
+            part.write_bytes(data)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); what stood there before is whole, so "
+            "make room and go on from it."
+        ) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_tensors` wrote; raises ``InputError`` for anything else."""
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["frostgrid"])
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = json.loads(metadata["frostgrid"])
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint; train the run first.") from error
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path}: not a checkpoint of frostgrid, or damaged ({error}); train the run again."
-        ) from error
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+        raise damaged(path, error) from error
+    # Checkpoints of versions before 0.2 have no checksum.
+    if metadata.get("crc32", expected := checksum(tensors, metadata["frostgrid"])) != expected:
+        raise damaged(path, "its checksum differs")
+    if not isinstance(about, dict):
+        raise damaged(path, "its metadata are no object")
+    return tensors, about
+
+
+def damaged(path: Path, reason: object) -> InputError:
+    """The error for a file that is no checkpoint, or not what was written."""
+    return InputError(
+        f"{path}: not a checkpoint of frostgrid, or damaged ({reason}); put a copy of it back, or "
+        "train the run again."
+    )
+
+
+def checksum(tensors: dict[str, Tensor], text: str) -> str:
+    """The crc32, in hex, of all that a checkpoint says: names, shapes, types, bytes, metadata."""
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        value = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"
 
 
 def load_weights(head: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -11,7 +11,7 @@ from ..console import Command
 from ..devices import pick_device
 from ..distributed import join_ranks
 from ..models.registry import HEADS
-from ..options import choice_option, data_option, device_option
+from ..options import choice_option, data_option, device_option, trust_ids_option
 from .config import convert
 from .finetuning import BEFORE
 from .plan import Plan, plan_new, plan_resume
@@ -19,7 +19,9 @@ from .recipes import RECIPES
 from .run import train
 from .run_folder import RunFolder
 
-RESUMABLE = ("head", "resume", "epochs", "data", "features", "device")
+RESUMABLE = ("head", "resume", "epochs", "data", "features", "trust_ids", "device") + (
+    "accept_changed_data",
+)
 WHEN_OTHERS_END = (
     "go on from the last epoch that was finished with --resume, and as many processes as you like."
 )
@@ -35,6 +37,7 @@ WHEN_OTHERS_END = (
     metavar="FILE.h5",
     help="Feature file; give it once a file.  [default: where featurize put them]",
 )
+@trust_ids_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -126,6 +129,13 @@ WHEN_OTHERS_END = (
     help="Words seen less often become <unk>.  [default: 1 for questions, 5 for captions]",
 )
 @click.option(
+    "--max-length",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Words after which captions end: what is longer is cut.  [default: 50 in training, 20 in "
+    "the head's own captions]",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
@@ -151,6 +161,11 @@ WHEN_OTHERS_END = (
     metavar="RUN",
     help="Go on with the run in this folder; besides, only --epochs, --device and where --data and "
     "--features are now.",
+)
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="With --resume: go on although the data are not those that the run was begun with.",
 )
 @click.pass_context
 def train_head(
@@ -189,12 +204,17 @@ def check_options(
         if fixed:
             raise click.UsageError(
                 f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
-                "only --epochs, --device, and where --data and --features are, may change."
+                "only --epochs, --device, and where --data and --features are, may change, and "
+                "--trust-ids be added."
             )
         if head is not None and head != (begun := RunFolder(resume).read_config().head):
             raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")
     elif head is None:
         raise click.UsageError(f"Missing argument HEAD: one of {', '.join(HEADS)}.")
+    elif options["accept_changed_data"]:
+        raise click.UsageError("--accept-changed-data is of use with --resume alone.")
+    elif options["max_length"] is not None and HEADS[head].task != "caption":
+        raise click.UsageError(f"{head} writes no captions; drop --max-length.")
     elif options["finetune"] is None:
         for name in ("encoder_lr", "flip", "weights"):
             if options[name] is not None:

@@ -1,11 +1,13 @@
 """The settings of a training run."""
 
-from dataclasses import dataclass, field, fields, replace
+import math
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from ..errors import InputError
+from ..models.registry import HEADS
 
 T = TypeVar("T")
 
@@ -28,9 +30,8 @@ class Optimisation:
     patience: int = 5  # epochs without a better score before it stops; 0 never stops
     # Answers weighed by how many people gave them, or the commonest of the ten.
     loss: Literal["soft", "commonest"] = "soft"
-    attention_penalty: float = (
-        0.0  # alpha_c: pulls each cell's attention, summed over the words, to 1
-    )
+    # alpha_c: pulls each cell's attention, summed over the words, to 1.
+    attention_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,21 @@ class RunConfig:
     # Of the images in an epoch; auto: as their size demands.
     order: Literal["auto", "full", "local"] = "auto"
     finetune: Literal["layer4"] | None = None  # the backbone's block that learns with the head
+    # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
+    digests: dict[str, str] = field(default_factory=dict)
+    trust_ids: bool = False  # take features by image id alone, with nothing but the split compared
 
     @staticmethod
     def of_fields(fields: Any) -> "RunConfig":
         """What ``asdict`` took apart; raises ``InputError`` for anything else."""
-        return convert(fields, RunConfig)
+        config = convert(fields, RunConfig)
+        if config.head not in HEADS or HEADS[config.head].task != config.task:
+            known = " or ".join(name for name, head in HEADS.items() if head.task == config.task)
+            raise InputError(
+                f"{config.head!r} is no head of the task {config.task!r}; expected {known} - at "
+                "`$.head`"
+            )
+        return config
 
     def with_overrides(self, **changes: Any) -> "RunConfig":
         """The same run with other optimisation settings where a value is given."""
@@ -72,9 +83,12 @@ def check_optimisation(o: Optimisation) -> None:
             raise InputError(f"{name} is {getattr(o, name)}; it must be at least 1.")
     if o.texts_per_image < 0:
         raise InputError(f"texts_per_image is {o.texts_per_image}; it must be at least 0 (all).")
-    if not o.lr > 0:
+    for name in ("warmup", "clip", "weight_decay", "patience", "attention_penalty"):
+        if not 0 <= getattr(o, name) < math.inf:
+            raise InputError(f"{name} is {getattr(o, name)}; it must be at least 0, and finite.")
+    if not 0 < o.lr < math.inf:
         raise InputError(f"The learning rate is {o.lr}; it must be above 0, 0.001 for example.")
-    if not o.encoder_lr >= 0:
+    if not 0 <= o.encoder_lr < math.inf:
         raise InputError(
             f"The encoder's learning rate is {o.encoder_lr}; it must be at least 0, 0.0001 for "
             "example."
@@ -87,7 +101,7 @@ def convert(values: Any, kind: type[T]) -> T:
         made = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise InputError(str(error)) from error
-    unknown = set(values) - {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    unknown = set(values) - {each.name for each in fields(kind)} if is_dataclass(kind) else ()
     if unknown:
         raise InputError(f"Object has the unknown field `{min(unknown)}`")
     return made

@@ -22,13 +22,15 @@ OVERRIDES = (
 class Plan:
     """A run to begin or, with ``resume``, to go on with.
 
-    ``encoder_weights``: the backbone's, if its features do not say how to get them.
+    ``encoder_weights``: the backbone's, if its features do not say how to get them;
+    ``accept_changed_data``: go on although the data differ from those the run was begun with.
     """
 
     config: RunConfig
     folder: str
     resume: bool = False
     encoder_weights: str | None = None
+    accept_changed_data: bool = False
 
 
 def plan_resume(folder: Path, typed: dict[str, Any]) -> Plan:
@@ -39,8 +41,11 @@ def plan_resume(folder: Path, typed: dict[str, Any]) -> Plan:
         config = replace(config, data=address_of(typed["data"]))
     if "features" in typed:
         config = replace(config, features=[str(path.resolve()) for path in typed["features"]])
+    if typed.get("trust_ids"):
+        config = replace(config, trust_ids=True)
     check_optimisation(config.optimisation)
-    return Plan(config, str(folder), resume=True)
+    accept = bool(typed.get("accept_changed_data"))
+    return Plan(config, str(folder), resume=True, accept_changed_data=accept)
 
 
 def plan_new(head: str, o: dict[str, Any]) -> Plan:
@@ -67,6 +72,7 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,
         finetune=o["finetune"],
+        trust_ids=o["trust_ids"],
     ).with_overrides(**{name: o[name] for name in OVERRIDES})
     run = RunFolder(o["out"] or next_free(Path("runs"), head))
     run.check_free()
@@ -82,4 +88,5 @@ def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:
             "min_answer_count": o["min_answer_count"],
             "min_word_count": o["min_word_count"] or 1,
         }
-    return {"min_word_count": o["min_word_count"] or 5}
+    settings = {"min_word_count": o["min_word_count"] or 5}
+    return settings if o["max_length"] is None else {**settings, "max_length": o["max_length"]}

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -16,15 +18,19 @@ from ..models.base import CaptionHead, Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
-from .config import RunConfig
+from .config import RunConfig, convert
 from .data import captions as caption_data
 from .data import vqa as vqa_data
+from .data.digests import digest, features_digest
 from .data.features import SplitFeatures, open_split
+from .data.identity import ImageCheck
 from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
 from .memory import available_bytes
-from .tasks.captions import SAMPLE_IMAGES, CaptionTask
+from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask
+
+T = TypeVar("T")
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
 MEMORY_SHARE = 0.7  # of what is free: features up to so much stay in the page cache
@@ -51,6 +57,7 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, train_features, val_features)
     task, facts = prepared.task, prepared.facts
+    config = replace(config, digests=prepared.config.digests | digest_features(task))
     task.train.limit_samples(config.optimisation.texts_per_image)
     if train_features is not None:
         storage, streamed = store_features(task)
@@ -77,13 +84,25 @@ def start_head(prepared: Prepared, encoder_weights: str | None) -> None:
     fit_features(task)
 
 
+def digest_features(task: Task) -> dict[str, str]:
+    """The digests of both splits' features."""
+    return {
+        f"{name}_features": features_digest(split.features, split.image_row)
+        for name, split in (("train", task.train), ("val", task.val))
+        if split.features is not None
+    }
+
+
 def store_features(task: Task) -> tuple[str, bool]:
     """Decide where both splits' features are read from: in words, and whether from the disk."""
     device = task.precision.device
     parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
-    if all([features.make_resident(part.image_row, device) for part, features in parts]):
+    if device.type == "cuda" and total <= torch.cuda.mem_get_info(device)[0] // 2:
+        for part, features in parts:
+            features.make_resident(part.image_row, device)
+        torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
         return f"{size}, kept on {device}", False
     free = available_bytes()
     streamed = total > MEMORY_SHARE * free
@@ -102,7 +121,7 @@ def prepare_vqa(
 ) -> Prepared:
     """The task of a VQA run."""
     dataset = open_dataset(config.data)
-    options = vqa_data.VqaOptions(**config.data_settings)
+    options = read_settings(config.data_settings, vqa_data.VqaOptions, "data_settings")
     train, val, words, answers = vqa_data.load_train_val(dataset, options)
     check_filled(train.question_id, dataset.name, "train", "question")
     check_filled(val.question_id, dataset.name, config.split, "question")
@@ -114,10 +133,14 @@ def prepare_vqa(
     best = [
         f"{vqa_data.coverage(data):.2f} % {name}" for data, name in ((train, "train"), (val, "val"))
     ]
+    sizes = describe_sizes(len(train.question_id), len(val.question_id), task, words)
+    cut = describe_cut(train.n_cut, val.n_cut, options.max_question_length)
     facts = [
-        ("questions", describe_sizes(len(train.question_id), len(val.question_id), task, words)),
+        ("questions", sizes + cut),
         ("answers", f"{len(answers):,}; the best score they allow: {', '.join(best)}"),
     ]
+    digests = digest_samples(train.digests, val.digests, words, answers)
+    config = replace(config, digests=digests)
     return Prepared(task, config, {"words": words, "answers": answers}, facts)
 
 
@@ -131,23 +154,41 @@ def prepare_caption(
     assert train_features is not None
     assert val_features is not None
     dataset = open_dataset(config.data)
-    options = caption_data.CaptionOptions(**config.data_settings)
+    options = read_settings(config.data_settings, caption_data.CaptionOptions, "data_settings")
     train, val, words = caption_data.load_train_val(dataset, options)
     check_filled(train.image_id, dataset.name, "train", "caption")
     check_filled(val.image_id, dataset.name, config.split, "caption")
     head = build_head(config, words, [], train_features.channels, precision)
     assert isinstance(head, CaptionHead)
     penalty = config.optimisation.attention_penalty
+    # Unless one is asked for, captions are made no longer than most are.
+    longest = options.max_length if "max_length" in config.data_settings else GREEDY.max_length
     task = CaptionTask(
-        head, precision, words, (train, train_features), (val, val_features), penalty
+        head, precision, words, (train, train_features), (val, val_features), penalty, longest
     )
     n = len(val.image_ids)
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
+    sizes = describe_sizes(len(train.image_id), len(val.image_id), task, words)
+    cut = describe_cut(train.n_cut, val.n_cut, options.max_length, " (--max-length)")
     facts = [
-        ("captions", describe_sizes(len(train.image_id), len(val.image_id), task, words)),
-        ("scored", f"own captions, greedy, of {scored} of the {n:,} validation images an epoch"),
+        ("captions", sizes + cut),
+        (
+            "scored",
+            f"own captions, greedy, of {scored} of the {n:,} validation images an epoch, of at "
+            f"most {longest} words{describe_longer(val, longest)}",
+        ),
     ]
+    config = replace(config, digests=digest_samples(train.digests, val.digests, words, []))
     return Prepared(task, config, {"words": words}, facts)
+
+
+def digest_samples(
+    train: dict[str, str], val: dict[str, str], words: list[str], answers: list[str]
+) -> dict[str, str]:
+    """The digests of both splits' samples, and of the vocabulary."""
+    named = {f"train_{name}": value for name, value in train.items()}
+    named |= {f"val_{name}": value for name, value in val.items()}
+    return {**named, "vocabulary": digest(words, answers)}
 
 
 def open_both(config: RunConfig) -> tuple[SplitFeatures | None, SplitFeatures | None]:
@@ -166,7 +207,8 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
         return None
     if config.finetune is not None:
         kind = "grid"  # that the encoder goes on from
-    features = open_split(config.features, split, kind)
+    check = ImageCheck(config.data, split, config.trust_ids)
+    features = open_split(config.features, kind, check)
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)
@@ -196,22 +238,41 @@ def build_head(
 
     ``channels`` are those of the features. An encoder's weights are yet to be loaded.
     """
-    torch.manual_seed(config.seed)
     if config.finetune is not None:
         channels = channels_of(config.feature_identity["backbone"], config.finetune)
-    settings: VqaHeadConfig | CaptionHeadConfig
+    sizes = {"n_words": len(words), "channels": channels}
+    kind: type[VqaHeadConfig | CaptionHeadConfig] = CaptionHeadConfig
     if config.task == "vqa":
-        settings = VqaHeadConfig(
-            n_words=len(words), n_answers=len(answers), channels=channels, **config.head_settings
-        )
-    else:
-        settings = CaptionHeadConfig(n_words=len(words), channels=channels, **config.head_settings)
-    head = HEADS[config.head](settings)
+        kind, sizes["n_answers"] = VqaHeadConfig, len(answers)
+    settings = read_settings({**config.head_settings, **sizes}, kind, "head_settings")
+    check_head_settings(config, settings)
+    try:
+        with torch.device("meta"):  # in no memory: how large would it be?
+            n_bytes = sum(4 * p.numel() for p in HEADS[config.head](settings).parameters())
+        if n_bytes > psutil.virtual_memory().total:
+            raise ValueError(f"{say_bytes(n_bytes)} of weights are more than memory holds")
+        torch.manual_seed(config.seed)
+        head = HEADS[config.head](settings)
+    except (RuntimeError, ValueError, ZeroDivisionError) as error:
+        raise InputError(
+            f"config.json: head_settings: {config.head} cannot be built with {settings}: {error}"
+        ) from error
     if config.finetune is not None:
         pooled, flip = head.features == "pooled", config.optimisation.flip
         encoder = build_encoder(config.feature_identity, config.finetune, pooled, flip)
         head = put_behind(encoder, head, moves=config.optimisation.encoder_lr > 0)
     return head.to(precision.device)
+
+
+def check_head_settings(config: RunConfig, settings: VqaHeadConfig | CaptionHeadConfig) -> None:
+    """Raise ``InputError`` for a size or a probability that no head can have."""
+    names = [*config.head_settings] + ["channels"] * (HEADS[config.head].features != "none")
+    for name in names:
+        value = getattr(settings, name)
+        if type(value) is int and value < 1:
+            raise InputError(f"config.json: {name} is {value}; it must be at least 1.")
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise InputError(f"config.json: {name} is {value}; it must be from 0 to 1.")
 
 
 def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: str) -> None:
@@ -236,6 +297,29 @@ def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> st
         f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
         f"images; {len(words):,} words"
     )
+
+
+def describe_cut(n_train: int, n_val: int, max_length: int, option: str = "") -> str:
+    """How many samples are cut, in words; "" if none is."""
+    if not n_train + n_val:
+        return ""
+    return f"; {n_train:,} train, {n_val:,} val cut after {max_length} words{option}"
+
+
+def describe_longer(val: caption_data.CaptionData, longest: int) -> str:
+    """How many references are longer than the head's own captions may be; "" if none is."""
+    n_longer = int((val.length - 2 > longest).sum())  # less <start> and <end>
+    if not n_longer:
+        return ""
+    return f" ({n_longer:,} of {len(val.length):,} references have more: --max-length)"
+
+
+def read_settings(values: dict[str, Any], kind: type[T], where: str) -> T:
+    """Settings that ``config.json`` holds as plain values."""
+    try:
+        return convert(values, kind)
+    except InputError as error:
+        raise InputError(f"config.json: {where}: {error}") from error
 
 
 def fit_features(task: Task) -> None:

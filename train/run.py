@@ -9,7 +9,7 @@ from shlex import quote
 import torch
 
 from ..console import stop_on_signal
-from ..devices import amp_dtype, describe_device
+from ..devices import amp_dtype, describe_device, use_exact_float32
 from ..distributed import Ranks
 from ..errors import InputError
 from ..models.layers.additive_attention import set_kernels
@@ -28,32 +28,56 @@ from .trainer import Trainer
 def train(plan: Plan, device: torch.device, ranks: Ranks) -> None:
     """Begin a run, or go on with it, and say how it goes."""
     run = RunFolder(Path(plan.folder))
-    prepared = prepare_all(plan, device, ranks)
+    try:
+        if plan.resume:
+            ranks.first_does(run.take_lock)
+        prepared = prepare_all(plan, device, ranks)
+        trainer = make_trainer(plan, prepared, run, ranks)
+        if not fit(trainer):
+            if ranks.is_first:
+                go_on = f"Stopped; go on with: train-head --resume {quote(str(run.path))}"
+                print(go_on, file=sys.stderr, flush=True)
+            sys.exit(1)
+        ranks.first_does(lambda: report(trainer, run))
+    finally:
+        run.release_lock()
+
+
+def make_trainer(plan: Plan, prepared: Prepared, run: RunFolder, ranks: Ranks) -> Trainer:
+    """The trainer at the run's beginning, or where it was left; the run folder is ready for it."""
     # What rank 0 found, how far memory goes for one thing, holds for all.
     config = RunConfig.of_fields(ranks.first_does(lambda: asdict(prepared.config)))
     check_same_data(prepared.task.train, ranks)
     trainer = Trainer(prepared.task, config, run, ranks)
-    if plan.resume:
-        ranks.together(lambda: check_vocabulary(run, prepared))
-        trainer.resume()
-        ranks.first_does(lambda: run.write_config(config))
-    else:
+    if not plan.resume:
+        ranks.first_does(run.take_lock)
         ranks.first_does(lambda: run.create(config, prepared.vocabulary))
-    watcher = Terminal(run.path, prepared.task) if ranks.is_first else Watcher()
+        return trainer
+    ranks.together(lambda: check_vocabulary(run, prepared))
+    for note in trainer.resume(plan.config.digests, plan.accept_changed_data):
+        if ranks.is_first:
+            print_now(f"resumed    {note}")
+    ranks.first_does(lambda: run.write_config(config))
+    return trainer
+
+
+def fit(trainer: Trainer) -> bool:
+    """Train under signals that stop it; returns whether it was finished."""
+    ranks, o = trainer.ranks, trainer.o
+    watcher = Terminal(trainer.run.path, trainer.task) if ranks.is_first else Watcher()
     keep_freed_memory()
-    with stop_on_signal(insist=ranks.n == 1) as stop:
+    with ranks.outliving_launcher(), stop_on_signal(insist=ranks.n == 1) as stop:
         # When a process dies, its launcher soon ends the others. Closing takes a while, and only
         # after it what went wrong is told.
         try:
-            finished = trainer.fit(watcher, stop)
+            return trainer.fit(watcher, stop)
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"The GPU has too little memory for batches of {o.batch_size} ({error}); train "
+                "again with a smaller --batch-size, and as many times --accumulate."
+            ) from error
         finally:
             watcher.close()
-    if not finished:
-        if ranks.is_first:
-            go_on = f"Stopped; go on with: train-head --resume {quote(str(run.path))}"
-            print(go_on, file=sys.stderr, flush=True)
-        sys.exit(1)
-    ranks.first_does(lambda: report(trainer, run))
 
 
 def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
@@ -62,6 +86,8 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     say: Callable[[str], None] = print_now if ranks.is_first else lambda text: None
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    if config.amp == "off":
+        use_exact_float32()
     set_kernels(config.kernels)
     precision = Precision(device, amp_dtype(device, config.amp))
     half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")

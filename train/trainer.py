@@ -15,6 +15,7 @@ from ..distributed import Ranks
 from ..errors import InputError
 from ..models.base import Head
 from .checkpoint import (
+    damaged,
     flatten_optimizer,
     load_weights,
     random_name,
@@ -24,8 +25,9 @@ from .checkpoint import (
     restore_random_state,
     write_tensors,
 )
-from .config import Optimisation, RunConfig
+from .config import Optimisation, RunConfig, convert
 from .data.batches import Batch
+from .data.digests import name_changes
 from .data.order import image_order
 from .data.prefetch import Waited
 from .memory import peak_memory_bytes
@@ -50,8 +52,12 @@ class Progress:
     best_score: float = -math.inf
 
     def next_epoch(self) -> None:
-        """Forget what belongs to one epoch."""
+        """Go on to the next epoch."""
         self.epoch += 1
+        self.restart_epoch()
+
+    def restart_epoch(self) -> None:
+        """Forget what belongs to one epoch."""
         self.batches = self.items = 0
         self.loss_sum = self.train_seconds = self.wait_seconds = 0.0
 
@@ -175,10 +181,12 @@ class Trainer:
         if o.clip:
             self.scaler.unscale_(self.optimizer)
             self._clip_gradients()
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        p.updates += 1
+        # An update that float16 overflowed is left out, and the schedule does not move.
+        p.updates += self.scaler.get_scale() >= scale
 
     def _clip_gradients(self) -> None:
         norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
@@ -223,7 +231,8 @@ class Trainer:
         return metrics
 
     def _save_best(self) -> None:
-        about = {"epoch": self.progress.epoch, "score": self.progress.best_score}
+        p, digests = self.progress, self.config.digests
+        about = {"epoch": p.epoch, "score": p.best_score, "digests": digests}
         write_tensors(self.run.best, dict(self.task.head.state_dict()), about)
         self.task.write_predictions(self.run.predictions)
 
@@ -234,25 +243,60 @@ class Trainer:
         for name, state in random_state(self.device).items():
             every = self.ranks.gather(state)
             tensors |= {random_name(name, rank): part for rank, part in enumerate(every)}
-        about = {"progress": asdict(self.progress), "scaler": self.scaler.state_dict()}
+        about = {
+            "progress": asdict(self.progress),
+            "scaler": self.scaler.state_dict(),
+            "digests": self.config.digests,
+        }
         self.ranks.first_does(lambda: write_tensors(self.run.last, tensors, about))
 
-    def resume(self) -> None:
+    def resume(self, recorded: dict[str, str], accept_changed_data: bool = False) -> list[str]:
         """Go back to the state of :meth:`save_last`; the same machine goes on to the same bits.
 
-        That takes as many processes as before, each of which draws its own dropout.
+        That takes as many processes as before, each of which draws its own dropout. Raises
+        ``InputError`` if the data are not those of the ``recorded`` digests, or of those in the
+        checkpoint, unless that is accepted; an epoch that was begun on other data is then begun
+        again. Returns what to say.
         """
-        self.ranks.together(self._read_last)
-        self.ranks.first_does(lambda: self.run.keep_epochs(self.progress.epoch - 1))
+        recorded = {**recorded, **self.ranks.together(self._read_last)}
+        changed = name_changes(recorded, self.config.digests)
+        if changed and not accept_changed_data:
+            raise self.ranks.shared_error(
+                InputError(
+                    f"{self.run.path}: {changed} are not those that the run was trained on; put "
+                    "the old files back, or add --accept-changed-data to go on with these."
+                )
+            )
+        notes = []
+        if changed:
+            self._go_on_with_changed_data("validation" in changed)
+            notes.append(f"{changed} are not those that the run was begun with")
+        elif not recorded:
+            notes.append("by an earlier version, without digests: its data cannot be compared")
+        note = self.ranks.first_does(lambda: self.run.keep_epochs(self.progress.epoch - 1))
+        return notes + [note] * bool(note)
 
-    def _read_last(self) -> None:
+    def _go_on_with_changed_data(self, validation: bool) -> None:
+        self.progress.restart_epoch()
+        if validation and self.progress.epoch <= self.o.epochs:
+            # Scores on other data say nothing to those that follow.
+            self.progress.best_epoch = self.progress.epoch - 1
+            self.progress.best_score = -math.inf
+
+    def _read_last(self) -> dict[str, str]:
+        """Restore the last state; returns the digests of the data that it was trained on."""
         tensors, about = read_tensors(self.run.last)
         weights = {k[len("head.") :]: v for k, v in tensors.items() if k.startswith("head.")}
         load_weights(self.task.head, weights, self.run.last)
-        restore_optimizer(self.optimizer, tensors)
-        self.scaler.load_state_dict(about["scaler"])
-        self.progress = Progress(**about["progress"])
-        restore_random_state(tensors, self.device, self.ranks.share.rank, self._dropout_seed())
+        try:
+            restore_optimizer(self.optimizer, tensors)
+            if about["scaler"]:  # none was needed where the run began
+                self.scaler.load_state_dict(about["scaler"])
+            self.progress = convert(about["progress"], Progress)
+            restore_random_state(tensors, self.device, self.ranks.share.rank, self._dropout_seed())
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise damaged(self.run.last, error) from error
+        return convert(about.get("digests", {}), dict[str, str])
 
     def _dropout_seed(self) -> int:
         """Where a process begins to draw that has no state to go on from: each somewhere else."""

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -89,12 +90,23 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
     folder = out.resolve().parent
     names = [os.path.relpath(part.path.resolve(), folder) for part in parts]
     counts = [part.n_images for part in parts]
-    provenance = {**first.provenance, "shard": "", "parts": json.dumps(names)}
+    provenance = {**first.provenance, **join_origins(parts), "shard": ""}
+    provenance["parts"] = json.dumps(names)
     with atomic_write(out) as temporary, h5py.File(temporary, "w") as file:
         write_head(file, provenance, [name for part in parts for name in part.file_name])
         for column in columns_of(first.provenance):
             add_virtual(file, column.name, column.row_shape, first, names, counts)
     sync(folder)
+
+
+def join_origins(parts: list[FeatureFile]) -> dict[str, Any]:
+    """What a joined file says of its origin: per part, and as a whole what all have in common."""
+    names = ("data", "split", "image_root", "images_digest", "data_digest")
+    each = [
+        {"images": p.n_images} | {name: p.provenance.get(name, "") for name in names} for p in parts
+    ]
+    common = {name: each[0][name] for name in names if len({o[name] for o in each}) == 1}
+    return {name: common.get(name, "") for name in names} | {"origins": json.dumps(each)}
 
 
 def add_virtual(

@@ -3,10 +3,11 @@ import pytest
 from frostgrid.datasets.cache import (
     cache_folder,
     cached_arrays,
-    hash_files,
     string_array,
     strings_of,
 )
+from frostgrid.datasets.formats import Questions, decode, read_source
+from frostgrid.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
@@ -68,11 +69,15 @@ def test_folder_that_cannot_be_written_costs_no_more_than_time(empty_cache):
     assert build.times == 2
 
 
-def test_hash_is_of_the_content(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    (tmp_path / "b").write_bytes(b"abc")
-    first, second = hash_files([tmp_path / "a", tmp_path / "b"])
-    assert first == second == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+def test_what_is_parsed_is_what_was_hashed(tmp_path):
+    path = tmp_path / "train_questions.json"
+    path.write_text('{"questions": []}')
+    source = read_source(path)
+    path.write_text("{}")  # replaced in between
+    assert source.sha256 == "81e13f9e715dadcd0267d7ea5a760afc50e26c8ea944b1aa252207cd31e1df56"
+    assert decode(source, Questions).questions == []
+    with pytest.raises(InputError, match="missing required field `questions`"):
+        decode(path, Questions)
 
 
 def test_folder_defaults_to_the_users_cache(monkeypatch):

@@ -1,15 +1,19 @@
 """Runs ``train-head`` again and again, as JSON says: ``[{"arguments": [...], ...}, ...]``.
 
-``dropout`` false leaves it out; ``stop_at``: rank 1 gets SIGTERM in that batch.
+``dropout`` false leaves it out; ``stop_at``: rank 1 gets SIGTERM in that batch. Or once, for
+``{"arguments": [...], "late": seconds}``: a sentence on what went wrong is printed so much later,
+as on a busy machine.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 import warnings
 from contextlib import nullcontext, suppress
 
+import click
 import torch
 from frostgrid.distributed import join_ranks
 from frostgrid.models.layers import dropout
@@ -30,17 +34,35 @@ def stop_in(batch: int) -> None:
     trainer.Trainer._backward = stopped
 
 
-if __name__ == "__main__":
-    warnings.simplefilter("error")
-    torch.set_num_threads(1)
+def run_late(arguments, seconds):
+    """Run the command as from a shell, but be slow to tell what went wrong."""
+    show = click.ClickException.show
+
+    def show_late(self, file=None):
+        time.sleep(seconds)
+        show(self, file)
+
+    click.ClickException.show = show_late
+    cli.train_head.main(arguments)
+
+
+def run_in_turn(runs):
+    """Do one run after the other, in processes that meet once, as torchrun's can."""
     forward = dropout.Dropout.forward
-    with join_ranks(
-        "go on.", on_gpus=True
-    ) as ranks:  # processes that torchrun started can meet once
+    with join_ranks("go on.", on_gpus=True) as ranks:
         cli.join_ranks = lambda *a, **k: nullcontext(ranks)
-        for run in json.loads(sys.argv[1]):
+        for run in runs:
             dropout.Dropout.forward = forward if run["dropout"] else lambda self, x: x
             if run["stop_at"]:
                 stop_in(run["stop_at"])
             with suppress(SystemExit):
                 cli.train_head.main(run["arguments"], standalone_mode=False)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    told = json.loads(sys.argv[1])
+    if isinstance(told, dict):
+        run_late(told["arguments"], told["late"])
+    run_in_turn(told)

@@ -131,9 +131,8 @@ def check_same(one, two):
 def test_when_a_process_dies_the_rest_end_and_one_can_go_on(tiny_set, tmp_path):
     out = tmp_path / "run"
     more = ("--epochs", "2000", "--batch-size", "8", "--patience", "0")
-    process = two_processes(
-        "-m", "frostgrid", "train-head", *arguments("mean-embed", tiny_set, out, *more)
-    )
+    run = {"arguments": arguments("mean-embed", tiny_set, out, *more), "late": 0.5}
+    process = two_processes(SCRIPT, json.dumps(run))
     while not (out / "last.safetensors").exists():
         assert process.poll() is None, output_of(process)
         time.sleep(0.05)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from frostgrid.errors import InputError
 from frostgrid.evaluate.cli import score
 from frostgrid.models.registry import HEADS
-from frostgrid.train import checkpoint, prepare, trainer
+from frostgrid.train import prepare, trainer
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
@@ -18,7 +19,6 @@ from frostgrid.train.data import batches, features
 from frostgrid.train.progress import Terminal
 from frostgrid.train.trainer import learning_rate
 from reference.runs import lines, run_head, same_state
-from safetensors import SafetensorError
 
 SMALL = ("--epochs", "3", "--batch-size", "8", "--min-word-count", "1")
 
@@ -237,12 +237,12 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path):
 
 
 def test_a_checkpoint_that_the_disk_does_not_take_is_told(tmp_path, monkeypatch):
-    def no_room(*arguments, **more):
-        raise SafetensorError("I/O error: No space left on device")
+    def no_room(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "x.safetensors"
     write_tensors(path, {"a": torch.arange(5)}, {"epoch": 3})
-    monkeypatch.setattr(checkpoint, "save_file", no_room)
+    monkeypatch.setattr(Path, "write_bytes", no_room)
     with pytest.raises(InputError, match=r"x.safetensors: cannot be written .*No space left"):
         write_tensors(path, {"a": torch.arange(6)}, {"epoch": 4})
     assert read_tensors(path)[1] == {"epoch": 3}
@@ -294,3 +294,63 @@ def test_how_rows_are_read_changes_nothing_of_what_is_learned(tiny_set, tmp_path
     run_head("lstm", tiny_set, tmp_path / "two", *SMALL, "--order", "full")
     same_state(tmp_path / "one", tmp_path / "two")
     assert lines(tmp_path / "one")[-1]["val_loss"] == lines(tmp_path / "two")[-1]["val_loss"]
+
+
+def test_captions_may_be_as_long_as_asked_for_and_what_is_cut_is_told(tiny_set, tmp_path):
+    output = run_head("rnn-decoder", tiny_set, tmp_path / "default", *SMALL)
+    assert "cut after" not in output
+    assert "of at most 20 words\n" in output
+    more = (*SMALL, "--max-length", "4")
+    output = run_head("rnn-decoder", tiny_set, tmp_path / "short", *more)
+    assert "; 18 train, 9 val cut after 4 words (--max-length)" in output
+    assert "of at most 4 words" in output
+    config = json.loads((tmp_path / "short" / "config.json").read_text())
+    assert config["data_settings"] == {"min_word_count": 1, "max_length": 4}
+    written = json.loads((tmp_path / "short" / "preds.json").read_text())
+    assert max(len(entry["caption"].split()) for entry in written) <= 4
+    output = run_head("question-only", tiny_set, tmp_path / "vqa", *more, code=2)
+    assert "question-only writes no captions; drop --max-length" in output
+
+
+def test_references_longer_than_captions_are_made_are_counted(tiny_set, tmp_path):
+    root = Path(shutil.copytree(tiny_set[0], tmp_path / "data"))
+    content = json.loads((root / "val_captions.json").read_text())
+    content["annotations"][0]["caption"] = " ".join(["red"] * 30)
+    (root / "val_captions.json").write_text(json.dumps(content))
+    output = run_head("rnn-decoder", (root, tiny_set[1]), tmp_path / "run", *SMALL, "--trust-ids")
+    assert "of at most 20 words (1 of 18 references have more: --max-length)" in output
+
+
+def test_options_of_resuming_need_a_run_to_resume(tiny_set, tmp_path):
+    more = (*SMALL, "--accept-changed-data")
+    output = run_head("question-only", tiny_set, tmp_path / "run", *more, code=2)
+    assert "--accept-changed-data is of use with --resume alone" in output
+
+
+def test_too_little_gpu_memory_is_one_sentence(tiny_set, tmp_path, monkeypatch):
+    def fail(self, batch, in_group):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(trainer.Trainer, "_backward", fail)
+    output = run_head("mean-embed", tiny_set, tmp_path / "run", *SMALL, code=1)
+    assert "too little memory for batches of 8" in output
+    assert "smaller --batch-size" in output
+
+
+@pytest.fixture
+def tf32():
+    """TF32 as a GPU's user may have set it."""
+    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    for place in places:
+        place.allow_tf32 = True
+    yield places
+    for place, value in zip(places, before, strict=True):
+        place.allow_tf32 = value
+
+
+def test_without_amp_float32_is_float32(tiny_set, tmp_path, tf32):
+    run_head("question-only", tiny_set, tmp_path / "auto", *SMALL)
+    assert all(place.allow_tf32 for place in tf32)
+    run_head("question-only", tiny_set, tmp_path / "off", *SMALL, "--amp", "off")
+    assert not any(place.allow_tf32 for place in tf32)

@@ -1,18 +1,21 @@
 """Caption data for training: JSON files to integer arrays, kept in the cache folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.cache import Arrays, cached_arrays, hash_files, string_array, strings_of
-from ...datasets.captions import CaptionTable, load_captions
+from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
+from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
+from ...datasets.formats import read_source
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
+from .digests import digest
+from .vocabulary import build_vocabulary
 
-FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class CaptionData:
     ``image_id``, int64 [C], ``tokens``, int32 [C, T], from ``<start>`` to ``<end>``, padded with 0,
     and ``length``, int32 [C], both marks included, have a row a caption. ``image_ids``, int64 [N],
     and ``references``, the captions as written, have an entry an image, in the captions' order.
+    ``n_cut`` captions were cut to the greatest length. ``digests``: that of the captions as
+    written.
     """
 
     image_id: NDArray[np.int64]
@@ -41,6 +46,8 @@ class CaptionData:
     length: NDArray[np.int32]
     references: list[list[str]]
     image_ids: NDArray[np.int64]
+    n_cut: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def load_train_val(
@@ -48,15 +55,16 @@ def load_train_val(
 ) -> tuple[CaptionData, CaptionData, list[str]]:
     """The training and the validation split, and the words, which come from training alone.
 
-    Raises ``InputError`` when a file is missing or does not fit; see ``load_captions``.
+    Raises ``InputError`` when a file is missing or does not fit; see ``read_captions``.
     """
     dataset.captions_path("val")  # training is scored on it, so say at once if it is missing
-    key = [FORMAT_VERSION, asdict(options), *hash_files([dataset.captions_path("train")])]
+    file = read_source(dataset.captions_path("train"))
+    key = [FORMAT_VERSION, asdict(options), file.sha256]
 
     def build() -> Arrays:
-        table = load_captions(dataset, "train")
+        table = read_captions(file, "train")
         tokens = tokenize_all(table.text)
-        vocabulary = Vocabulary.build(tokens, CAPTION_SPECIALS, options.min_word_count)
+        vocabulary = build_vocabulary(tokens, CAPTION_SPECIALS, options.min_word_count, file)
         arrays = _pack(table, tokens, vocabulary, options.max_length)
         return arrays | {"words": string_array(vocabulary.words)}
 
@@ -73,12 +81,12 @@ def load_split(
     Raises ``InputError`` as ``load_train_val`` does.
     """
     split = dataset.checked_split(split)
-    files = hash_files([dataset.captions_path(split)])
+    file = read_source(dataset.captions_path(split))
     # A Karpathy file holds all splits, so the file alone does not say which.
-    key = [FORMAT_VERSION, split, max_length, list(words), *files]
+    key = [FORMAT_VERSION, split, max_length, list(words), file.sha256]
 
     def build() -> Arrays:
-        table = load_captions(dataset, split)
+        table = read_captions(file, split)
         return _pack(table, tokenize_all(table.text), Vocabulary(words), max_length)
 
     return _unpack(cached_arrays("captions-split", key, build))
@@ -90,6 +98,8 @@ def _pack(
     tokens, length = vocabulary.encode_captions(texts_tokens, max_length)
     by_image = table.by_image()
     return {
+        "n_cut": np.array(sum(len(words) > max_length for words in texts_tokens)),
+        "digests": string_array([digest(table.image_id, table.text)]),
         "image_id": table.image_id,
         "tokens": tokens,
         "length": length,
@@ -105,4 +115,6 @@ def _unpack(arrays: Arrays) -> CaptionData:
         length=arrays["length"],
         references=msgspec.json.decode(arrays["references"].tobytes(), type=list[list[str]]),
         image_ids=arrays["image_ids"],
+        n_cut=int(arrays["n_cut"]),
+        digests={"captions": strings_of(arrays["digests"])[0]},
     )

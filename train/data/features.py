@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...featurize.file.reader import FeatureFile, open_features
 from .gather import gather_rows, prefetch_rows, release_rows
+from .identity import ImageCheck
 
 # Of a map, that are read before it is given back. The system maps the large pages around a row with
 # it, so that several times as much is resident.
@@ -45,9 +46,12 @@ class SplitFeatures:
     warm. Of files larger than memory (``streamed``) rows are asked for before they are read.
     """
 
-    def __init__(self, files: list[FeatureFile], kind: str) -> None:
+    def __init__(
+        self, files: list[FeatureFile], kind: str, check: ImageCheck | None = None
+    ) -> None:
         self.files = files
         self.kind = kind
+        self.check = check
         self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in files]
         self.bases = np.cumsum([0] + [file.n_images for file in files])
         self.channels = files[0].channels
@@ -58,13 +62,24 @@ class SplitFeatures:
         self.resident_row: NDArray[np.int64] | None = None
 
     def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each id, int64; raises ``InputError`` naming ids that no file holds."""
+        """The row of each id, int64.
+
+        Raises ``InputError`` naming ids that no file holds or that two hold, and for rows that are
+        not the data set's images.
+        """
         if len(self.files) == 1:
-            return self.files[0].rows(image_ids)
+            return self._file_rows(self.files[0], image_ids)
         rows = np.full(len(image_ids), -1, np.int64)
         for file, base in zip(self.files, self.bases[:-1], strict=True):
-            mine = (rows < 0) & np.isin(image_ids, file.image_id)
-            rows[mine] = file.rows(image_ids[mine]) + base
+            mine = np.isin(image_ids, file.image_id)
+            twice = np.flatnonzero(mine & (rows >= 0))
+            if len(twice):
+                owner = np.searchsorted(self.bases, rows[twice[0]], side="right") - 1
+                raise InputError(
+                    f"{self.files[owner].path} and {file.path}: both hold the image "
+                    f"{image_ids[twice[0]]}; name one of them by --features."
+                )
+            rows[mine] = self._file_rows(file, image_ids[mine]) + base
         if (rows < 0).any():
             missing = np.unique(image_ids[rows < 0])
             names = ", ".join(str(file.path) for file in self.files)
@@ -74,11 +89,20 @@ class SplitFeatures:
             )
         return rows
 
+    def _file_rows(self, file: FeatureFile, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        rows = file.rows(image_ids)
+        if self.check is not None:
+            self.check.check(file, image_ids, rows)
+        return rows
+
     def gather(self, rows: NDArray[np.int64], device: torch.device) -> Cells:
         """The features of these rows, on the device, in the file's own dtype."""
         if self.resident is not None:
             assert self.resident_row is not None
-            index = torch.from_numpy(self.resident_row[rows]).to(device, non_blocking=True)
+            resident_rows = self.resident_row[rows]
+            if (resident_rows < 0).any():
+                raise ValueError(f"row {rows[resident_rows < 0][0]} is not kept on {device}.")
+            index = torch.from_numpy(resident_rows).to(device, non_blocking=True)
             scale = None if self.resident_scale is None else self.resident_scale[index]
             return Cells(self.resident.index_select(0, index), scale)
         values = self._read(self.sources, rows, device)
@@ -123,32 +147,30 @@ class SplitFeatures:
         source = self.sources[0]
         return n_rows * int(np.prod(source.shape[1:])) * source.dtype.itemsize
 
-    def make_resident(self, rows: NDArray[np.int64], device: torch.device) -> bool:
-        """Keep these rows on a CUDA device if half of its free memory holds them; True if so."""
-        if device.type != "cuda":
-            return False
+    def make_resident(self, rows: NDArray[np.int64], device: torch.device) -> None:
+        """Keep these rows in the device's own memory, from which alone they are read then."""
         unique = np.unique(rows)
-        free, _ = torch.cuda.mem_get_info(device)
-        if self.bytes_of(len(unique)) > free // 2:
-            return False
-        parts = [
-            self.gather(part, device) for part in np.array_split(unique, len(unique) // 512 + 1)
+        first = self.gather(unique[:1], device)
+        stores = [
+            None if part is None else part.new_empty((len(unique), *part.shape[1:]))
+            for part in (first.values, first.scale)
         ]
-        self.resident = torch.cat([part.values for part in parts])
-        if parts[0].scale is not None:
-            self.resident_scale = torch.cat(
-                [part.scale for part in parts if part.scale is not None]
-            )
-        self.resident_row = np.zeros(int(self.bases[-1]), np.int64)
+        for start in range(0, len(unique), 512):
+            cells = self.gather(unique[start : start + 512], device)
+            for store, part in zip(stores, (cells.values, cells.scale), strict=True):
+                if store is not None and part is not None:
+                    store[start : start + 512] = part
+        self.resident, self.resident_scale = stores
+        self.resident_row = np.full(int(self.bases[-1]), -1, np.int64)
         self.resident_row[unique] = np.arange(len(unique))
-        return True
 
 
-def open_split(paths: list[str], split: str, kind: str) -> SplitFeatures:
-    """The features of a split.
+def open_split(paths: list[str], kind: str, check: ImageCheck) -> SplitFeatures:
+    """The features of the split that ``check`` is for.
 
     Files that say they hold this split are taken alone (ids may repeat between splits); if none
-    says so, all are. Raises ``InputError`` for files that do not fit together.
+    says so, those that state no split are. Raises ``InputError`` for files that do not fit together
+    or are all of other splits.
     """
     files = [part for path in paths for part in open_features(Path(path)).parts]
     if not files:
@@ -163,5 +185,4 @@ def open_split(paths: list[str], split: str, kind: str) -> SplitFeatures:
             raise InputError(
                 f"{file.path} does not fit {first.path}: {what}; extract both in the same way."
             )
-    own = [file for file in files if file.provenance.get("split") == split]
-    return SplitFeatures(own or files, kind)
+    return SplitFeatures(check.choose(files), kind, check)

@@ -1,18 +1,20 @@
 """VQA data for training: a data set's JSON files to integer arrays, kept in the user's cache."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.annotations import AnswerTable, align_answers, load_answers
-from ...datasets.cache import Arrays, cached_arrays, hash_files, string_array, strings_of
+from ...datasets.annotations import AnswerTable, align_answers, read_answers
+from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
 from ...datasets.dataset import Dataset
-from ...datasets.questions import QuestionTable, load_questions
-from ...datasets.text import Vocabulary, tokenize_all
+from ...datasets.formats import SourceFile, read_source
+from ...datasets.questions import QuestionTable, read_questions
+from ...datasets.text import QUESTION_SPECIALS, Vocabulary, tokenize_all
 from ...errors import InputError
+from .digests import digest
+from .vocabulary import build_vocabulary
 from .vqa_targets import (
     ComparedAnswers,
     SoftTargets,
@@ -22,7 +24,7 @@ from .vqa_targets import (
     soft_targets,
 )
 
-FORMAT_VERSION = 1  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class VqaData:
 
     ``question_id`` and ``image_id`` are int64 [Q]; ``tokens`` int32 [Q, T], padded with 0, and
     ``length`` int32 [Q], at least 1; ``targets`` is None where the split has no annotations.
+    ``n_cut`` questions were cut to the greatest length. ``digests`` are those of the questions and
+    the answers as they were given, whatever they became.
     """
 
     question_id: NDArray[np.int64]
@@ -54,6 +58,8 @@ class VqaData:
     tokens: NDArray[np.int32]
     length: NDArray[np.int32]
     targets: SoftTargets | None
+    n_cut: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def load_train_val(
@@ -63,12 +69,13 @@ def load_train_val(
 
     Words and answers come from the training split alone.
 
-    Raises ``InputError`` when a file is missing, empty or does not fit; see ``load_questions``,
-    ``load_answers`` and ``align_answers``.
+    Raises ``InputError`` when a file is missing, empty or does not fit; see ``read_questions``,
+    ``read_answers`` and ``align_answers``.
     """
     dataset.annotations_path("val")  # training is scored on it, so say at once if it is missing
-    key = [FORMAT_VERSION, asdict(options), *hash_files(_files(dataset, "train"))]
-    arrays = cached_arrays("vqa-train", key, lambda: _build_train(dataset, options))
+    files = _read_files(dataset, "train")
+    key = [FORMAT_VERSION, asdict(options), *(file.sha256 for file in files)]
+    arrays = cached_arrays("vqa-train", key, lambda: _build_train(files, options))
     words, answers = strings_of(arrays["words"]), strings_of(arrays["answers"])
     val = load_split(dataset, "val", words, answers, options.max_question_length)
     return _unpack(arrays), val, words, answers
@@ -86,14 +93,17 @@ def load_split(
     Raises ``InputError`` as ``load_train_val`` does.
     """
     split = dataset.checked_split(split)
-    files = hash_files(_files(dataset, split))
-    key = [FORMAT_VERSION, max_question_length, list(words), list(answers), *files]
+    files = _read_files(dataset, split)
+    hashes = [file.sha256 for file in files]
+    key = [FORMAT_VERSION, max_question_length, list(words), list(answers), *hashes]
 
     def build() -> Arrays:
-        questions, given = _read(dataset, split)
+        questions, given = _parse(files)
         compared = None if given is None else compare_answers(given)
-        tokens = Vocabulary(words).encode(questions.text, max_question_length)
-        return _pack(questions, tokens, compared, answers)
+        tokens = tokenize_all(questions.text)
+        encoded = Vocabulary(words).encode_tokens(tokens, max_question_length)
+        arrays = _pack(questions, encoded, compared, answers)
+        return arrays | _describe(questions, given, tokens, max_question_length)
 
     return _unpack(cached_arrays("vqa-split", key, build))
 
@@ -108,30 +118,31 @@ def coverage(data: VqaData) -> float:
     return best_score(data.targets)
 
 
-def _files(dataset: Dataset, split: str) -> list[Path]:
-    files = [dataset.questions_path(split)]
+def _read_files(dataset: Dataset, split: str) -> list[SourceFile]:
+    """The questions and, where there are any, the annotations; parsed only if not cached."""
+    paths = [dataset.questions_path(split)]
     if split == "train" or dataset.has_annotations(split):
-        files.append(dataset.annotations_path(split))
-    return files
+        paths.append(dataset.annotations_path(split))
+    return [read_source(path) for path in paths]
 
 
-def _read(dataset: Dataset, split: str) -> tuple[QuestionTable, AnswerTable | None]:
-    questions = load_questions(dataset, split)
-    files = _files(dataset, split)
+def _parse(files: list[SourceFile]) -> tuple[QuestionTable, AnswerTable | None]:
+    questions = read_questions(files[0])
     if len(files) == 1:
         return questions, None
-    return questions, align_answers(questions, load_answers(dataset, split), *files)
+    return questions, align_answers(questions, read_answers(files[1]), *files)
 
 
-def _build_train(dataset: Dataset, options: VqaOptions) -> Arrays:
-    questions, given = _read(dataset, "train")
+def _build_train(files: list[SourceFile], options: VqaOptions) -> Arrays:
+    questions, given = _parse(files)
     assert given is not None
     compared = compare_answers(given)
     answers = choose_answers(compared, options.n_answers, options.min_answer_count)
-    texts_tokens = tokenize_all(questions.text)
-    vocabulary = Vocabulary.build(texts_tokens, min_count=options.min_word_count)
-    tokens = vocabulary.encode_tokens(texts_tokens, options.max_question_length)
-    arrays = _pack(questions, tokens, compared, answers)
+    tokens = tokenize_all(questions.text)
+    vocabulary = build_vocabulary(tokens, QUESTION_SPECIALS, options.min_word_count, files[0])
+    encoded = vocabulary.encode_tokens(tokens, options.max_question_length)
+    arrays = _pack(questions, encoded, compared, answers)
+    arrays |= _describe(questions, given, tokens, options.max_question_length)
     return arrays | {"words": string_array(vocabulary.words), "answers": string_array(answers)}
 
 
@@ -153,10 +164,32 @@ def _pack(
     return arrays
 
 
+def _describe(
+    questions: QuestionTable, given: AnswerTable | None, tokens: list[list[str]], max_length: int
+) -> Arrays:
+    """How many questions are cut, and the digests of what the files say."""
+    digests = {
+        "questions": digest(questions.question_id, questions.image_id, questions.text),
+        "answers": "",
+    }
+    if given is not None:
+        columns = given.question_id, given.indptr, given.text_index, given.person, given.texts
+        digests["answers"] = digest(*columns)
+    n_cut = sum(len(words) > max_length for words in tokens)
+    return {"n_cut": np.array(n_cut), "digests": string_array(list(digests.values()))}
+
+
 def _unpack(arrays: Arrays) -> VqaData:
     targets = None
     if "targets.indptr" in arrays:
         targets = SoftTargets(**{f.name: arrays[f"targets.{f.name}"] for f in fields(SoftTargets)})
+    questions, answers = strings_of(arrays["digests"])
     return VqaData(
-        arrays["question_id"], arrays["image_id"], arrays["tokens"], arrays["length"], targets
+        question_id=arrays["question_id"],
+        image_id=arrays["image_id"],
+        tokens=arrays["tokens"],
+        length=arrays["length"],
+        targets=targets,
+        n_cut=int(arrays["n_cut"]),
+        digests={"questions": questions} | ({"answers": answers} if answers else {}),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -43,10 +44,12 @@ class CaptionTask(Task):
         train: tuple[CaptionData, SplitFeatures],
         val: tuple[CaptionData, SplitFeatures],
         attention_penalty: float,
+        max_length: int = GREEDY.max_length,
     ) -> None:
         self.head: CaptionHead = head
         self.precision, self.words = precision, words
         self.attention_penalty = attention_penalty
+        self.options = replace(GREEDY, max_length=max_length)
         self.train, self.val = (
             SamplesByImage(data.image_id, data.tokens, data.length, features)
             for data, features in (train, val)
@@ -108,9 +111,11 @@ class CaptionTask(Task):
         scores = score_captions(ids, self.captions, references, metrics=("bleu", "cider"))
         return {"val_bleu4": scores.bleu()[3], "val_cider": scores.cider_mean()}
 
-    def describe(self, rows: NDArray[np.int64], options: BeamOptions = GREEDY) -> list[str]:
+    def describe(self, rows: NDArray[np.int64]) -> list[str]:
         """Captions of these rows of the validation features."""
-        return describe(self.head, self.val_features, rows, self.words, self.precision, options)
+        return describe(
+            self.head, self.val_features, rows, self.words, self.precision, self.options
+        )
 
     def shuffled_score(self) -> float:
         """See :class:`Task`."""

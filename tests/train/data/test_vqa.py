@@ -67,11 +67,31 @@ def test_the_cache_changes_nothing(root, monkeypatch):
     def never(*args):
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr(vqa_data, "_read", never)
+    monkeypatch.setattr(vqa_data, "_parse", never)
     second = load_train_val(open_dataset(str(root)), VqaOptions())
     assert same(first[0], second[0])
     assert same(first[1], second[1])
     assert first[2:] == second[2:]
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_kept_under_the_old_hash(root, monkeypatch):
+    data = open_dataset(str(root))
+    path = root / "val_annotations.json"
+    parse, before = vqa_data._parse, path.read_text()
+
+    def replace_and_parse(files):
+        if files[1].path == path:
+            path.write_text(before.replace('"dog"', '"yes"'))
+        return parse(files)
+
+    monkeypatch.setattr(vqa_data, "_parse", replace_and_parse)
+    racing = load_train_val(data, VqaOptions())
+    monkeypatch.setattr(vqa_data, "_parse", parse)
+    changed = load_train_val(data, VqaOptions())
+    path.write_text(before)
+    again = load_train_val(data, VqaOptions())
+    assert same(racing[1], again[1])
+    assert not same(racing[1], changed[1])
 
 
 def test_changed_files_and_options_are_read_anew(root):
@@ -118,3 +138,19 @@ def test_question_without_annotation_is_an_error_each_time(root):
     for _ in range(2):
         with pytest.raises(InputError, match=r"questions\[0\] \(question_id 0\) has no annotation"):
             load_train_val(open_dataset(str(root)), VqaOptions())
+
+
+def test_digests_tell_what_changed(root):
+    first = load_train_val(open_dataset(str(root)), VqaOptions())
+    other = load_train_val(open_dataset(str(root)), VqaOptions(n_answers=1, max_question_length=2))
+    assert first[0].digests == other[0].digests
+    assert (first[0].n_cut, other[0].n_cut) == (0, 3)
+    write(root, "val", [("Is it a cat?", "no"), ("Is it a dog?", "No")])
+    val = load_train_val(open_dataset(str(root)), VqaOptions())[1]
+    assert val.digests["questions"] == first[1].digests["questions"]
+    assert val.digests["answers"] != first[1].digests["answers"]
+
+
+def test_questions_of_which_no_word_is_frequent_are_refused(root):
+    with pytest.raises(InputError, match="occurs 3 times: add --min-word-count 3 or less"):
+        load_train_val(open_dataset(str(root)), VqaOptions(min_word_count=9))

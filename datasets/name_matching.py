@@ -1,0 +1,97 @@
+"""From a file name as a JSON file writes it to the image file that it means."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from .official_names import IMAGE_FOLDERS
+
+_SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:20[0-9][0-9])?(?![a-z0-9])")
+_SPLIT_OF_FOLDER = {name: split for split, names in IMAGE_FOLDERS.items() for name in names}
+
+
+def normalize(name: str) -> str:
+    """A path without ``./`` and doubled slashes."""
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def base_name(path: str) -> str:
+    """A posix path's last part."""
+    return path.rpartition("/")[2]
+
+
+def is_tail(tail: str, path: str) -> bool:
+    """Whether a path ends in these folders and this name."""
+    return path == tail or path.endswith(f"/{tail}")
+
+
+def split_of_folders(path: str) -> str | None:
+    """The split whose own folder a file lies in, as "val" for ``images/val/7.jpg``."""
+    folders = path.split("/")[:-1]
+    return next(
+        (_SPLIT_OF_FOLDER[folder] for folder in folders if folder in _SPLIT_OF_FOLDER), None
+    )
+
+
+def split_of_name(path: str) -> str | None:
+    """The split that a file's own name tells, as "val" for ``CLEVR_val_000007.png``."""
+    words = {match.group(1) for match in _SPLIT_WORD.finditer(base_name(path).lower())}
+    return words.pop() if len(words) == 1 else None
+
+
+class FolderIndex:
+    """The image files of one folder of a data set, found by name.
+
+    ``folder`` is relative to the data set's root, "" for the root itself, as are ``files``.
+    """
+
+    def __init__(self, folder: str, files: Iterable[str]) -> None:
+        self.folder = folder
+        self.files = list(files)
+        self._by_base: dict[str, list[str]] = defaultdict(list)
+        for file in self.files:
+            self._by_base[base_name(file)].append(file)
+
+    def find(self, name: str) -> list[str]:
+        """The file whose path is this name, or else all files whose path ends in it."""
+        stated = normalize(name)
+        candidates = self._by_base.get(base_name(stated), [])
+        within = f"{self.folder}/{stated}" if self.folder else stated
+        for exact in (within, stated):
+            if exact in candidates:
+                return [exact]
+        return [file for file in candidates if is_tail(stated, file)]
+
+    def find_base(self, name: str) -> list[str]:
+        """All files of the folder with this base name, whatever folders the name states."""
+        return self._by_base.get(base_name(normalize(name)), [])
+
+
+def find_similar(name: str, files: Iterable[str]) -> tuple[str, str] | None:
+    """A file whose base name is the stated one but for its spelling, and how the two differ."""
+    stated = re.split(r"[/\\]", name)[-1]
+    for file in files:
+        found = base_name(file)
+        if _fold(found) != _fold(name):
+            continue
+        differences = {
+            "Windows' \\ instead of /": "\\" in name,
+            "%-escapes": unquote(stated) != stated,
+            "case": _compose(found) != _compose(unquote(stated)),
+            "Unicode form (NFC, NFD)": _compose(found.lower()) == _compose(unquote(stated).lower())
+            and found.lower() != unquote(stated).lower(),
+        }
+        words = [word for word, differs in differences.items() if differs]
+        if words:
+            return file, " and ".join(words)
+    return None
+
+
+def _compose(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _fold(name: str) -> str:
+    return _compose(unquote(re.split(r"[/\\]", name)[-1])).casefold()

@@ -1,0 +1,82 @@
+"""What a GPU alone does in training, as far as a CPU can show it."""
+
+import numpy as np
+import pytest
+import torch
+from frostgrid.train import prepare
+from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.prepare import store_features
+from frostgrid.train.run_folder import RunFolder
+from frostgrid.train.tasks.task import Precision
+from frostgrid.train.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def trainer(runs):
+    """A trainer of a finished run, before its first update."""
+    run = RunFolder(runs["mean-embed"])
+    config = run.read_config()
+    prepared = prepare.prepare(config, Precision(CPU, None))
+    prepare.start_head(prepared, None)
+    return Trainer(prepared.task, prepared.config, run)
+
+
+def batch_of(trainer):
+    order = np.arange(trainer.task.train.n_groups)
+    return next(trainer.task.train.batches(order, 8, CPU))
+
+
+def test_a_float16_run_goes_on_from_one_that_needed_no_scaler(trainer):
+    trainer.scaler = torch.amp.GradScaler("cpu")
+    trainer.resume({})
+    assert trainer.progress.epoch == 3
+    assert trainer.scaler.is_enabled()
+
+
+def test_an_update_that_overflows_moves_neither_weights_nor_the_schedule(trainer):
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = [p.detach().clone() for p in trainer.parameters]
+
+    def update(factor):
+        trainer._backward(batch_of(trainer), 1)
+        for parameter in trainer.parameters:
+            parameter.grad *= factor
+        trainer._update()
+
+    update(float("inf"))
+    assert trainer.progress.updates == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
+    assert trainer.scaler.get_scale() < 4
+    update(1.0)
+    assert trainer.progress.updates == 1
+    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
+
+
+def test_resident_rows_equal_those_of_the_file_and_others_are_refused(trainer):
+    features = trainer.task.train.features
+    rows = np.array([3, 1, 7, 7])
+    wanted = features.gather(rows, CPU).values.clone()
+    features.make_resident(rows, CPU)
+    assert torch.equal(features.gather(rows, CPU).values, wanted)
+    assert len(features.resident) == 3
+    with pytest.raises(ValueError, match="row 2 is not kept on cpu"):
+        features.gather(np.array([1, 2]), CPU)
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0.9, 0), (2.1, 2)])
+def test_both_splits_are_kept_on_a_gpu_or_neither(room, kept, trainer, monkeypatch):
+    moved = []
+    task = trainer.task
+    splits = (task.train, task.val)
+    total = sum(split.features.bytes_of(split.n_images) for split in splits)
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(SplitFeatures, "make_resident", lambda self, *a: moved.append(self))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (room * total, 0))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    task.precision = Precision(gpu, None)
+    storage, streamed = store_features(task)
+    assert len(moved) == kept
+    assert ("kept on cuda:0" in storage) == bool(kept)
+    assert not streamed

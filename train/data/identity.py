@@ -1,0 +1,244 @@
+"""Whether the rows of a feature file are a data set's own images: names, splits and digests."""
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...datasets.catalog import open_dataset
+from ...datasets.dataset import Dataset
+from ...datasets.name_matching import base_name, is_tail, normalize, split_of_folders
+from ...datasets.stated_images import StatedImages
+from ...errors import InputError
+from ...featurize.file.reader import FeatureFile
+
+# Image files that are compared with what the features were made from: by size, some by checksum.
+N_SIZES, N_CHECKSUMS = 32, 4
+LARGEST_READ = 2**24  # bytes
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a feature file says of some rows: the data set and the split they were made for.
+
+    ``data_digest`` is that of the data set's stated images, "" in files that do not record it;
+    ``split`` is "" for a plain folder; ``folder`` is the name of the folder that file names start
+    from.
+    """
+
+    rows: slice
+    data: str
+    split: str
+    data_digest: str
+    folder: str
+
+
+def origins_of(file: FeatureFile) -> Iterator[Origin]:
+    """The origins of a file's rows: one, or one for each file that it was joined from."""
+    parts = json.loads(file.provenance.get("origins", "[]")) or [file.provenance]
+    first = 0
+    for part in parts:
+        n_images = int(part.get("images", file.n_images))
+        yield Origin(
+            slice(first, first + n_images),
+            str(part.get("data", "")),
+            str(part.get("split", "")),
+            str(part.get("data_digest", "")),
+            Path(str(part.get("image_root", ""))).name,
+        )
+        first += n_images
+
+
+class ImageCheck:
+    """Compares the rows that image ids lead to with what the data set says of these images.
+
+    ``data``: a data set's name or folder. With ``trust_ids`` nothing but the split is compared.
+    """
+
+    def __init__(self, data: str, split: str, trust_ids: bool = False) -> None:
+        self.data, self.trust_ids = data, trust_ids
+        self._split = split
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, opened when it is first needed."""
+        return open_dataset(self.data)
+
+    @cached_property
+    def split(self) -> str:
+        """The split under the data set's own name for it."""
+        return self.dataset.checked_split(self._split)
+
+    @cached_property
+    def stated(self) -> StatedImages:
+        """The split's images as its JSON files state them."""
+        return self.dataset.stated_images(self.split)
+
+    def choose(self, files: list[FeatureFile]) -> list[FeatureFile]:
+        """The files that hold this split, or else those that state no split.
+
+        Raises ``InputError`` if all are of other splits.
+        """
+        splits = [{origin.split for origin in origins_of(file)} for file in files]
+        own = [file for file, of in zip(files, splits, strict=True) if self.split in of]
+        if own:
+            return own
+        unstated = [file for file, of in zip(files, splits, strict=True) if "" in of]
+        if unstated:
+            return unstated
+        names = ", ".join(str(file.path) for file in files)
+        held = " and ".join(repr(split) for split in sorted(set().union(*splits)))
+        raise InputError(
+            f"{names}: made for the split {held}, not for {self.split!r}, whose images may have "
+            f"the same ids; add the file of {self.split!r} by --features ({self.advice})."
+        )
+
+    def check(
+        self, file: FeatureFile, image_ids: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
+        """Raise ``InputError`` saying what differs first unless the rows are these images."""
+        ids, first = np.unique(image_ids, return_index=True)
+        rows = rows[first]
+        for origin in origins_of(file):
+            mine = (rows >= origin.rows.start) & (rows < origin.rows.stop)
+            if mine.any():
+                self._check_origin(file, origin, ids[mine], rows[mine])
+
+    def _check_origin(
+        self,
+        file: FeatureFile,
+        origin: Origin,
+        ids: NDArray[np.int64],
+        rows: NDArray[np.int64],
+    ) -> None:
+        if origin.split not in ("", self.split):
+            raise InputError(
+                f"{file.path}: row {rows[0]}, image {ids[0]}, is of the split {origin.split!r}, "
+                f"not {self.split!r}; {self.advice}."
+            )
+        if self.trust_ids:
+            return
+        all_named = self._check_names(file, origin, ids, rows)
+        if self._is_shown(origin, all_named):
+            self._compare_images(file, rows)
+        elif not self._compare_images(file, rows):
+            raise InputError(self._explain_doubt(file, origin))
+
+    def _check_names(
+        self,
+        file: FeatureFile,
+        origin: Origin,
+        ids: NDArray[np.int64],
+        rows: NDArray[np.int64],
+    ) -> bool:
+        """Compare the stated names with the rows'; returns whether all images have both."""
+        all_named = True
+        for image_id, row in zip(ids.tolist(), rows.tolist(), strict=True):
+            stated, name = self.stated.names.get(image_id, ""), file.file_name[row]
+            if not stated or not name:
+                all_named = False
+            elif not self._agree(stated, name, origin):
+                raise InputError(
+                    f"{file.path}: its image {image_id} (row {row}) is {name}, but "
+                    f"{self.stated.source[image_id]} names it {stated}; these are features of "
+                    f"other images, so {self.advice}."
+                )
+        return all_named
+
+    @cached_property
+    def _base_counts(self) -> Counter[str]:
+        return Counter(base_name(normalize(name)) for name in self.stated.ids)
+
+    def _agree(self, stated: str, name: str, origin: Origin) -> bool:
+        """Whether a stated name and a row's file name can be those of one file."""
+        stated = normalize(stated)
+        path = name if origin.split else f"{origin.folder}/{name}".removeprefix("/")
+        if path == stated or is_tail(path, stated):
+            return True
+        if not is_tail(stated, path):
+            base = base_name(stated)
+            if base != base_name(path) or self._base_counts[base] > 1:
+                return False
+            return split_of_folders(path) in (None, self.split)
+        # Folders that the JSON file does not name may be those of another split.
+        other = split_of_folders(path[: -len(stated)])
+        if other in (None, self.split) or origin.data_digest == self.stated.digest:
+            return True
+        return not self._is_claimed(str(other), stated)
+
+    def _is_claimed(self, other: str, stated: str) -> bool:
+        if other not in self._names_of_others:
+            has_split = other in self.dataset.splits()
+            names = self.dataset.stated_images(other).ids if has_split else {}
+            self._names_of_others[other] = {base_name(normalize(name)) for name in names}
+        return base_name(stated) in self._names_of_others[other]
+
+    @cached_property
+    def _names_of_others(self) -> dict[str, set[str]]:
+        return {}
+
+    def _is_shown(self, origin: Origin, all_named: bool) -> bool:
+        """Whether what the file records is enough, without a look at image files."""
+        if origin.data_digest:
+            return origin.data_digest == self.stated.digest
+        if origin.split:  # a file from before digests were recorded
+            return all_named or origin.data == self.dataset.name
+        return all_named
+
+    def _compare_images(self, file: FeatureFile, rows: NDArray[np.int64]) -> bool:
+        """Compare some image files that lie in the data set with what the rows were made from.
+
+        Returns whether there were any. Raises ``InputError`` for a file of other content.
+        """
+        root = self.dataset.images_root(self.split)
+        step = max(1, len(rows) // N_SIZES)
+        n_compared = n_read = 0
+        for row in rows[::step].tolist():
+            n_bytes, path = int(file.source_bytes[row]), root / file.file_name[row]
+            try:
+                n_found = path.stat().st_size if n_bytes and file.file_name[row] else 0
+                if not n_found:
+                    continue
+                is_same = n_found == n_bytes
+                if is_same and n_read < N_CHECKSUMS and n_bytes <= LARGEST_READ:
+                    is_same = zlib.crc32(path.read_bytes()) == int(file.source_crc32[row])
+                    n_read += 1
+            except OSError:
+                continue
+            n_compared += 1
+            if not is_same:
+                raise InputError(
+                    f"{path}: is not the image that row {row} of {file.path} was made from "
+                    f"({n_found:,} bytes here, {n_bytes:,} there, other content); "
+                    f"{self.advice}, or, if the images were only saved anew, add --trust-ids."
+                )
+        return n_compared > 0
+
+    def _explain_doubt(self, file: FeatureFile, origin: Origin) -> str:
+        root, more = self.data, "to take features by image id alone, add --trust-ids"
+        if origin.data_digest:
+            return (
+                f"{file.path}: made for the data set {origin.data!r}, whose JSON files state other "
+                f"images than those of {root} (digest {origin.data_digest[:12]}…, here "
+                f"{self.stated.digest[:12]}…); {self.advice}, or, if only the JSON files have "
+                f"changed, {more}."
+            )
+        made_for = f"made for the data set {origin.data!r}" if origin.split else "of a plain folder"
+        if not origin.data:
+            made_for = "of no data set that it names"
+        return (
+            f"{file.path}: {made_for}, and nothing shows that its images are those of {root}, "
+            f"whose JSON files do not name all of them; {self.advice}, or, {more}."
+        )
+
+    @property
+    def advice(self) -> str:
+        """What makes the right file."""
+        return f"run `featurize --data {quote(self.data)} --split {self.split}`"
