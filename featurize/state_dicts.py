@@ -20,17 +20,20 @@ def load_state(
 
     Raises ``InputError`` that names what is missing or does not fit; ``weights`` is the file.
     """
-    state = {name: t for name, t in plain_names(state, weights).items() if counts(name)}
+    state = {name: t for name, t in plain_names(state, weights).items() if affects_features(name)}
     state = unfold_batch_norms(resnet, state)
     for stage in missing_stages(state, weights, layer):
         setattr(resnet, stage, nn.Identity())
-    own = {name: t for name, t in resnet.state_dict().items() if counts(name)}
+    own = {name: t for name, t in resnet.state_dict().items() if affects_features(name)}
     wrong = [
         f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
         for what, names in (
             ("missing", own.keys() - state.keys()),
             ("unknown", state.keys() - own.keys()),
-            ("of another shape", {n for n in own.keys() & state if own[n].shape != state[n].shape}),
+            (
+                "of a different shape",
+                {n for n in own.keys() & state if own[n].shape != state[n].shape},
+            ),
         )
         if names
     ]
@@ -42,8 +45,8 @@ def load_state(
     resnet.load_state_dict(state, strict=False)
 
 
-def counts(name: str) -> bool:
-    """Whether a tensor of a ResNet's state dict takes part in the features."""
+def affects_features(name: str) -> bool:
+    """Whether a tensor of a ResNet's state dict affects the features."""
     return not name.startswith("fc.") and not name.endswith("num_batches_tracked")
 
 

@@ -19,7 +19,8 @@ from .recipes import RECIPES
 from .run import train
 from .run_folder import RunFolder
 
-RESUMABLE = ("head", "resume", "epochs", "data", "features", "trust_ids", "device") + (
+RESUMABLE = (
+    *("head", "resume", "epochs", "data", "features", "trust_ids", "device", "no_control"),
     "accept_changed_data",
 )
 WHEN_OTHERS_END = (
@@ -156,6 +157,11 @@ WHEN_OTHERS_END = (
 )
 @device_option
 @click.option(
+    "--no-control",
+    is_flag=True,
+    help="Do not compare with what a head reaches that does not see the images.",
+)
+@click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
@@ -178,6 +184,10 @@ def train_head(
 
     The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
     epoch's validation answers (preds.json) and TensorBoard events.
+
+    What seeing the images is worth is told by a control: the blind head question-only, trained once
+    for a data set and recipe and kept in the cache folder, or the one caption that fits all images
+    best.
     """
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]

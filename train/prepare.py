@@ -1,5 +1,6 @@
 """From a run's config to a task that can be trained."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from ..models.base import CaptionHead, Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
-from .config import RunConfig, convert
+from .config import Optimisation, RunConfig, convert
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.digests import digest, features_digest
@@ -26,6 +27,7 @@ from .data.features import SplitFeatures, open_split
 from .data.identity import ImageCheck
 from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
 from .memory import available_bytes
+from .recipes import fit_to_size, updates_of_epoch
 from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask
@@ -46,10 +48,11 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-def prepare(config: RunConfig, precision: Precision) -> Prepared:
+def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] = ()) -> Prepared:
     """Load data, open features, build the head, whose weights are yet to be set.
 
-    Raises ``InputError`` for data or features that are missing, empty or do not fit.
+    The ``adaptive`` optimisation settings follow the size of the training split. Raises
+    ``InputError`` for data or features that are missing, empty or do not fit.
     """
     train_features, val_features = open_both(config)
     if train_features is not None:
@@ -59,6 +62,9 @@ def prepare(config: RunConfig, precision: Precision) -> Prepared:
     task, facts = prepared.task, prepared.facts
     config = replace(config, digests=prepared.config.digests | digest_features(task))
     task.train.limit_samples(config.optimisation.texts_per_image)
+    fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive)
+    config = replace(config, optimisation=fitted)
+    facts.append(("updates", describe_updates(fitted, task)))
     if train_features is not None:
         storage, streamed = store_features(task)
         facts.append(("loading", storage))
@@ -296,6 +302,15 @@ def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> st
     return (
         f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
         f"images; {len(words):,} words"
+    )
+
+
+def describe_updates(o: Optimisation, task: Task) -> str:
+    """The number of updates of the whole run, in words."""
+    n = updates_of_epoch(o, task.train.n_items)
+    batches = f"{o.accumulate} x {o.batch_size}" if o.accumulate > 1 else str(o.batch_size)
+    return (
+        f"at most {o.epochs * n:,}: {o.epochs} epochs of {n:,}, each of {batches} {task.item_name}"
     )
 
 

@@ -1,14 +1,14 @@
-"""A branch that starts small and may grow."""
+"""A learned factor on a branch of a head, which starts small."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Growth(nn.Module):
-    """A learned factor that begins at ``start``: LayerScale (Touvron et al., 2021) as one number.
+    """A learned scalar that starts at ``start``: LayerScale (Touvron et al., 2021) as one number.
 
-    A few hundred photos are soon learned by heart: an image that is as loud as the question from
-    the first update on is what a head leans on. Begun small, it grows as far as it helps.
+    A head that reads the image at full strength from the first update on learns a few hundred
+    photos by heart. An image branch that starts small grows as far as it helps.
     """
 
     def __init__(self, start: float) -> None:
@@ -21,5 +21,5 @@ class Growth(nn.Module):
 
 
 def growth(start: float) -> nn.Module:
-    """A factor that begins at ``start``; of 1 there is none."""
+    """A factor that starts at ``start``; for 1, none at all."""
     return nn.Identity() if start == 1 else Growth(start)

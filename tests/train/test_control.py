@@ -7,7 +7,7 @@ import pytest
 from frostgrid.datasets import cache
 from frostgrid.train import control
 from frostgrid.train.config import Optimisation
-from frostgrid.train.constant_caption import constant_caption, spaced
+from frostgrid.train.control import constant_caption, spaced
 from frostgrid.train.recipes import Recipe
 from reference.runs import run_head
 

@@ -2,26 +2,34 @@ from dataclasses import replace
 
 import pytest
 from frostgrid.train.config import Optimisation
-from frostgrid.train.size import BATCHES, FOLLOW, SMALLEST, UPDATES, fit_to_size, updates_of_epoch
+from frostgrid.train.recipes import (
+    ADAPTIVE,
+    MIN_BATCH_SIZE,
+    MIN_BATCHES,
+    MIN_UPDATES,
+    RECIPES,
+    fit_to_size,
+    updates_of_epoch,
+)
 
 RECIPE = Optimisation(epochs=12, batch_size=512, patience=5)
 
 
 @pytest.mark.parametrize("n_items", [1, 31, 500, 3_500, 5_475, 20_479, 20_480, 43_000, 443_757])
 def test_any_set_gets_its_updates(n_items):
-    fitted = fit_to_size(RECIPE, n_items, FOLLOW)
-    assert fitted.epochs * updates_of_epoch(fitted, n_items) >= UPDATES
-    assert fitted.batch_size >= SMALLEST
+    fitted = fit_to_size(RECIPE, n_items, ADAPTIVE)
+    assert fitted.epochs * updates_of_epoch(fitted, n_items) >= MIN_UPDATES
+    assert fitted.batch_size >= MIN_BATCH_SIZE
     assert fitted.patience / fitted.epochs >= 5 / 12
-    if fitted.batch_size > SMALLEST:
-        assert updates_of_epoch(fitted, n_items) >= BATCHES
+    if fitted.batch_size > MIN_BATCH_SIZE:
+        assert updates_of_epoch(fitted, n_items) >= MIN_BATCHES
 
 
 def test_a_large_set_is_trained_as_the_recipe_says():
-    assert fit_to_size(RECIPE, 443_757, FOLLOW) == RECIPE
+    assert fit_to_size(RECIPE, 443_757, ADAPTIVE) == RECIPE
 
 
-def test_what_does_not_follow_stays():
+def test_settings_that_are_not_adaptive_stay():
     assert fit_to_size(RECIPE, 500, ()) == RECIPE
     assert fit_to_size(RECIPE, 5_475, {"batch_size"}) == replace(RECIPE, batch_size=128)
     assert fit_to_size(RECIPE, 5_475, {"batch_size", "lr"}).lr == 2 * RECIPE.lr
@@ -31,3 +39,8 @@ def test_what_does_not_follow_stays():
 
 def test_batches_that_are_accumulated_count_once():
     assert updates_of_epoch(replace(RECIPE, batch_size=100, accumulate=4), 950) == 3
+
+
+def test_the_reports_recipes_do_not_adapt():
+    assert not any(recipe.adaptive for recipe in RECIPES["report"].values())
+    assert all(recipe.optimisation.select_by == "score" for recipe in RECIPES["report"].values())
