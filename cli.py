@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from . import __version__
+from .console import HELP_OPTIONS
 from .process import set_environment
 
 # name -> (module, attribute, one line of help); `score` must never import torch.
@@ -65,14 +65,26 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first argument; for an unknown one, an error with a similar one."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            similar = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {similar[0]!r}?" if similar else f" See {ctx.command_path} -h."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, _, help_line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup)
-@click.version_option(__version__, prog_name="frostgrid")
+@click.group(cls=LazyGroup, context_settings={"help_option_names": HELP_OPTIONS})
+@click.version_option(package_name="frostgrid", prog_name="frostgrid")
 def main() -> None:
     """Train visual-question-answering and captioning heads in minutes, not hours."""
 

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -12,21 +13,36 @@ import click
 
 from .errors import InputError
 
+HELP_OPTIONS = ["-h", "--help"]
+
 
 class Command(click.Command):
     """A click command that turns bad input into one sentence on stderr and exit code 1.
 
-    With ``--debug`` the exception passes through, traceback and all.
+    With ``--debug`` the exception passes through, traceback and all. Every command has ``-h`` and
+    ``--version``. An option given twice is a usage error, unless it takes several values: click
+    alone would drop the first.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.context_settings.setdefault("help_option_names", HELP_OPTIONS)
         self.params.append(
             click.Option(
                 ["--debug"],
                 is_flag=True,
                 expose_value=False,
                 help="Show the traceback of an error.",
+            )
+        )
+        self.params.append(
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                expose_value=False,
+                is_eager=True,
+                callback=print_version,
+                help="Show the version and exit.",
             )
         )
 
@@ -41,6 +57,17 @@ class Command(click.Command):
         extra["obj"] = {"debug": "--debug" in args}
         return super().make_context(info_name, args, parent, **extra)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and refuse options that are repeated though they take one value."""
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(list(args))
+            for param, count in Counter(given).items():
+                single = isinstance(param, click.Option) and not param.multiple and not param.count
+                if single and not param.is_eager and count > 1:
+                    names = "/".join([param.opts[-1], *param.secondary_opts])
+                    raise click.UsageError(f"{names} is given {count} times; give it once.", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; the class says how errors are handled."""
         for stream in (sys.stdout, sys.stderr):
@@ -54,6 +81,15 @@ class Command(click.Command):
             if isinstance(error, BrokenPipeError):
                 raise
             raise click.ClickException(sentence(error)) from error
+
+
+def print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Print the version and exit; reading the package's metadata takes a while, so only then."""
+    if value and not ctx.resilient_parsing:
+        from . import __version__
+
+        click.echo(f"frostgrid, version {__version__}")
+        ctx.exit()
 
 
 def sentence(error: InputError | OSError) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import click
 import numpy as np
 import torch
+from frostgrid.models.kernels.shared_cells import SharedCells
 from frostgrid.models.layers.additive_attention import additive_scores, attend, kernels
-from frostgrid.models.layers.shared_cells import SharedCells
 from torch import Tensor
 
 from .interleaved import machine, print_table, time_in_turns

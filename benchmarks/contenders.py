@@ -16,7 +16,7 @@ from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
 from frostgrid.train.data.batches import Batch
 from frostgrid.train.data.order import shuffled
-from frostgrid.train.prepare import build_head, fit_features
+from frostgrid.train.head import build_head, fit_features
 from frostgrid.train.run_folder import RunFolder
 from frostgrid.train.tasks.captions import CaptionTask
 from frostgrid.train.tasks.task import Precision, Task

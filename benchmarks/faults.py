@@ -76,6 +76,26 @@ def flip_bits(bench: Bench) -> bool:
     return found and verified and bench.finish("--repair") == 0 and bench.is_whole()
 
 
+def flip_structure(bench: Bench) -> bool:
+    bench.finish()
+    columns = open_features(bench.out).structure.columns
+    filled = [c for name, c in columns.items() if name != "image_id" and c.offset is not None]
+    size = bench.out.stat().st_size
+    while any(
+        c.offset <= (at := bench.draw.randrange(size)) < c.offset + c.n_bytes for c in filled
+    ):
+        pass
+    with bench.out.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0] ^ (1 << bench.draw.randrange(8))
+        file.seek(at)
+        file.write(bytes([byte]))
+    if bench.finish("--verify") == 0:  # padding, which nothing reads
+        return bench.is_whole()
+    refused = "--overwrite" in bench.said()
+    return refused and bench.finish("--overwrite") == 0 and bench.is_whole()
+
+
 def replace_image(bench: Bench) -> bool:
     bench.finish()
     i = bench.draw.randrange(N_IMAGES)
@@ -132,6 +152,7 @@ FAULTS: dict[str, tuple[Callable[[Bench], bool], str]] = {
     "no room for the file": (full_disk, "said so, went on when there was room, equal"),
     "file cut off": (truncate, "refused, redone with --overwrite, equal"),
     "bits flipped in three rows": (flip_bits, "found by --verify, mended by --repair, equal"),
+    "bit flipped outside the rows": (flip_structure, "refused, or nobody reads it"),
     "image replaced": (replace_image, "refused by name, redone by --repair"),
     "image deleted": (delete_image, "refused by name, resumed when it was back, equal"),
     "image cut off": (damage_image, "stopped or listed by name, mended by --repair, equal"),

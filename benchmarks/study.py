@@ -19,7 +19,7 @@ from frostgrid.train.data.features import SplitFeatures, open_split
 from frostgrid.train.data.identity import ImageCheck
 from frostgrid.train.data.vqa import VqaData
 from frostgrid.train.data.vqa_targets import SoftTargets
-from frostgrid.train.prepare import build_head, fit_features
+from frostgrid.train.head import build_head, fit_features
 from frostgrid.train.tasks.captions import CaptionTask
 from frostgrid.train.tasks.task import Precision, Task
 from frostgrid.train.tasks.vqa import VqaTask

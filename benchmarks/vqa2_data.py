@@ -4,20 +4,15 @@ Nothing is read from a disk but the features, which lie in real feature files: t
 cannot tell them from those of a real set.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
-from frostgrid.featurize.file.layout import (
-    DONE,
-    FORMAT,
-    VERSION,
-    column_offset,
-    columns,
-    create_column,
-)
-from frostgrid.featurize.file.reader import IDENTITY, FeatureFile, open_features
+from frostgrid.featurize.file.checksums import SHORT_COLUMNS, pooled_crc32, row_crc32
+from frostgrid.featurize.file.layout import DONE, FORMAT, IDENTITY, VERSION
+from frostgrid.featurize.file.reader import FeatureFile, open_features
+from frostgrid.featurize.file.writer import RowWriter, create_file
 from frostgrid.train.data.captions import CaptionData
 from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.data.vqa import VqaData
@@ -152,24 +147,26 @@ def write_features(path: Path, n_images: int, channels: int, with_grid: bool, se
     """
     rng = np.random.default_rng(seed)
     pool = make_cells(rng, min(POOL_IMAGES, n_images), channels)
-    with h5py.File(path, "w", alignment_threshold=4096, alignment_interval=4096) as file:
-        about = dict.fromkeys(IDENTITY, "made up") | {"channels": channels, "dtype": "float16"}
-        for name, value in (about | {"format": FORMAT, "version": VERSION}).items():
-            file.attrs[name] = value
-        file.create_dataset("file_name", data=np.full(n_images, b"made-up.jpg"))
-        for column in columns(channels, "float16"):
-            create_column(file, column, n_images)
-        file["image_id"][:] = np.arange(n_images)
-        file["status"][:] = DONE
-        mean, spread = pool.mean((0, 1), np.float32), pool.mean(1, np.float32).std(0)
-        pooled = mean + 8 * spread * rng.standard_normal((n_images, channels), np.float32)
-        file["pooled"][:] = np.maximum(pooled, 0).astype(np.float16)
-        offset = column_offset(path, file, "grid")
-    if with_grid:
-        grid = np.memmap(path, np.float16, "r+", offset, (n_images, 196, channels))
-        for row in range(n_images):
-            grid[row] = np.roll(pool[row % len(pool)], rng.integers(196), axis=0)
-        grid.flush()
+    about = dict.fromkeys(IDENTITY, "made up") | {"channels": channels, "dtype": "float16"}
+    about |= {"format": FORMAT, "version": VERSION}
+    path.unlink(missing_ok=True)
+    create_file(path, about, np.arange(n_images), ["made-up.jpg"] * n_images, reserve=with_grid)
+    mean, spread = pool.mean((0, 1), np.float32), pool.mean(1, np.float32).std(0)
+    pooled = mean + 8 * spread * rng.standard_normal((n_images, channels), np.float32)
+    short = {name: np.zeros(n_images, np.int64) for name in SHORT_COLUMNS}
+    short |= {"image_id": np.arange(n_images), "status": np.full(n_images, DONE)}
+    with RowWriter(path) as writer:
+        for row in range(n_images) if with_grid else ():
+            cells = np.roll(pool[row % len(pool)], rng.integers(196), axis=0)
+            writer.write("grid", np.array([row]), cells[None])
+            short["crc32"][row] = zlib.crc32(cells.data)
+        columns = {"pooled": np.maximum(pooled, 0).astype(np.float16)}
+        columns |= short | {"pooled_crc32": pooled_crc32(columns["pooled"], None)}
+        columns["row_crc32"] = row_crc32(columns)
+        del columns["image_id"]
+        for name, values in columns.items():
+            writer.write(name, np.arange(n_images), values)
+        writer.sync()
 
 
 def open_split(path: Path, kind: str) -> SplitFeatures:

@@ -22,7 +22,8 @@ from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
 from frostgrid.train.config import RunConfig
 from frostgrid.train.data.features import SplitFeatures
-from frostgrid.train.prepare import build_head, fit_features, store_features
+from frostgrid.train.head import build_head, fit_features
+from frostgrid.train.prepare import store_features
 from frostgrid.train.progress import Watcher
 from frostgrid.train.recipes import RECIPES
 from frostgrid.train.run_folder import RunFolder

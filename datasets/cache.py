@@ -1,9 +1,8 @@
-"""The user's cache folder, and arrays that are kept in it."""
+"""Arrays that are kept in the user's cache folder."""
 
 import hashlib
-import os
+import io
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,18 +10,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from ..atomic import atomic_write
+from .cache_folder import cache_folder
 
 Arrays = dict[str, NDArray[Any]]
-
-
-def cache_folder() -> Path:
-    """Where derived files are kept between runs: ``FROSTGRID_CACHE``, else the user's cache."""
-    override = os.environ.get("FROSTGRID_CACHE")
-    return Path(override).expanduser() if override else platformdirs.user_cache_path("frostgrid")
 
 
 def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays:
@@ -35,19 +28,46 @@ def cached_arrays(kind: str, key: object, build: Callable[[], Arrays]) -> Arrays
     """
     digest = hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:32]
     path = cache_folder() / f"{kind}-{digest}.npz"
-    try:
-        # Opened here, since numpy would leave a damaged archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass  # absent or damaged
+    with suppress(Exception):  # absent, or damaged in any way at all
+        return load_arrays(path)
     arrays = build()
-    contents: Any = arrays  # numpy's annotations would take the names for its own flags
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as part, part.open("wb") as packed:
-            np.savez(packed, **contents)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        save_arrays(path, arrays)
     return arrays
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write an ``.npz`` file whose comment guards the names in it, atomically."""
+    contents: Any = arrays  # numpy's annotations would take the names for its own flags
+    with atomic_write(path) as part:
+        with part.open("wb") as file:
+            np.savez(file, **contents)
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.comment = directory_digest(archive)
+
+
+def load_arrays(path: Path) -> Arrays:
+    """Read what ``save_arrays`` wrote; any other content raises some exception.
+
+    ``numpy.load`` would not do: it checks a member's CRC only if it reads to the member's end,
+    which a damaged shape prevents, and no CRC covers the members' names.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.comment != directory_digest(archive):
+            raise ValueError(f"{path} is damaged")
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(
+                io.BytesIO(archive.read(name)), allow_pickle=False
+            )
+            for name in archive.namelist()
+        }
+
+
+def directory_digest(archive: zipfile.ZipFile) -> bytes:
+    """A hash of the names, sizes and CRCs of an archive's members."""
+    members = [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
+    return hashlib.sha256(msgspec.json.encode(members)).hexdigest().encode()
 
 
 def string_array(strings: Sequence[str]) -> NDArray[np.uint8]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..atomic import write_bytes
 from ..errors import InputError
-from .cache import cache_folder
+from .cache_folder import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, find_attributes
-from .image_list import ImageList, image_list, number_at_end
+from .image_list import ImageList, digest_images, image_list, number_at_end
 from .stated_images import StatedImages
 
 NAME = "easy-vqa"
@@ -69,7 +70,9 @@ class EasyVqa(Dataset):
     def stated_images(self, split: str) -> StatedImages:
         """The pictures under the package's own names, which are their ids."""
         ids = sorted({image_id for _, _, image_id in self.entries(split)})
-        return StatedImages({i: f"{i}.png" for i in ids}, dict.fromkeys(ids, self.root))
+        names = [f"{image_id}.png" for image_id in ids]
+        digest = digest_images(zip(names, ids, strict=True))
+        return StatedImages(np.array(ids, np.int64), names, digest, [self.root])
 
     def questions_path(self, split: str) -> Path:
         """The derived questions file."""

@@ -46,7 +46,7 @@ class Attributes:
 
 
 def find_attributes(entries: list[Entry], images: ImageList) -> dict[int, Attributes]:
-    """Image id -> colour and shape, for all images: as its questions state, else measured.
+    """Image id -> colour and shape of all images: from their questions where given, else measured.
 
     Raises ``InputError`` when the questions of an image contradict each other.
     """

@@ -50,11 +50,10 @@ class FolderDataset(Dataset):
     def stated_images(self, split: str) -> StatedImages:
         """The split's images as the JSON files state them; without any, all that it has."""
         stated = self._state(split)
-        if stated.names:
+        if stated.file_names:
             return stated
         images = self.images(split)
-        names = dict(zip(images.image_ids.tolist(), images.file_names, strict=True))
-        return StatedImages(names, dict.fromkeys(names, self.root))
+        return StatedImages(images.image_ids, images.file_names, images.digest, [self.root])
 
     def _json_paths(self, split: str) -> list[Path]:
         self.checked_split(split)

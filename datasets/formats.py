@@ -1,10 +1,8 @@
 """The official JSON formats of VQA and COCO captions, as structs that validate while decoding."""
 
 import codecs
-import gzip
 import hashlib
 import json
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from ..errors import InputError
+from .file_bytes import gunzip, read_whole
 
 T = TypeVar("T")
 
@@ -141,12 +140,12 @@ class SourceFile:
 
 def read_source(path: Path) -> SourceFile:
     """Read a file whose hash is needed as well as its content."""
-    return SourceFile(path, path.read_bytes())
+    return SourceFile(path, read_whole(path))
 
 
 def read_bytes(path: Path) -> bytes:
     """The file's bytes, as ``unpack`` returns them."""
-    return unpack(path, path.read_bytes())
+    return unpack(path, read_whole(path))
 
 
 def unpack(path: Path, data: bytes) -> bytes:
@@ -157,12 +156,7 @@ def unpack(path: Path, data: bytes) -> bytes:
     if data.startswith(ZIP_MAGIC):
         raise InputError(f"{path}: a zip archive; unpack it and give the JSON file that it holds.")
     if data[:2] == GZIP_MAGIC:
-        try:
-            data = gzip.decompress(data)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(
-                f"{path}: a damaged or incomplete gzip file ({error}); fetch or write it again."
-            ) from error
+        data = gunzip(path, data)
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise InputError(f"{path}: UTF-16 text; save the file as UTF-8.")
     return data.removeprefix(codecs.BOM_UTF8)

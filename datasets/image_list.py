@@ -3,7 +3,8 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .picture_formats import explain_left_out, image_suffixes, other_suffixes
 
-IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
-)
 LARGEST_ID = 2**63 - 1
 _END_NUMBER = re.compile(r"[0-9]+\Z")
 _NUMBERS = re.compile(r"([0-9]+)")
@@ -69,10 +68,26 @@ def number_at_end(file_name: str) -> int | None:
 def find_images(root: Path, folder: str = "") -> list[str]:
     """All image files in ``root/folder`` and below, as posix paths relative to ``root``.
 
-    Known by their suffix, whatever its case. Hidden files and folders are skipped; a folder that
-    several symbolic links reach is walked once, so that a loop of links ends. In natural order.
+    Known by their suffix, whatever its case. In natural order.
     """
-    found: list[str] = []
+    suffixes = image_suffixes()
+    found = [name for name, suffix in _walk_files(root, folder) if suffix in suffixes]
+    _check_encodable(root, found)
+    return sorted(found, key=natural_key)
+
+
+def count_other_pictures(root: Path, folder: str = "") -> Counter[str]:
+    """How many pictures in ``root/folder`` and below are not read, by suffix in lower case."""
+    others = other_suffixes()
+    return Counter(suffix for _, suffix in _walk_files(root, folder) if suffix in others)
+
+
+def _walk_files(root: Path, folder: str) -> Iterator[tuple[str, str]]:
+    """Each file's posix path relative to ``root``, and its suffix in lower case.
+
+    Hidden files and folders are skipped; a folder that several symbolic links reach is walked once,
+    so that a loop of links ends.
+    """
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -89,12 +104,11 @@ def find_images(root: Path, folder: str = "") -> list[str]:
                 name = f"{here}/{entry.name}" if here else entry.name
                 if _is_folder(entry):
                     folders.append(name)
-                elif _is_image(entry):
-                    found.append(name)
+                # A dangling link is listed, to be reported when it is read.
+                elif entry.is_symlink() or entry.is_file():
+                    yield name, os.path.splitext(entry.name)[1].lower()
         # Sorted, so that of two links to one folder always the same one is followed.
         waiting.extend(sorted(folders, key=natural_key, reverse=True))
-    _check_encodable(root, found)
-    return sorted(found, key=natural_key)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -102,13 +116,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    if os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
-        return False
-    # A dangling link stays in the list: to be reported when it is read, not dropped in silence.
-    return entry.is_symlink() or entry.is_file()
 
 
 def _check_encodable(root: Path, file_names: Sequence[str]) -> None:
@@ -138,9 +145,10 @@ def list_folder_images(folder: Path) -> ImageList:
         raise InputError(f"{folder}: no such folder; expected a folder of images.")
     names = find_images(folder)
     if not names:
+        left_out = explain_left_out(count_other_pictures(folder))
         raise InputError(
             f"{folder}: no images found; expected files that end in "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}."
+            f"{', '.join(sorted(image_suffixes()))}{f'; {left_out}' if left_out else ''}."
         )
     numbers = [number_at_end(name) for name in names]
     if all(number is None for number in numbers):

@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from .official_names import IMAGE_FOLDERS
 
+# COCO's two names of one image: since 2017 its 12 digits alone. They never repeat between splits.
+_COCO_NAME = re.compile(r"COCO_(?:train|val|test)20[0-9][0-9]_([0-9]{12}\.jpg)\Z")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:20[0-9][0-9])?(?![a-z0-9])")
 _SPLIT_OF_FOLDER = {name: split for split, names in IMAGE_FOLDERS.items() for name in names}
 
@@ -20,6 +22,21 @@ def normalize(name: str) -> str:
 def base_name(path: str) -> str:
     """A posix path's last part."""
     return path.rpartition("/")[2]
+
+
+def is_official(file_name: str) -> bool:
+    """Whether a name is one of COCO's with the split in it, whose ids never repeat."""
+    return _COCO_NAME.match(base_name(file_name)) is not None
+
+
+def is_renamed(one: str, other: str) -> bool:
+    """Whether two base names are those of one COCO image in 2014 and in 2017."""
+    return one != other and (_short_name(one) == other or _short_name(other) == one)
+
+
+def _short_name(base: str) -> str:
+    match = _COCO_NAME.match(base)
+    return match.group(1) if match else base
 
 
 def is_tail(tail: str, path: str) -> bool:
@@ -52,12 +69,12 @@ class FolderIndex:
         self.files = list(files)
         self._by_base: dict[str, list[str]] = defaultdict(list)
         for file in self.files:
-            self._by_base[base_name(file)].append(file)
+            self._by_base[_short_name(base_name(file))].append(file)
 
     def find(self, name: str) -> list[str]:
         """The file whose path is this name, or else all files whose path ends in it."""
         stated = normalize(name)
-        candidates = self._by_base.get(base_name(stated), [])
+        candidates = self._with_base(stated)
         within = f"{self.folder}/{stated}" if self.folder else stated
         for exact in (within, stated):
             if exact in candidates:
@@ -66,7 +83,17 @@ class FolderIndex:
 
     def find_base(self, name: str) -> list[str]:
         """All files of the folder with this base name, whatever folders the name states."""
-        return self._by_base.get(base_name(normalize(name)), [])
+        stated = normalize(name)
+        return [file for file in self._with_base(stated) if base_name(file) == base_name(stated)]
+
+    def find_renamed(self, name: str) -> list[str]:
+        """All files of the folder that are this COCO image under its name of another year."""
+        stated = normalize(name)
+        candidates = self._with_base(stated)
+        return [file for file in candidates if is_renamed(base_name(file), base_name(stated))]
+
+    def _with_base(self, stated: str) -> list[str]:
+        return self._by_base.get(_short_name(base_name(stated)), [])
 
 
 def find_similar(name: str, files: Iterable[str]) -> tuple[str, str] | None:

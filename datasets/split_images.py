@@ -1,6 +1,5 @@
 """Which image files belong to a split, and which id each has."""
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from .name_matching import (
     FolderIndex,
     base_name,
     find_similar,
+    is_official,
     is_tail,
     normalize,
     split_of_folders,
@@ -20,9 +20,6 @@ from .name_matching import (
 )
 from .official_names import IMAGE_FOLDERS, SHARED_FOLDERS, SPLITS
 from .stated_images import StatedImages
-
-# Ids in such names never repeat between splits.
-_COCO_NAME = re.compile(r"COCO_(train|val|test)20[0-9][0-9]_[0-9]{12}\.jpg\Z")
 
 Claims = Callable[[str], StatedImages | None]
 
@@ -73,6 +70,7 @@ class _Search:
         self._taken: set[str] = set()
         self._from_others: dict[str, list[str]] = {}  # split -> files of its folder
         self._by_base: list[str] = []
+        self._renamed: list[str] = []
         self._left_out: list[str] = []
         self._files: dict[str, list[str]] = {}
         # Base names that several images of the split state say nothing on their own.
@@ -118,6 +116,11 @@ class _Search:
                 f"{len(self._by_base)} images are found by their base names alone, since the JSON "
                 f"files name other folders ({name_some(self._by_base)})"
             )
+        if self._renamed:
+            notes.append(
+                f"{len(self._renamed)} images are found by COCO's names of another year, of the "
+                f"same digits ({name_some(self._renamed)})"
+            )
         if self._left_out:
             notes.append(
                 f"{len(self._left_out)} files are left out: no JSON file names them, and their "
@@ -128,7 +131,7 @@ class _Search:
     def explain_missing(self) -> str:
         """The sentence for stated images that have no file."""
         first = min(self.missing)
-        name, source = self.missing[first], self.stated.source[first]
+        name, source = self.missing[first], self.stated.source(first)
         others = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
         return (
             f"{source}: no file for the image {first}{f' ({name})' if name else ''}{others}, of "
@@ -142,7 +145,7 @@ class _Search:
         if file in self._taken:
             other = next(i for i, known in self.found.items() if known == file)
             raise InputError(
-                f"{self.stated.source[image_id]}: the images {other} and {image_id} "
+                f"{self.stated.source(image_id)}: the images {other} and {image_id} "
                 f"({self.stated.names[image_id]}) both mean {file}; expected one id a file."
             )
         self.found[image_id] = file
@@ -160,6 +163,10 @@ class _Search:
         if files:
             # Folders that the JSON file does not name may be those of another split.
             return self._choose(image_id, {file: file[: -len(stated)] for file in files})
+        renamed = self._choose(image_id, {file: file for file in index.find_renamed(name)})
+        if renamed is not None:
+            self._renamed.append(renamed)
+            return renamed
         if self._bases[base_name(stated)] > 1:
             return None
         files = [file for file in index.find_base(name) if file not in self._taken]
@@ -219,7 +226,7 @@ class _Search:
     def _is_claimed(self, image_id: int, file: str, other: str) -> bool:
         claims = self.where.claims(other)
         if claims is None:  # all images of its folder are its own
-            return _COCO_NAME.match(base_name(file)) is None
+            return not is_official(file)
         return image_id in claims.names or any(is_tail(normalize(n), file) for n in claims.ids)
 
     def _hint(self, image_id: int, name: str) -> str:

@@ -1,7 +1,6 @@
 """The images that a split's JSON files state: ids and, where they are given, file names."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,83 +16,90 @@ from .official_names import KARPATHY_SPLITS, is_karpathy
 FORMAT_VERSION = 1  # of the cached arrays; raise it when the same file would give others
 
 
-@dataclass(frozen=True)
 class StatedImages:
     """A split's images as its JSON files state them.
 
-    ``names``: image id -> file name as written, "" where no file gives one; ``source``: image id ->
-    the file that states it.
+    ``image_ids``: int64 [N], distinct; ``file_names``: N names as written, "" where no file gives
+    one; ``digest``: the data set's identity, wherever it lies: sha256 over the sorted pairs of name
+    and id, "" if there are none.
     """
 
-    names: dict[int, str]
-    source: dict[int, Path]
+    def __init__(
+        self,
+        image_ids: NDArray[np.int64],
+        file_names: list[str],
+        digest: str,
+        paths: Sequence[Path],
+        path_index: NDArray[np.uint8] | None = None,
+    ) -> None:
+        self.image_ids, self.file_names, self.digest = image_ids, file_names, digest
+        self._paths, self._path_index = paths, path_index
 
     @cached_property
-    def digest(self) -> str:
-        """The data set's identity, wherever it lies: sha256 over the sorted pairs of id and name.
-
-        Empty if no JSON file states an image.
-        """
-        return digest_images((name, image_id) for image_id, name in self.names.items())
+    def names(self) -> dict[int, str]:
+        """Image id -> file name as written, "" where no file gives one."""
+        return dict(zip(self.image_ids.tolist(), self.file_names, strict=True))
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """The other way: stated file name -> image id."""
+        """The other way: file name as written -> image id."""
         return {name: image_id for image_id, name in self.names.items() if name}
 
+    def source(self, image_id: int) -> Path:
+        """The file that states an image."""
+        if self._path_index is None:
+            return self._paths[0]
+        index = int(np.flatnonzero(self.image_ids == image_id)[0])
+        return self._paths[int(self._path_index[index])]
 
-def state_images(paths: Iterable[Path], split: str) -> StatedImages:
+
+def state_images(paths: Sequence[Path], split: str) -> StatedImages:
     """The images that a split's questions, annotations or captions files state, taken together.
 
-    What one file states is kept in the cache folder. Raises ``InputError`` for an id that is no
-    int64, an id with two names and a name with two ids.
+    The result is kept in the cache folder. Raises ``InputError`` for an id that is no int64, an id
+    with two names and a name with two ids.
     """
+    sources = [read_source(path) for path in paths]
+    kinds = [kind_of(path.name) for path in paths]
+    part = split if "karpathy" in kinds else ""
+    key = [FORMAT_VERSION, part, *kinds, *(source.sha256 for source in sources)]
+    arrays = cached_arrays("stated-images", key, lambda: merge_sources(sources, split))
+    names, (digest,) = strings_of(arrays["names"]), strings_of(arrays["digest"])
+    return StatedImages(arrays["ids"], names, digest, paths, arrays["path_index"])
+
+
+def merge_sources(sources: Sequence[SourceFile], split: str) -> Arrays:
+    """What ``state_images`` keeps, from the files' bytes."""
     names: dict[int, str] = {}
-    source: dict[int, Path] = {}
+    stated_by: dict[int, int] = {}
     owner: dict[str, int] = {}
-    for path in paths:
-        for image_id, name in read_stated(path, split):
+    for index, source in enumerate(sources):
+        for image_id, name in dict.fromkeys(PARSERS[kind_of(source.name)](source, split)):
+            if not -LARGEST_ID <= image_id <= LARGEST_ID:
+                raise InputError(
+                    f"{source}: the image id {image_id} is too large; expected below 2**63."
+                )
             known = names.setdefault(image_id, name)
-            source.setdefault(image_id, path)
+            stated_by.setdefault(image_id, index)
             if not name:
                 continue
             if known and known != name:
                 raise InputError(
-                    f"{path}: the image id {image_id} stands for {known} and for {name}; "
+                    f"{source}: the image id {image_id} stands for {known} and for {name}; "
                     "expected one file an id."
                 )
             if owner.setdefault(name, image_id) != image_id:
                 raise InputError(
-                    f"{path}: {name} has the image ids {owner[name]} and {image_id}; "
+                    f"{source}: {name} has the image ids {owner[name]} and {image_id}; "
                     "expected one id a file."
                 )
-            names[image_id], source[image_id] = name, path
-    return StatedImages(names, source)
-
-
-def read_stated(path: Path, split: str) -> Iterator[tuple[int, str]]:
-    """Each image id of a JSON file with its name, "" if none; the file is parsed once, then cached.
-
-    ``split`` matters only in a Karpathy file. An id with several names, or a name with several
-    ids, comes as often.
-    """
-    source = read_source(path)
-    kind = kind_of(path.name)
-    part = split if kind == "karpathy" else ""
-
-    def build() -> Arrays:
-        pairs = list(dict.fromkeys(PARSERS[kind](source, split)))
-        for image_id, _ in pairs:
-            if not -LARGEST_ID <= image_id <= LARGEST_ID:
-                raise InputError(
-                    f"{path}: the image id {image_id} is too large; expected below 2**63."
-                )
-        ids = np.array([image_id for image_id, _ in pairs], np.int64)
-        return {"ids": ids, "names": string_array([name for _, name in pairs])}
-
-    arrays = cached_arrays("stated-images", [FORMAT_VERSION, source.sha256, kind, part], build)
-    ids: NDArray[np.int64] = arrays["ids"]
-    return zip(ids.tolist(), strings_of(arrays["names"]), strict=True)
+            names[image_id], stated_by[image_id] = name, index
+    return {
+        "ids": np.array(list(names), np.int64),
+        "names": string_array(list(names.values())),
+        "path_index": np.array(list(stated_by.values()), np.uint8),
+        "digest": string_array([digest_images((n, i) for i, n in names.items())]),
+    }
 
 
 def kind_of(file_name: str) -> str:

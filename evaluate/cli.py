@@ -14,6 +14,7 @@ import click
 
 from ..atomic import write_bytes
 from ..console import Command
+from ..errors import InputError
 from .reference_files import Choice
 from .scoring import Request, ScoreOutcome, score_files
 
@@ -90,7 +91,13 @@ def score(**options: Any) -> None:
     if "numpy" not in sys.modules:
         # OpenBLAS's second thread would spin while idle, and slow down the second process.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    outcome = score_files(build_request(typed))
+    try:
+        outcome = score_files(build_request(typed))
+    except MemoryError as error:
+        raise InputError(
+            f"{typed.results[0]}: there is not enough memory to score it; close other programs, or "
+            "check that it and its references are the files you meant."
+        ) from error
     write_files(typed, outcome)
     print_outcome(typed, outcome)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from ..datasets.formats import read_bytes
 from ..errors import InputError
 from .ids import shorten
 from .vqa.entries import load_json
@@ -141,7 +142,7 @@ def first_entry(path: Path) -> object:
     if start:
         with suppress(ValueError, RecursionError):
             return json.JSONDecoder().raw_decode(head, start.end())[0]
-    content = load_json(path)
+    content = load_json(path, read_bytes(path))
     if not isinstance(content, list) or not content:
         found = "an empty list" if content == [] else shorten(content)
         raise InputError(f"{path}: holds {found}; expected a list of results.")

@@ -72,7 +72,7 @@ def prepare_kernels(references: CaptionReferences, announce: Callable[[str], Non
     """Choose the kernels' cache folder; announce it if many captions must wait for compilation."""
     from .numba_cache import choose_numba_cache, holds_kernels
 
-    folder = choose_numba_cache()
+    folder = choose_numba_cache(announce)
     is_large = references.path.stat().st_size >= LARGE_BYTES
     if folder is not None and is_large and not holds_kernels(folder):
         announce("Compiling the caption kernels, once on this machine: this takes some seconds.")

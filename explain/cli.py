@@ -1,18 +1,20 @@
 """``frostgrid explain``: parse, query a run about one photo, print the prediction, draw it."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..atomic import write_bytes
 from ..console import Command
-from ..devices import pick_device
 from ..options import device_option, run_argument
-from ..predict.inference import AnswerPrediction, CaptionPrediction
-from ..predict.photo import read_photo, refuse_huge_images
-from ..predict.trained import TrainedRun, load_run
-from .figure import FigureInput, draw_figure
-from .session import InferenceSession
+from ..parameters import OutputFile
+
+if TYPE_CHECKING:
+    from ..predict.inference import AnswerPrediction, CaptionPrediction
+    from ..predict.trained import TrainedRun
 
 
 @click.command("explain", cls=Command)
@@ -27,7 +29,8 @@ from .session import InferenceSession
 @click.option("--question", help="The question to a VQA run.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".png"),
+    metavar="FILE.png",
     help="Figure to write.  [default: RUN/explain-IMAGE.png]",
 )
 @click.option(
@@ -43,6 +46,14 @@ def explain(
 
     A VQA run answers --question; a captioning run describes the photo, word by word.
     """
+    # torch takes seconds to import, and --help needs none of it.
+    from ..devices import pick_device
+    from ..predict.inference import AnswerPrediction
+    from ..predict.photo import read_photo, refuse_huge_images
+    from ..predict.trained import load_run
+    from .figure import FigureInput, draw_figure
+    from .session import InferenceSession
+
     chosen = pick_device(device)
     trained = load_run(run, chosen)
     check_question(trained, question)

@@ -5,13 +5,8 @@ from pathlib import Path
 import click
 
 from ..console import Command, stop_on_signal
-from ..devices import pick_device
 from ..errors import InputError
 from ..options import device_option, runs_argument
-from ..predict.photo import refuse_huge_images
-from ..predict.trained import distinct_names, load_run
-from .server import HOST, Server
-from .session import InferenceSession
 
 POLL_SECONDS = 0.3  # between checks for a signal
 
@@ -45,6 +40,14 @@ def serve(
 
     VQA runs answer questions, captioning runs describe photos; several runs stand side by side.
     """
+    # torch takes seconds to import, and --help needs none of it.
+    from ..devices import pick_device
+    from ..predict.photo import refuse_huge_images
+    from ..predict.trained import distinct_names, load_run
+    from ..process import return_freed_memory
+    from .server import HOST, Server
+    from .session import InferenceSession
+
     chosen = pick_device(device)
     trained = [load_run(path, chosen) for path in runs]
     names = distinct_names(list(runs))
@@ -60,6 +63,7 @@ def serve(
             f"Port {port} of {HOST} is not available ({error.strerror}); choose another --port, "
             "or 0 for any free one."
         ) from error
+    return_freed_memory()
     with server, refuse_huge_images(), stop_on_signal() as stop:
         click.echo(f"open       {server.url} (Ctrl-C stops)")
         server.timeout = POLL_SECONDS

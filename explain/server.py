@@ -9,24 +9,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InputError
-from ..predict.photo import decode_photo
 from .html import page_runs, render
 from .palette import PALETTE
 from .session import InferenceSession
+from .upload import Refused, read_body
 
 HOST = "127.0.0.1"
-DRAIN_FACTOR = 4  # times the limit: so much of a body that is too large is read and dropped
-CHUNK = 1 << 16
 MAX_QUESTION = 500  # letters
+BACKLOG = 1024  # connections that wait to be accepted; beyond, clients retry after seconds
 IDLE_SECONDS = 30  # after which a silent client is disconnected
-
-
-class Refused(Exception):
-    """A request that is refused: the HTTP status and one sentence why."""
-
-    def __init__(self, status: http.HTTPStatus, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class Server(ThreadingHTTPServer):
@@ -35,8 +26,9 @@ class Server(ThreadingHTTPServer):
     ``port`` 0 takes any that is free; ``upload_bytes`` is the largest image that is accepted.
     """
 
-    daemon_threads = True
+    daemon_threads = True  # a slow client delays neither the others nor the end
     allow_reuse_address = True
+    request_queue_size = BACKLOG
 
     def __init__(self, session: InferenceSession, port: int, upload_bytes: int) -> None:
         self.session, self.upload_bytes = session, upload_bytes
@@ -100,6 +92,10 @@ class Handler(BaseHTTPRequestHandler):
         except InputError as error:
             self.refuse(Refused(http.HTTPStatus.BAD_REQUEST, str(error)))
             return
+        except TimeoutError:
+            sentence = "The image did not arrive in time; send it again."
+            self.refuse(Refused(http.HTTPStatus.REQUEST_TIMEOUT, sentence))
+            return
         except Exception:
             sentence = "This failed, by a defect of the program; its terminal says more."
             self.refuse(Refused(http.HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
@@ -125,8 +121,8 @@ class Handler(BaseHTTPRequestHandler):
         if len(question) > MAX_QUESTION:
             sentence = f"A question may have {MAX_QUESTION} letters; this one is longer."
             raise Refused(http.HTTPStatus.BAD_REQUEST, sentence)
-        data = self.read_body()
-        return self.server.session.reply(decode_photo(data, "The file"), task, question)
+        data = read_body(self.rfile, self.headers, self.server.upload_bytes)
+        return self.server.session.reply(data, task, question)
 
     def check_host(self) -> None:
         """Refuse what other web sites send: DNS rebinding (Host), cross-site requests (Origin)."""
@@ -137,32 +133,6 @@ class Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         if origin is not None and origin not in {f"http://{name}" for name in ours}:
             raise Refused(http.HTTPStatus.FORBIDDEN, "Another web site may not ask here.")
-
-    def read_body(self) -> bytes:
-        """The image's bytes; one that is too large is refused before it is read."""
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal()):
-            raise Refused(http.HTTPStatus.LENGTH_REQUIRED, "The request does not say its length.")
-        n_bytes, limit = int(length), self.server.upload_bytes
-        if n_bytes > limit:
-            self.drain(min(n_bytes, DRAIN_FACTOR * limit))
-            raise Refused(
-                http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The file has {n_bytes / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted, "
-                "so shrink the photo first.",
-            )
-        data = self.rfile.read(n_bytes)
-        if len(data) < n_bytes:
-            raise Refused(http.HTTPStatus.BAD_REQUEST, "The image was cut off on its way.")
-        return data
-
-    def drain(self, n_bytes: int) -> None:
-        """Read and drop: a client that is still sending would never see the reply."""
-        while n_bytes > 0:
-            chunk = self.rfile.read(min(CHUNK, n_bytes))
-            if not chunk:
-                return
-            n_bytes -= len(chunk)
 
     def refuse(self, refused: Refused) -> None:
         """Send the reason and close the connection: the body may be unread."""

@@ -10,11 +10,12 @@ import torch
 
 from ..predict.backbone import FrozenNetwork, PhotoFeatures, identity_key
 from ..predict.inference import AnswerPrediction, AttentionMap, Prediction, predict_image
-from ..predict.photo import Photo
+from ..predict.photo import Photo, decode_photo
 from ..predict.trained import TrainedRun
 from .overlay import overlay_uri
 
 CACHED_PHOTOS = 8  # whose features are kept, so that a second question needs no extraction
+MAX_PIXELS = 64_000_000  # of an image; decoding takes up to 16 bytes for each
 FRAME_PIXELS = 480  # the longer side of a picture in a reply
 
 
@@ -70,12 +71,14 @@ class InferenceSession:
         features = self._extract(photo, run.network)
         return predict_image(run.trained, features.select(run.trained.head.features), question)
 
-    def reply(self, photo: Photo, task: str, question: str) -> list[dict[str, Any]]:
-        """The predictions of all runs of a task, ready to be sent as JSON; from any thread.
+    def reply(self, data: bytes, task: str, question: str) -> list[dict[str, Any]]:
+        """The predictions of all runs of a task for an image file, ready to be sent as JSON.
 
-        Raises ``InputError`` as :meth:`predict` does.
+        May be called from any thread: one image at a time is decoded, so that memory stays bounded.
+        Raises ``InputError`` as :meth:`predict` does, and for more than ``MAX_PIXELS``.
         """
         with self._lock:
+            photo = decode_photo(data, "The file", MAX_PIXELS)
             return [
                 {"run": index, **to_json(run, photo, self.predict(run, photo, question))}
                 for index, run in enumerate(self.runs)

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from ..console import Command
 from ..options import choice_option, data_option
+from ..parameters import FEATURE_FILE, OutputFile
 from ..process import set_environment
 from .choices import BACKBONES, CROPS, DTYPES, LAYERS
 
@@ -31,7 +32,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(*FEATURE_FILE),
     metavar="FILE.h5",
     help="The feature file.  [default: features/<data>-<split>-<backbone>.h5; with --grid native "
     "<backbone>-<layer>-native]",

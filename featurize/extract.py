@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..console import StopRequest
 from ..datasets.image_list import ImageList
@@ -20,7 +19,7 @@ from .backbones import Backbone
 from .file.background_writer import BackgroundWriter
 from .file.layout import TO_DO
 from .file.writer import RowWriter
-from .images import DecodedBatch, ImageError, Preprocessing, Source, load_image
+from .images import DecodedBatch, ImageError, Preprocessing, Source, load_image, pillow_formats
 from .jobs import Job
 from .network import GridNetwork, run_network
 
@@ -130,8 +129,7 @@ def decode_batches(
 
     At most ``BATCHES_AHEAD`` + 1 batches are in memory.
     """
-    # Pillow loads its rarer formats on first need, which is not thread-safe.
-    Image.init()
+    pillow_formats()  # loaded here, before the threads
     waiting: deque[tuple[NDArray[np.int64], list[Future[Source]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:

@@ -1,13 +1,21 @@
 """One image file to one square of pixels, or the reason why it cannot be used."""
 
 import io
+import os
+import stat
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..console import say_bytes
+from ..datasets.picture_formats import advise_on_content, readable_formats
+from .time_bombs import find_time_bomb
 
 # ImageNet's mean and standard deviation per channel, which torchvision's weights were trained with.
 MEAN = (0.485, 0.456, 0.406)
@@ -15,6 +23,9 @@ STD = (0.229, 0.224, 0.225)
 
 BACKGROUND = (255, 255, 255)
 PADDING = (124, 116, 104)  # the mean colour, near zero after normalisation
+
+# No image within Pillow's limit of pixels needs a file as large as this.
+MAX_FILE_BYTES = 1 << 30
 
 Pixels = NDArray[np.uint8]
 
@@ -87,12 +98,35 @@ def load_image(path: Path, preprocessing: Preprocessing) -> Source:
     filled up with grey.
     """
     try:
-        data = path.read_bytes()
+        data = read_image_file(path)
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from error
     if not data:
         raise ImageError("is empty (0 bytes)")
     return Source(decode_image(data, preprocessing), len(data), zlib.crc32(data))
+
+
+def read_image_file(path: Path) -> bytes:
+    """The bytes of a regular file; never waits for a pipe, and never reads a device.
+
+    Raises ``ImageError`` for anything else, or for a file larger than ``MAX_FILE_BYTES``.
+    """
+    # Without O_NONBLOCK, opening a named pipe waits for its writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("is not a regular file (but a folder, a pipe or a device); remove it")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ImageError(
+                f"has {say_bytes(status.st_size)}, more than the {say_bytes(MAX_FILE_BYTES)} that "
+                "an image may have; shrink it first"
+            )
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def decode_image(data: bytes, preprocessing: Preprocessing) -> Pixels:
@@ -108,7 +142,9 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
     With ``draft_size`` a JPEG may be decoded at 1/2, 1/4 or 1/8, but not below that many pixels.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
+            if (reason := find_time_bomb(image, data)) is not None:
+                raise ImageError(reason)
             if draft_size is not None:
                 image.draft("RGB", (draft_size, draft_size))
             image.load()
@@ -119,7 +155,8 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError("is not an image in a known format") from error
+        advice = advise_on_content(data) or ", ".join(pillow_formats())
+        raise ImageError(f"is not an image in a known format ({advice})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels (a decompression bomb?); "
@@ -127,6 +164,16 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
         ) from error
     except Exception as error:  # Pillow's many decoders raise nearly anything on damaged bytes.
         raise ImageError(f"cannot be decoded: {error}") from error
+
+
+@cache
+def pillow_formats() -> tuple[str, ...]:
+    """The formats that Pillow may open, all loaded."""
+    # Pillow loads its rarer formats on first need, which is not thread-safe.
+    Image.init()
+    if "HEIF" in readable_formats():
+        import_module("pillow_heif").register_heif_opener()
+    return readable_formats()
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

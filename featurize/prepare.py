@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from .file.verify import image_changed, verify
 from .file.writer import RowWriter, check_space, create_file, needed_bytes
 from .images import MEAN, STD
 from .jobs import Job
+
+N_CHECKSUMS = 32  # images whose content is compared before a file is gone on with
 
 # The attributes that two runs into one file must share, and how messages call them.
 DECISIVE = {
@@ -70,7 +73,7 @@ def prepare(
     ``report`` gets the number of rows checked for that, piece by piece.
     Raises ``InputError`` if the disk has too little space, or if the existing file does not fit.
     """
-    for leftover in job.out.parent.glob(f".{job.out.name}.*.tmp"):
+    for leftover in job.out.parent.glob(f".{escape(job.out.name)}.*.tmp"):
         leftover.unlink()
     provenance = describe(job, extractor)
     if overwrite or not job.out.exists():
@@ -85,6 +88,8 @@ def prepare(
     if repair:
         reopen_rows(file, find_repairs(file, job, report))
         return
+    if file.damaged.any():
+        reopen_rows(file, np.flatnonzero(file.damaged))
     changed = find_changed(file, job.images)
     if len(changed):
         names = name_some([str(job.images.path(int(row))) for row in changed])
@@ -127,9 +132,9 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
 def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
     """Raise ``InputError`` naming what differs if these images must not go into this file."""
     for name, words in DECISIVE.items():
-        if file.provenance[name] != provenance[name]:
+        if file.provenance.get(name) != provenance[name]:
             raise InputError(
-                f"{file.path}: was made with {words} {file.provenance[name]}, now asked for "
+                f"{file.path}: was made with {words} {file.provenance.get(name)}, now asked for "
                 f"{provenance[name]}; the two must not be mixed: choose another --out, or "
                 "--overwrite to start afresh."
             )
@@ -142,22 +147,32 @@ def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList)
         if names
     ]
     raise InputError(
-        f"{file.path}: was started with {len(before)} images of {file.provenance['image_root']}, "
-        f"now there are {len(now)} in {images.root}: "
+        f"{file.path}: was started with {len(before)} images of "
+        f"{file.provenance.get('image_root')}, now there are {len(now)} in {images.root}: "
         f"{'; '.join(changes) or 'ids or order changed'}; restore the images, choose another "
         "--out, or --overwrite to start afresh."
     )
 
 
 def find_changed(file: FeatureFile, images: ImageList) -> NDArray[np.int64]:
-    """The finished rows whose image file is missing or has another length (a quick look)."""
+    """The finished rows whose image file is missing or changed, by a quick look.
+
+    That is the length of each, and the checksum of ``N_CHECKSUMS`` of them: another data set's
+    images may have the same names and lengths.
+    """
     changed = []
-    for row in np.flatnonzero(file.status == DONE):
+    done = np.flatnonzero(file.status == DONE)
+    read = set(done[:: max(1, len(done) // N_CHECKSUMS)].tolist())
+    for row in done:
+        n_bytes, crc32 = int(file.source_bytes[row]), int(file.source_crc32[row])
+        if int(row) in read and image_changed(images.path(int(row)), n_bytes, crc32):
+            changed.append(row)
+            continue
         try:
-            n_bytes = images.path(int(row)).stat().st_size
+            n_found = images.path(int(row)).stat().st_size
         except OSError:
-            n_bytes = -1
-        if n_bytes != file.source_bytes[row]:
+            n_found = -1
+        if n_found != n_bytes:
             changed.append(row)
     return np.array(changed, np.int64)
 

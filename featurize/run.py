@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,6 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..console import StopRequest, say_bytes, stop_on_signal
+from ..datasets.image_list import count_other_pictures
+from ..datasets.picture_formats import explain_left_out
 from ..devices import pick_device, use_exact_float32
 from ..distributed import Ranks, join_ranks
 from ..errors import InputError
@@ -55,6 +58,8 @@ def run(options: FeaturizeOptions, say: Say) -> None:
             for job in jobs:
                 for note in job.images.notes:
                     speak(f"{job}: {note}")
+                if ranks.is_first and (text := left_out(job)):
+                    say(text)
                 if options.dry_run:
                     speak(forecast(job, extractor))
                 else:
@@ -70,17 +75,22 @@ def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32
     shape = native_grid(options.layer, options.image_size) if options.is_native else GRID
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Extractor(
         backbone=backbone,
         network=build_network(backbone, device, precision, output, shape),
         preprocessing=Preprocessing(options.image_size, options.crop, options.draft),
         dtype=options.dtype,
         batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
-        workers=options.workers or n_cores or 1,
+        workers=options.workers or default_workers(),
         # A repair starts from a file with failed images, and must not stop at them.
         skip_errors=options.on_error == "skip" or options.repair,
     )
+
+
+def default_workers() -> int:
+    """One decoding thread per core, shared with the other processes of this machine."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (n_cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
@@ -99,6 +109,18 @@ def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
         f"{extractor.network.describe()}{mark('device')}, batches of {extractor.batch_size}, "
         f"{extractor.workers} decoding threads, {extractor.dtype} cells{grid}"
     )
+
+
+def left_out(job: Job) -> str:
+    """A line on the pictures in the job's folders that are not read, or ""."""
+    if job.split:
+        folders = {name.partition("/")[0] for name in job.images.file_names if "/" in name}
+    else:
+        folders = {""}  # a plain folder, all of it
+    counts: Counter[str] = Counter()
+    for folder in folders:
+        counts += count_other_pictures(job.images.root, folder)
+    return f"{job}: {explain_left_out(counts)}" if counts else ""
 
 
 def forecast(job: Job, extractor: Extractor) -> str:
@@ -189,6 +211,8 @@ def verify_files(paths: list[Path], say: Say) -> None:
             f"{len(verdict.damaged)} damaged, {len(verdict.failed)} failed images, "
             f"{len(verdict.to_do)} to do"
         )
+        if file.missing_checks:
+            say(f"    note: {file.missing_checks}")
         for row in verdict.damaged[:LISTED]:
             say(f"    damaged: row {row}, image {file.image_id[row]}, {file.file_name[row]}")
         if not verdict.is_sound:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import CaptionHeadConfig, VqaHeadConfig
+from .layers.additive_attention import SharedCells
 from .layers.cells import Standardize
-from .layers.shared_cells import SharedCells
 
 FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics
 
@@ -64,7 +64,8 @@ class VqaHead(Head, ABC):
 
         ``features``: ``[U, S, D]`` (grid), ``[U, D]`` (pooled) or None, of the batch's images;
         ``image_index``: int64 ``[B]``, each question's image among the U;
-        ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1.
+        ``question``: int64 ``[B, T]``, padded behind; ``length``: int64 ``[B]``, at least 1, on any
+        device.
         """
 
     def with_attention(
@@ -102,8 +103,8 @@ class TeacherForcedOutput(NamedTuple):
     attention_sum: Tensor | None
 
 
-# Captions that have ended are kept until a multiple of this has: oneDNN takes a millisecond to
-# compile a product of a size that it has not seen, longer than the product takes.
+# A step computes a multiple of so many rows, some of them of captions that have ended: oneDNN takes
+# a millisecond to compile a product of a size that it has not seen, longer than the product takes.
 _ROWS = 16
 
 
@@ -164,24 +165,38 @@ class CaptionHead(Head, ABC):
     ) -> TeacherForcedOutput:
         """Teacher forcing: ``tokens`` int64 ``[B, T]`` from ``<start>`` to ``<end>``.
 
-        ``length`` counts both. A caption takes part in as many steps as it has words, so that no
-        pad is read and none is scored.
+        ``length`` counts both; on the CPU it spares waiting for a GPU. A caption takes part in as
+        many steps as it has words, so that no pad is read and none is scored.
         """
-        # Sorted from the longest caption to the shortest, those that go on are the first ones.
-        order = torch.argsort(length, descending=True, stable=True)
+        order, going = _longest_first(length, tokens.shape[1] - 1)
+        order = order.to(tokens.device, non_blocking=True)
         image_index, tokens = image_index[order], tokens[order]
-        n_steps = tokens.shape[1] - 1
-        going = (length[:, None] - 1 > torch.arange(n_steps, device=length.device)).sum(0).tolist()
-        going = [n for n in going if n]
-        kept = [min(len(length), -(-n // _ROWS) * _ROWS) for n in going]
+        rows = [min(len(order), -(-n // _ROWS) * _ROWS) for n in going]
         encoded = self.encode(features)
-        words = torch.cat([tokens[:n, t] for t, n in enumerate(kept)])
-        given = torch.split(self.read(words), kept)  # a [B', G] for every step
+        words = self.read(torch.cat([tokens[:n, t] for t, n in enumerate(rows)]))
+        steps = list(zip(going, rows, torch.split(words, rows), strict=True))
+        output, attentions = self._run_steps(encoded, image_index, steps)
+        attention_sum = None
+        if attentions:
+            attention_sum = attentions[0].new_zeros(len(order), attentions[0].shape[1])
+            attention_sum = attention_sum.index_add(
+                0, torch.cat([order[:n] for n in going]), torch.cat(attentions)
+            )
+        target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
+        return TeacherForcedOutput(self.scores(output), target, attention_sum)
+
+    def _run_steps(
+        self, encoded: Encoded, image_index: Tensor, steps: list[tuple[int, int, Tensor]]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The outputs ``[P, H]`` and each step's attention, of captions from the longest on.
+
+        Of each step: how many captions go on, how many rows are computed, and their words' input.
+        """
         state = self.initial(encoded, image_index)
         outputs: list[Tensor] = []
         attentions: list[Tensor] = []
         output: Tensor | None = None
-        for n, rows, word in zip(going, kept, given, strict=True):
+        for n, rows, word in steps:
             if output is not None and self.training and self.sampling:
                 word = self._mix(word, output[:rows])
             state = tuple(part[:rows] for part in state)
@@ -189,14 +204,7 @@ class CaptionHead(Head, ABC):
             outputs.append(output[:n])
             if attention is not None:
                 attentions.append(attention[:n])
-        attention_sum = None
-        if attentions:
-            attention_sum = attentions[0].new_zeros(len(length), attentions[0].shape[1])
-            attention_sum = attention_sum.index_add(
-                0, torch.cat([order[:n] for n in going]), torch.cat(attentions)
-            )
-        target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
-        return TeacherForcedOutput(self.scores(torch.cat(outputs)), target, attention_sum)
+        return torch.cat(outputs), attentions
 
     def _mix(self, word: Tensor, output: Tensor) -> Tensor:
         """Replace some of the words ``[B, G]`` by ones drawn from the last step's scores."""
@@ -204,3 +212,14 @@ class CaptionHead(Head, ABC):
         with torch.no_grad():
             drawn = torch.multinomial(self.scores(output).float().softmax(1), 1).squeeze(1)
         return torch.where(chosen[:, None], self.read(drawn).to(word.dtype), word)
+
+
+def _longest_first(length: Tensor, n_steps: int) -> tuple[Tensor, list[int]]:
+    """Captions from the longest to the shortest, and how many of them take part in each step.
+
+    On the host: lengths on a GPU are waited for.
+    """
+    lengths = length.cpu()
+    order = torch.argsort(lengths, descending=True, stable=True)
+    going = (lengths[:, None] - 1 > torch.arange(n_steps, device=lengths.device)).sum(0)
+    return order, [n for n in going.tolist() if n]

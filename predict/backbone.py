@@ -1,16 +1,18 @@
 """The frozen network that made a run's features, rebuilt to extract those of one photo."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import torch
 
 from ..errors import InputError
 from ..featurize.backbones import native_grid
+from ..featurize.choices import BACKBONES, CROPS, DTYPES, LAYERS
 from ..featurize.file.layout import GRID, name_grid
+from ..featurize.file.opening import read_structure
 from ..featurize.file.quantize import quantize
-from ..featurize.file.reader import open_hdf5
 from ..featurize.images import Preprocessing
 from ..featurize.network import build_network, choose_precision
 from ..featurize.rebuild import rebuild
@@ -18,7 +20,24 @@ from ..train.config import RunConfig
 from ..train.data.features import Cells
 from .photo import Photo
 
-REQUIRED = ("backbone", "weights", "weights_sha256", "image_size", "layer", "crop", "dtype")
+VALUES = {"backbone": BACKBONES, "layer": LAYERS, "crop": CROPS, "dtype": DTYPES}
+
+
+@dataclass(frozen=True)
+class FeatureIdentity:
+    """What a run's config records of its features, as far as their network depends on it."""
+
+    backbone: str
+    weights: str
+    weights_sha256: str
+    image_size: Annotated[int, msgspec.Meta(ge=32, le=4096)]  # pixels
+    layer: str
+    crop: str
+    dtype: str
+    grid: str = name_grid(GRID)
+
+
+REQUIRED = [field.name for field in fields(FeatureIdentity) if field.default is MISSING]
 
 
 @dataclass(frozen=True)
@@ -43,15 +62,15 @@ class FrozenNetwork:
     """
 
     def __init__(self, config: RunConfig, weights: str | None, device: torch.device) -> None:
-        identity = checked_identity(config)
+        identity = read_identity(config)
         self.preprocessing = preprocessing_of(config)
-        self.dtype: str = identity["dtype"]
+        self.dtype = identity.dtype
         self.device = device
-        self.backbone = rebuild(identity, weights)
+        self.backbone = rebuild(asdict(identity), weights)
         output = torch.float32 if self.dtype == "float32" else torch.float16
         precision = choose_precision(device, "auto")
         shape = GRID
-        if identity.get("grid", name_grid(GRID)) != name_grid(GRID):
+        if identity.grid != name_grid(GRID):
             shape = native_grid(self.backbone.layer, self.preprocessing.image_size)
         self.network = build_network(self.backbone, device, precision, output, shape)
 
@@ -74,20 +93,34 @@ class FrozenNetwork:
         return PhotoFeatures(Cells(values.to(self.device), scale.to(self.device)), Cells(pooled))
 
 
-def identity_key(config: RunConfig) -> tuple[Any, ...]:
+def identity_key(config: RunConfig) -> tuple[FeatureIdentity, Preprocessing]:
     """Equal for runs whose features come from the same network and preprocessing."""
-    return (*sorted(checked_identity(config).items()), preprocessing_of(config))
+    return read_identity(config), preprocessing_of(config)
 
 
-def checked_identity(config: RunConfig) -> dict[str, Any]:
-    """The config's record of the features; raises ``InputError`` if fields are missing."""
-    missing = [name for name in REQUIRED if name not in config.feature_identity]
+def read_identity(config: RunConfig) -> FeatureIdentity:
+    """The config's record of its features; raises ``InputError`` for what is missing or invalid."""
+    remedy = "put the right file back, or train the run again"
+    recorded = config.feature_identity
+    missing = [name for name in REQUIRED if name not in recorded]
     if missing:
         raise InputError(
             f"The run's config.json does not say how its features were made ({', '.join(missing)} "
-            'missing in "feature_identity"); train the run again.'
+            f'missing in "feature_identity"); {remedy}.'
         )
-    return config.feature_identity
+    try:
+        identity = msgspec.convert(recorded, FeatureIdentity)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f'"feature_identity" in the run\'s config.json: {error}; {remedy}.'
+        ) from error
+    for name, values in VALUES.items():
+        if getattr(identity, name) not in values:
+            raise InputError(
+                f'"feature_identity" in the run\'s config.json: {name} is '
+                f"{getattr(identity, name)!r}, expected {' or '.join(values)}; {remedy}."
+            )
+    return identity
 
 
 def preprocessing_of(config: RunConfig) -> Preprocessing:
@@ -96,11 +129,11 @@ def preprocessing_of(config: RunConfig) -> Preprocessing:
     Only the feature file records whether large JPEGs are decoded at a reduced scale. When it is
     missing, they are decoded in full, which differs by little.
     """
-    identity = checked_identity(config)
-    full = Preprocessing(identity["image_size"], identity["crop"])
-    drafted = Preprocessing(identity["image_size"], identity["crop"], draft=True)
+    identity = read_identity(config)
+    full = Preprocessing(identity.image_size, identity.crop)
+    drafted = replace(full, draft=True)
     for path in map(Path, config.features):
         if path.is_file():
-            with open_hdf5(path) as file:
-                return drafted if file.attrs["preprocessing"] == drafted.describe() else full
+            made = read_structure(path).attributes.get("preprocessing")
+            return drafted if made == drafted.describe() else full
     return full

@@ -7,22 +7,16 @@ from typing import Any
 import click
 
 from ..console import Command
-from ..datasets.official_names import SPLITS
-from ..devices import pick_device
-from ..models.beam import BeamOptions
 from ..options import device_option, run_argument, trust_ids_option
-from ..process import keep_freed_memory
-from ..train.data.locate import find_features
-from .inference import DEFAULT_BEAM
-from .split import predict_split
-from .trained import load_run
+from ..parameters import FiniteFloat, OutputFile
+from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
 
 @click.command("predict", cls=Command)
 @run_argument
 @click.option(
     "--split",
-    type=click.Choice(SPLITS),
+    type=click.Choice(["train", "val", "test"]),
     default="val",
     show_default=True,
     help="Which part of the data.",
@@ -40,28 +34,28 @@ from .trained import load_run
 @trust_ids_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".json"),
     metavar="FILE.json",
     help="Result file.  [default: RUN/preds-SPLIT.json]",
 )
 @click.option(
     "--beam",
     type=click.IntRange(1),
-    default=DEFAULT_BEAM.beam,
+    default=BEAM,
     show_default=True,
     help="Captions only: the width of the beam search; 1 is greedy decoding.",
 )
 @click.option(
     "--max-length",
     type=click.IntRange(1),
-    default=DEFAULT_BEAM.max_length,
+    default=MAX_LENGTH,
     show_default=True,
     help="Captions only: words at most.",
 )
 @click.option(
     "--length-power",
-    type=float,
-    default=DEFAULT_BEAM.length_power,
+    type=FiniteFloat(),
+    default=LENGTH_POWER,
     show_default=True,
     help="Captions only: log-probabilities are divided by words to this power; 0 favours short.",
 )
@@ -73,6 +67,14 @@ from .trained import load_run
 @device_option
 def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
     """Write the answers or captions of RUN's best epoch for a split, in the official format."""
+    # torch takes seconds to import, and --help needs none of it.
+    from ..devices import pick_device
+    from ..models.beam import BeamOptions
+    from ..process import keep_freed_memory
+    from ..train.data.locate import find_features
+    from .split import predict_split
+    from .trained import load_run
+
     trained = load_run(run, pick_device(device))
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":

@@ -14,12 +14,13 @@ from ..models.base import CaptionHead, VqaHead
 from ..models.beam import PAD, START, UNKNOWN, BeamOptions, search
 from ..train.data.features import Cells
 from ..train.data.vqa import VqaOptions
+from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 from .trained import TrainedRun
 
 AttentionMap = NDArray[np.float32]  # [S]: the weight of each cell
 
 PUNCTUATION = frozenset(",.;:?!")  # tokens that are not reported as unknown words
-DEFAULT_BEAM = BeamOptions(beam=5, max_length=20, length_power=1.0)
+DEFAULT_BEAM = BeamOptions(BEAM, MAX_LENGTH, LENGTH_POWER)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ..models.base import Head
 from ..models.layers.additive_attention import set_kernels
 from ..train.checkpoint import load_weights, read_tensors
 from ..train.config import RunConfig
-from ..train.prepare import build_head
+from ..train.head import build_head
 from ..train.run_folder import RunFolder
 from ..train.tasks.task import Precision
 

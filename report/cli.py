@@ -9,19 +9,15 @@ from ..atomic import write_bytes
 from ..console import Command, say_bytes
 from ..evaluate.table import WRITERS
 from ..options import choice_option, runs_argument
-from ..predict.photo import refuse_huge_images
-from .charts import loss_chart, score_chart, split_panels
-from .page import build_page
-from .plots import to_png
-from .ranking import rank_runs, ranking_table
-from .runs import read_records
+from ..parameters import OutputFile
 
 
 @click.command("compare", cls=Command)
 @runs_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".html", ".htm"),
+    metavar="FILE.html",
     default=Path("compare.html"),
     show_default=True,
     help="The page to write: one self-contained file.",
@@ -34,6 +30,14 @@ def compare(runs: tuple[Path, ...], out: Path, png: bool, form: str) -> None:
     The page has the curves, the ranking, the settings that differ, and examples on which the runs
     disagree, with pictures and attention.
     """
+    # torch takes seconds to import, and --help needs none of it.
+    from ..predict.photo import refuse_huge_images
+    from .charts import loss_chart, score_chart, split_panels
+    from .page import build_page
+    from .plots import to_png
+    from .ranking import rank_runs, ranking_table
+    from .runs import read_records
+
     records = read_records(list(runs))
     ranking = rank_runs(records, partial(click.echo, err=True))
     click.echo(WRITERS[form](ranking_table(ranking)))

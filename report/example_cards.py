@@ -42,8 +42,7 @@ def build_examples(
     section = ExampleSection()
     evaluations = [run.evaluation for run in ranking.runs if run.evaluation is not None]
     config = records[0].config
-    same = all((r.config.data, r.config.split) == (config.data, config.split) for r in records)
-    if len(evaluations) < len(records) or not same:
+    if len(evaluations) < len(records) or not ranking.is_comparable:
         return section  # the ranking's notes say why
     compare = compare_answers if config.task == "vqa" else compare_captions
     try:

@@ -39,7 +39,7 @@ def build_page(
         "compare.html",
         title=title or page_title(records),
         subtitle=f"{Path(config.data).name or config.data}, validated on {config.split}",
-        lead=lead(ordered),
+        lead=lead(ordered, ranking.is_comparable),
         notes=[*ranking.notes, *section.notes],
         runs=runs,
         charts=[
@@ -71,8 +71,10 @@ def page_footer(runs: list[RankedRun]) -> str:
     return f"{scored}Written by frostgrid {__version__}."
 
 
-def lead(ordered: list[RankedRun]) -> str:
-    """The result in one sentence."""
+def lead(ordered: list[RankedRun], is_comparable: bool) -> str:
+    """The result in one sentence; scores of different data are never set against each other."""
+    if not is_comparable:
+        return "These runs validate on different data, so none of them is ahead of another."
     best = ordered[0]
     is_vqa = best.record.config.task == "vqa"
     digits = DECIMALS[best.record.config.task]

@@ -9,7 +9,7 @@ from PIL import Image
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..explain.overlay import overlay_uri
-from ..featurize.images import ImageError, decode_upright
+from ..featurize.images import ImageError, decode_upright, read_image_file
 from ..models.base import CaptionHead
 from ..predict.inference import AttentionMap, answer_question, teacher_force
 from ..predict.trained import TrainedRun, load_run
@@ -34,7 +34,7 @@ class SplitPictures:
             raise InputError(f"{self._images.root}: holds no image with the id {image_id}.")
         path = self._images.path(self._row[image_id])
         try:
-            picture = decode_upright(path.read_bytes())
+            picture = decode_upright(read_image_file(path))
         except (ImageError, OSError) as error:
             raise InputError(f"{path}: {error}") from error
         picture.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS), Image.Resampling.LANCZOS)

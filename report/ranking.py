@@ -16,6 +16,7 @@ from .runs import RunRecord
 
 HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a task's runs
 SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same metric, as a column's header
+GAIN = {"vqa": "gain over blind", "caption": "gain over blind, CIDEr-D"}  # as train-head found it
 ITEMS = {"vqa": "questions", "caption": "captions"}  # the training samples
 RESAMPLING = Resampling()
 
@@ -43,8 +44,15 @@ class Ranking:
     runs: list[RankedRun]
     notes: list[str]
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether all runs validate on the same data."""
+        return same_data([run.record for run in self.runs])
+
     def best_first(self) -> list[RankedRun]:
-        """The runs by descending score."""
+        """The runs by descending score; in their own order if scores are of different data."""
+        if not self.is_comparable:
+            return self.runs
         return sorted(self.runs, key=lambda run: -run.score)
 
 
@@ -64,10 +72,11 @@ def rank_runs(
         for pair, record in zip(found, records, strict=True)
     ]
     best = max(range(len(records)), key=lambda k: scores[k])
+    is_comparable = same_data(records)
     runs = []
     for k, record in enumerate(records):
         gap = None
-        if k != best:
+        if k != best and is_comparable:
             gap = find_gap(evaluations[k], evaluations[best], resampling)
         pair = found[k]
         interval = pair[1] if pair is not None else None
@@ -79,11 +88,9 @@ def evaluate_runs(
     records: list[RunRecord], announce: Callable[[str], None]
 ) -> tuple[list[Evaluation | None], list[str]]:
     """Each run's predictions scored, and a note for those that could not be."""
-    first = records[0].config
-    if any((r.config.data, r.config.split) != (first.data, first.split) for r in records):
-        notes = ["The runs validate on different data: their scores cannot be compared."]
-    else:
-        notes = []
+    notes = []
+    if not same_data(records):
+        notes.append("The runs validate on different data: their scores cannot be compared.")
     evaluations: list[Evaluation | None] = []
     groups: dict[tuple[str, str], list[int]] = {}
     for k, record in enumerate(records):
@@ -139,6 +146,11 @@ def find_gap(
     return differences[index].difference, differences[index].interval
 
 
+def same_data(records: list[RunRecord]) -> bool:
+    """Whether all runs validate on the same split of the same data set."""
+    return len({(record.config.data, record.config.split) for record in records}) == 1
+
+
 def same_items(one: Evaluation, other: Evaluation) -> bool:
     """Whether two evaluations have the same number of items on as many images."""
     return one.n == other.n and one.families[0].n_images == other.families[0].n_images
@@ -151,7 +163,7 @@ def ranking_table(ranking: Ranking) -> Table:
     """
     task = ranking.runs[0].record.config.task
     header = ["run", "head", SCORE[task], "95 % interval"]
-    header += ["behind the best", "best epoch", "image gain", "parameters"]
+    header += ["behind the best", "best epoch", "image gain", GAIN[task], "parameters"]
     header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
     rows = [table_row(run) for run in ranking.best_first()]
     if all(row[0].rpartition("/")[2] == row[1] for row in rows):
@@ -171,6 +183,9 @@ def table_row(run: RankedRun) -> list[str]:
         return f"{interval.low:{sign}z.{decimals}f} to {interval.high:{sign}z.{decimals}f}"
 
     gap, gain, memory = run.gap, record.image_gain, record.peak_memory_bytes
+    over_blind = record.summary.gain_over_blind
+    found = record.summary.gain_interval
+    over_blind_span = None if found is None else Interval(*found)
     behind = DASH if gap is None else f"{gap[0]:+z.{decimals}f} ({span(gap[1], '+')})"
     return [
         record.name,
@@ -180,6 +195,9 @@ def table_row(run: RankedRun) -> list[str]:
         behind,
         f"{record.best['epoch']} of {record.epochs[-1]['epoch']}",
         DASH if gain is None else f"{gain:+z.{decimals}f}",
+        DASH
+        if over_blind is None
+        else f"{over_blind:+z.{decimals}f} ({span(over_blind_span, '+')})",
         DASH if record.parameters is None else f"{record.parameters:,}",
         f"{record.typical('train_seconds'):.1f} s",
         f"{record.typical('val_seconds'):.1f} s",

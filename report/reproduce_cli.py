@@ -1,9 +1,11 @@
 """``frostgrid reproduce``: parse, train a report's heads, compare them, write the page."""
 
+from __future__ import annotations
+
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +16,9 @@ from ..featurize.choices import BACKBONES
 from ..options import data_option, device_option
 from .child_process import Stopped
 from .published_reports import REPORTS, PublishedReport
-from .reproduction_runs import Reproduction, check_references, extract_missing, train_missing
+
+if TYPE_CHECKING:
+    from .reproduction_runs import Reproduction
 
 SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 
@@ -55,6 +59,9 @@ def reproduce(report: str, heads: tuple[str, ...], out: Path | None, **options: 
     Interrupted, the same command continues where it stopped. At the end it prints tables and writes
     a page, OUT/report.html.
     """
+    # torch takes seconds to import, and --help needs none of it.
+    from .reproduction_runs import Reproduction, check_references, train_missing
+
     chosen = REPORTS[report]
     heads = choose_heads(chosen, heads)
     out = out or Path("reports") / report
@@ -90,6 +97,8 @@ def find_or_extract(
     report: PublishedReport, heads: tuple[str, ...], options: dict[str, Any], stop: StopRequest
 ) -> tuple[Path, ...]:
     """The default feature files of the data, extracted where they are missing."""
+    from .reproduction_runs import extract_missing
+
     if heads == ("question-only",):
         return ()
     data = options["data"]

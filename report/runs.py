@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from ..errors import InputError
 from ..evaluate.table import DASH
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
@@ -19,11 +21,23 @@ from ..train.tasks.vqa import VqaTask
 SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
 SHA256 = 64  # letters of a hash, which a table abbreviates
 REQUIRED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
+OPTIONAL = ("peak_memory_bytes", "val_selection")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The values of ``summary.json`` that are reported; None until the run is finished."""
+
+    best_score: float | None = None
+    shuffled_score: float | None = None
+    parameters: int | None = None
+    gain_over_blind: float | None = None
+    gain_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run: its config, its metrics of each epoch, and its summary (empty until it is finished).
+    """A run: its config, its metrics of each epoch, and its summary.
 
     ``name`` is distinct among the runs that are read together.
     """
@@ -32,17 +46,22 @@ class RunRecord:
     name: str
     config: RunConfig
     epochs: list[dict[str, Any]]
-    summary: dict[str, Any]
+    summary: RunSummary
 
     @property
     def score_name(self) -> str:
-        """The metric that selects the best epoch."""
+        """The task's score."""
         return SCORES[self.config.task]
 
     @property
     def best(self) -> dict[str, Any]:
-        """The metrics of the first epoch with the best score."""
-        return max(self.epochs, key=lambda line: line[self.score_name])
+        """The metrics of the best epoch, as training selected it."""
+        return max(self.epochs, key=self._selection)
+
+    def _selection(self, line: dict[str, Any]) -> tuple[float, ...]:
+        if "val_selection" in line:
+            return line["val_selection"], -line["val_loss"]
+        return (line[self.score_name],)
 
     def column(self, metric: str) -> list[float]:
         """A metric of all epochs."""
@@ -55,14 +74,13 @@ class RunRecord:
     @property
     def parameters(self) -> int | None:
         """The number of trained parameters."""
-        return self.summary.get("parameters")
+        return self.summary.parameters
 
     @property
     def image_gain(self) -> float | None:
         """Best score less the score with the validation images exchanged."""
-        if "shuffled_score" not in self.summary:
-            return None
-        return float(self.summary["best_score"] - self.summary["shuffled_score"])
+        best, shuffled = self.summary.best_score, self.summary.shuffled_score
+        return None if best is None or shuffled is None else best - shuffled
 
     @property
     def peak_memory_bytes(self) -> int | None:
@@ -99,10 +117,18 @@ def read_record(path: Path, name: str) -> RunRecord:
     if config.task not in SCORES:
         raise InputError(f"{run.config}: its task is {config.task!r}; expected vqa or caption.")
     epochs = read_epochs(run.metrics, SCORES[config.task])
-    summary = read_json(run.summary, "train the run again") if run.summary.exists() else {}
-    if not isinstance(summary, dict):
-        raise InputError(f"{run.summary}: not the summary of a run; train the run again.")
-    return RunRecord(path, name, config, epochs, summary)
+    return RunRecord(path, name, config, epochs, read_summary(run.summary))
+
+
+def read_summary(path: Path) -> RunSummary:
+    """Read ``summary.json``, if the run has one; raises ``InputError`` if it is none."""
+    if not path.exists():
+        return RunSummary()
+    remedy = "put the right file back, or train the run again"
+    try:
+        return msgspec.convert(read_json(path, remedy), RunSummary)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not the summary of a run: {error}; {remedy}.") from error
 
 
 def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
@@ -115,7 +141,8 @@ def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             epoch = json.loads(line)
-            wrong = [n for n in (*REQUIRED, score) if not isinstance(epoch[n], int | float)]
+            wrong = [n for n in (*REQUIRED, score) if not is_number(epoch[n])]
+            wrong += [n for n in OPTIONAL if not is_number(epoch.get(n, 0))]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: line {number} is not the metrics of an epoch ({error}); go on with the "
@@ -125,10 +152,26 @@ def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
             raise InputError(
                 f"{path}: line {number}: {wrong[0]} is {epoch[wrong[0]]!r}, no number."
             )
+        check_order(path, number, epoch["epoch"], epochs)
         epochs.append(epoch)
     if not epochs:
         raise InputError(f"{path}: no epoch is finished yet; compare the run when one is.")
     return epochs
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_order(path: Path, number: int, epoch: Any, before: list[dict[str, Any]]) -> None:
+    """Raise ``InputError`` unless the epoch of a line comes after those of the lines before."""
+    last = before[-1]["epoch"] if before else 0
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch <= last:
+        raise InputError(
+            f"{path}: line {number} is of epoch {epoch!r}, expected {last + 1}: two trainings may "
+            "have written to this folder at once; train the run again in another."
+        )
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:

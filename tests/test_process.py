@@ -84,3 +84,29 @@ def test_freed_blocks_are_used_again():
     if before < 100:
         pytest.skip("this C library keeps freed blocks already")
     assert after < before / 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_a_server_gives_the_memory_of_large_images_back():
+    """Images decoded by threads, one at a time, as `serve` does."""
+    script = """
+import threading, psutil
+from PIL import Image
+from frostgrid.process import return_freed_memory
+
+return_freed_memory()
+
+def decode():
+    image = Image.new("RGBA", (4000, 4000))
+    image = Image.alpha_composite(image, image.copy()).convert("RGB")
+
+before = psutil.Process().memory_info().rss
+for _ in range(8):
+    thread = threading.Thread(target=decode)
+    thread.start()
+    thread.join()
+print((psutil.Process().memory_info().rss - before) / 1e6)
+"""
+    command = [sys.executable, "-c", script]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(out) < 64

@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: no such checkpoint; train the run first.") from error
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error
-    # Checkpoints of versions before 0.2 have no checksum.
+    # Checkpoints of earlier versions have no checksum.
     if metadata.get("crc32", expected := checksum(tensors, metadata["frostgrid"])) != expected:
         raise damaged(path, "its checksum differs")
     if not isinstance(about, dict):

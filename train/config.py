@@ -110,3 +110,11 @@ def convert(values: Any, kind: type[T]) -> T:
     if unknown:
         raise InputError(f"Object has the unknown field `{min(unknown)}`")
     return made
+
+
+def read_settings(values: dict[str, Any], kind: type[T], where: str) -> T:
+    """Settings that ``config.json`` holds as plain values."""
+    try:
+        return convert(values, kind)
+    except InputError as error:
+        raise InputError(f"config.json: {where}: {error}") from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..console import StopRequest
-from ..datasets.cache import cache_folder
+from ..datasets.cache_folder import cache_folder
 from ..datasets.catalog import open_dataset
 from ..evaluate.bootstrap import Interval
 from ..evaluate.captions.scores import score_captions

@@ -70,7 +70,7 @@ def check_same_data(train: SamplesByImage, ranks: Ranks) -> None:
     """Raise ``InputError`` if the processes would not train on the same data."""
     if ranks.n == 1:
         return
-    found = [int(part) for part in ranks.gather(torch.tensor(train.checksum()))]
+    found = [int(part) for part in ranks.gather(torch.tensor(train.checksum(), device="cpu"))]
     others = [rank for rank, value in enumerate(found) if value != found[0]]
     if others:
         raise ranks.shared_error(

@@ -3,38 +3,32 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
 from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.backbones import channels_of
 from ..featurize.file.layout import GRID, name_grid
-from ..models.base import CaptionHead, Head
-from ..models.config import CaptionHeadConfig, VqaHeadConfig
-from ..models.finetuned import Encoder, put_behind
+from ..models.base import CaptionHead
+from ..models.finetuned import Encoder
 from ..models.registry import HEADS
-from .config import Optimisation, RunConfig, convert
+from .config import Optimisation, RunConfig, read_settings
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.digests import digest, features_digest
 from .data.features import SplitFeatures, open_split
 from .data.identity import ImageCheck
-from .finetuning import build_encoder, check_features, describe_encoder, load_pretrained
+from .finetuning import check_features, describe_encoder
+from .head import build_head
 from .memory import available_bytes
 from .recipes import fit_to_size, updates_of_epoch
 from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask
 
-T = TypeVar("T")
-
-SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
 MEMORY_SHARE = 0.7  # of what is free: features up to so much stay in the page cache
 
 
@@ -66,8 +60,11 @@ def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] =
     config = replace(config, optimisation=fitted)
     facts.append(("updates", describe_updates(fitted, task)))
     if train_features is not None:
+        if config.trust_ids:
+            facts.append(("features", "taken by image id alone (--trust-ids)"))
         storage, streamed = store_features(task)
         facts.append(("loading", storage))
+        facts += [("unchecked", words) for words in missing_checks(train_features, val_features)]
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
     encoder = task.head.encoder
@@ -80,16 +77,6 @@ def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] =
     return replace(prepared, config=config)
 
 
-def start_head(prepared: Prepared, encoder_weights: str | None) -> None:
-    """Give a new run's head what it begins with, besides weights from the seed."""
-    task, config = prepared.task, prepared.config
-    if isinstance(task.head.encoder, Encoder):
-        assert config.finetune is not None
-        identity = config.feature_identity
-        load_pretrained(task.head.encoder, identity, config.finetune, encoder_weights)
-    fit_features(task)
-
-
 def digest_features(task: Task) -> dict[str, str]:
     """The digests of both splits' features."""
     return {
@@ -97,6 +84,12 @@ def digest_features(task: Task) -> dict[str, str]:
         for name, split in (("train", task.train), ("val", task.val))
         if split.features is not None
     }
+
+
+def missing_checks(*splits: SplitFeatures | None) -> list[str]:
+    """What cannot be checked in the feature files, in words; nothing of files made today."""
+    files = [file for split in splits if split is not None for file in split.files]
+    return list(dict.fromkeys(file.missing_checks for file in files if file.missing_checks))
 
 
 def store_features(task: Task) -> tuple[str, bool]:
@@ -233,54 +226,6 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
     return features
 
 
-def build_head(
-    config: RunConfig,
-    words: list[str],
-    answers: list[str],
-    channels: int,
-    precision: Precision,
-) -> Head:
-    """An untrained head of a run, its weights drawn from the run's seed.
-
-    ``channels`` are those of the features. An encoder's weights are yet to be loaded.
-    """
-    if config.finetune is not None:
-        channels = channels_of(config.feature_identity["backbone"], config.finetune)
-    sizes = {"n_words": len(words), "channels": channels}
-    kind: type[VqaHeadConfig | CaptionHeadConfig] = CaptionHeadConfig
-    if config.task == "vqa":
-        kind, sizes["n_answers"] = VqaHeadConfig, len(answers)
-    settings = read_settings({**config.head_settings, **sizes}, kind, "head_settings")
-    check_head_settings(config, settings)
-    try:
-        with torch.device("meta"):  # in no memory: how large would it be?
-            n_bytes = sum(4 * p.numel() for p in HEADS[config.head](settings).parameters())
-        if n_bytes > psutil.virtual_memory().total:
-            raise ValueError(f"{say_bytes(n_bytes)} of weights are more than memory holds")
-        torch.manual_seed(config.seed)
-        head = HEADS[config.head](settings)
-    except (RuntimeError, ValueError, ZeroDivisionError) as error:
-        raise InputError(
-            f"config.json: head_settings: {config.head} cannot be built with {settings}: {error}"
-        ) from error
-    if config.finetune is not None:
-        pooled, flip = head.features == "pooled", config.optimisation.flip
-        encoder = build_encoder(config.feature_identity, config.finetune, pooled, flip)
-        head = put_behind(encoder, head, moves=config.optimisation.encoder_lr > 0)
-    return head.to(precision.device)
-
-
-def check_head_settings(config: RunConfig, settings: VqaHeadConfig | CaptionHeadConfig) -> None:
-    """Raise ``InputError`` for a size or a probability that no head can have."""
-    names = [*config.head_settings] + ["channels"] * (HEADS[config.head].features != "none")
-    for name in names:
-        value = getattr(settings, name)
-        if type(value) is int and value < 1:
-            raise InputError(f"config.json: {name} is {value}; it must be at least 1.")
-        if isinstance(value, float) and not 0 <= value <= 1:
-            raise InputError(f"config.json: {name} is {value}; it must be from 0 to 1.")
-
-
 def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: str) -> None:
     """Raise ``InputError`` for a split without questions or captions."""
     if not len(rows):
@@ -327,29 +272,3 @@ def describe_longer(val: caption_data.CaptionData, longest: int) -> str:
     if not n_longer:
         return ""
     return f" ({n_longer:,} of {len(val.length):,} references have more: --max-length)"
-
-
-def read_settings(values: dict[str, Any], kind: type[T], where: str) -> T:
-    """Settings that ``config.json`` holds as plain values."""
-    try:
-        return convert(values, kind)
-    except InputError as error:
-        raise InputError(f"config.json: {where}: {error}") from error
-
-
-def fit_features(task: Task) -> None:
-    """Let the head take the statistics of the training features from evenly spaced images."""
-    features = task.train.features
-    if features is None:
-        return
-    per_image = features.bytes_of(1) // features.sources[0].dtype.itemsize
-    n = max(2, min(task.train.n_images, SAMPLE_VALUES // per_image))
-    step = max(1, task.train.n_images // n)
-    rows = np.unique(task.train.image_row)[::step][:n]
-    sample = features.gather(rows, task.precision.device).floats()
-    if not bool(torch.isfinite(sample.float()).all()):
-        raise InputError(
-            f"{features.files[0].path}: holds infinite or NaN features; extract it again, with "
-            "--dtype float32 if the network overflows float16."
-        )
-    task.head.fit_features(sample)

@@ -15,9 +15,10 @@ from ..errors import InputError
 from ..models.layers.additive_attention import set_kernels
 from ..process import keep_freed_memory
 from .config import RunConfig
+from .head import start_head
 from .parallel import check_same_data
 from .plan import Plan
-from .prepare import Prepared, prepare, start_head
+from .prepare import Prepared, prepare
 from .progress import Terminal, Watcher, print_now
 from .report import report
 from .run_folder import RunFolder
@@ -96,7 +97,7 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     say(f"device     {processes}{describe_device(device)}, {half}")
     prepared = ranks.together(lambda: prepare(config, precision, plan.adaptive))
     if not plan.resume:
-        ranks.together(lambda: start_head(prepared, plan.encoder_weights))
+        ranks.together(lambda: start_head(prepared.task, prepared.config, plan.encoder_weights))
     for name, fact in prepared.facts:
         say(f"{name:10} {fact}")
     say(f"run        {plan.folder}")

@@ -102,8 +102,8 @@ class AnnotationTable:
         """The questions in the order of their ids, int64[N]."""
         return np.argsort(self.question_id)
 
-    def score(self, results: Results) -> VqaScores:
-        """Score results, N question ids in any order and their answers.
+    def score(self, path: Path, results: Results) -> VqaScores:
+        """Score the results in a file, N question ids in any order and their answers.
 
         Raises ``InputError`` unless these are the annotated questions, and ``IrregularFile`` if one
         of them is answered twice.
@@ -114,7 +114,7 @@ class AnnotationTable:
         if not np.array_equal(question_id[order], self.question_id[self.order]):
             check_same_ids(
                 "question_id",
-                (results.path, question_id.tolist()),
+                (path, question_id.tolist()),
                 (self.path, self.question_id.tolist()),
             )
         result_row = np.empty_like(order)

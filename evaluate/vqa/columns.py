@@ -6,6 +6,7 @@ files raise ``IrregularFile`` and are left to ``entries``.
 """
 
 import gc
+import mmap
 import os
 import subprocess
 import sys
@@ -15,12 +16,12 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from .answers import normalize_answer, strip_answer
+from .file_copy import FileCopy
 from .json_pieces import IrregularFile, JsonList, decode_range, decode_tail, open_list
 
 # From this size on a second process decodes a part; it takes 0.1 s to start.
@@ -154,20 +155,21 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 class AnnotationReader:
-    """Reads an annotations file; a long one partly in a second process, started at once.
+    """Reads a copy of an annotations file; a long one partly in a second process, started at once.
 
     Raises ``IrregularFile`` when made or when read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.source = open_list(path, "annotations")
+    def __init__(self, copy: FileCopy) -> None:
+        self.source = open_list(copy.text(), "annotations")
         self.n_answers = count_answers(self.source)
         first, stop = self.source.first, self.source.stop
         self.own_stop, self.others_start = stop, stop
         self.process: subprocess.Popen[bytes] | None = None
-        if stop - first >= SHARED_BYTES and (os.cpu_count() or 1) > 1:
+        file = copy.file()
+        if file and stop - first >= SHARED_BYTES and (os.cpu_count() or 1) > 1:
             others = self.source.next_cut(stop - int((stop - first) * OTHERS_SHARE))
-            self.process = start_process(path, others[1], self.n_answers)
+            self.process = start_process(file, others[1], self.n_answers)
             if self.process:
                 self.own_stop, self.others_start = others
 
@@ -211,13 +213,16 @@ def count_answers(source: JsonList) -> int:
     return n_answers
 
 
-def start_process(path: Path, start: int, n_answers: int) -> subprocess.Popen[bytes] | None:
-    """Start a process that decodes the file from a cut on, up to its tail; None if it cannot be."""
+def start_process(file: BinaryIO, start: int, n_answers: int) -> subprocess.Popen[bytes] | None:
+    """Start a process that decodes a file from a cut on, up to its tail; None if that fails.
+
+    Its standard input is the open file itself: the file of a name may have been replaced.
+    """
     code = "from frostgrid.evaluate.vqa.columns import serve; serve()"
-    command = [sys.executable, "-P", "-c", code, str(path), str(start), str(n_answers)]
+    command = [sys.executable, "-P", "-c", code, str(start), str(n_answers)]
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
     except OSError:
         return None
@@ -225,10 +230,11 @@ def start_process(path: Path, start: int, n_answers: int) -> subprocess.Popen[by
 
 def serve() -> None:
     """What the second process does: write the columns of its part to standard output."""
-    path, start, n_answers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    start, n_answers = int(sys.argv[1]), int(sys.argv[2])
     gc.disable()
     try:
-        source = open_list(path, "annotations")
+        text = mmap.mmap(sys.stdin.fileno(), 0, access=mmap.ACCESS_READ)
+        source = open_list(text, "annotations")
         columns = encode_records(decode_range(source, start, source.stop, record_type(n_answers)))
     except IrregularFile:
         sys.exit(1)
@@ -241,33 +247,32 @@ class Results(NamedTuple):
     Answers are numbers into ``texts``.
     """
 
-    path: Path
     question_id: "array[int]"
     answer: "array[int]"
     texts: Texts
 
 
-def read_results(path: Path) -> Results:
-    """Read a results file. Raises ``IrregularFile``."""
+def decode_results(text: bytes) -> Results:
+    """Decode a results file. Raises ``IrregularFile``."""
     question_id, answer, strings = array("q"), array("i"), Numbering()
-    for entries in decode_list(path, None, Result):
+    for entries in decode_list(text, None, Result):
         question_id.extend([entry.question_id for entry in entries])
         answer.extend([strings[entry.answer] for entry in entries])
-    return Results(path, question_id, answer, both_forms(strings))
+    return Results(question_id, answer, both_forms(strings))
 
 
-def read_ids(path: Path) -> list[int]:
-    """The ids of a questions file."""
+def decode_ids(text: bytes) -> list[int]:
+    """The ids of a questions file. Raises ``IrregularFile``."""
     return [
         entry.question_id
-        for entries in decode_list(path, "questions", Identified)
+        for entries in decode_list(text, "questions", Identified)
         for entry in entries
     ]
 
 
-def decode_list(path: Path, key: str | None, record: type[R]) -> Iterator[list[R]]:
+def decode_list(text: bytes, key: str | None, record: type[R]) -> Iterator[list[R]]:
     """Decode a whole list, some objects at a time."""
-    source = open_list(path, key)
+    source = open_list(text, key)
     with no_garbage_collection():
         yield from decode_range(source, source.first, source.stop, record)
         yield decode_tail(source, record)

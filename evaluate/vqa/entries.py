@@ -14,7 +14,7 @@ from typing import Any
 from ...datasets.formats import read_bytes
 from ...errors import InputError
 from ..ids import shorten
-from .columns import read_ids
+from .columns import decode_ids
 from .json_pieces import IrregularFile
 
 
@@ -27,11 +27,10 @@ class AnnotationEntries:
     has_types: bool
 
 
-def load_json(path: Path) -> Any:
-    """The file's content. Raises ``InputError`` for what is not JSON in UTF-8."""
-    data = read_bytes(path)
+def load_json(path: Path, text: bytes) -> Any:
+    """What a file's text holds. Raises ``InputError`` for what is not JSON in UTF-8."""
     try:
-        return json.loads(data.decode("utf-8"))
+        return json.loads(text.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."
@@ -47,9 +46,9 @@ def load_json(path: Path) -> Any:
         raise InputError(f"{path}: holds a number that is too long: {error}.") from error
 
 
-def read_annotations(path: Path) -> AnnotationEntries:
-    """Read and check an annotations file."""
-    content = load_json(path)
+def read_annotations(path: Path, text: bytes) -> AnnotationEntries:
+    """Parse and check an annotations file."""
+    content = load_json(path, text)
     entries = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise InputError(
@@ -113,9 +112,9 @@ def check_types(path: Path, entries: list[dict[str, Any]]) -> bool:
     return has_types
 
 
-def read_predictions(path: Path) -> dict[Hashable, str]:
-    """Read and check a results file: question id to answer."""
-    content = load_json(path)
+def read_predictions(path: Path, text: bytes) -> dict[Hashable, str]:
+    """Parse and check a results file: question id to answer."""
+    content = load_json(path, text)
     if not isinstance(content, list):
         raise InputError(
             f'{path}: not a results file; expected a list of {{"question_id": ..., "answer": ...}}.'
@@ -140,11 +139,12 @@ def read_predictions(path: Path) -> dict[Hashable, str]:
 
 def read_question_ids(path: Path) -> set[Hashable]:
     """The ids of a questions file."""
+    text = read_bytes(path)
     with suppress(IrregularFile):
-        numbers = read_ids(path)
+        numbers = decode_ids(text)
         if len(set(numbers)) == len(numbers):
             return set(numbers)
-    content = load_json(path)
+    content = load_json(path, text)
     entries = content.get("questions") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise InputError(

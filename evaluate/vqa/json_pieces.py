@@ -10,12 +10,9 @@ import json
 import mmap
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
-
-from ...datasets.formats import read_bytes
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -59,12 +56,11 @@ def cut_span(cut: re.Match[bytes]) -> tuple[int, int]:
     return cut.start() + 1, cut.end()
 
 
-def open_list(path: Path, key: str | None) -> JsonList:
-    """Find the list in a file: the whole of it, or what ``key`` holds in the outermost object.
+def open_list(text: bytes | mmap.mmap, key: str | None) -> JsonList:
+    """Find the list in a JSON text: the whole of it, or what ``key`` holds in the outermost object.
 
     Raises ``IrregularFile`` for anything but a list of objects that stands where it should.
     """
-    text = map_file(path)
     opening = rb"\s*\[" if key is None else b'"' + key.encode() + rb'"\s*:\s*\['
     found = re.compile(opening).search(text)
     if found is None or (key is None and found.start() != 0):
@@ -77,19 +73,6 @@ def open_list(path: Path, key: str | None) -> JsonList:
         raise IrregularFile
     cut = re.compile(rb"\}\s*,\s*(?=\{\s*" + re.escape(first_key[1]) + rb"\s*:)")
     return JsonList(text, key, first, *find_last_cut(text, first, cut), cut)
-
-
-def map_file(path: Path) -> bytes | mmap.mmap:
-    """The file's text, in memory only where it is looked at, unless it is gzip'd."""
-    if not path.is_file():  # a pipe, which can be read but once
-        raise IrregularFile
-    with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            return read_bytes(path)
-        try:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (ValueError, OSError) as error:  # empty, or not a file that can be mapped
-            raise IrregularFile from error
 
 
 def check_head(head: bytes) -> None:

@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...datasets.formats import read_bytes
 from ..ids import check_same_ids
-from .cache import read_table, start_digest
-from .columns import read_results
+from .cache import has_kept_table, read_table
+from .columns import decode_results
 from .entries import AnnotationEntries, read_annotations, read_predictions, read_question_ids
+from .file_copy import FileCopy
 from .json_pieces import IrregularFile
 
 if TYPE_CHECKING:
@@ -31,31 +33,32 @@ class VqaReferences:
     def __init__(self, annotations: Path, questions: Path | None = None) -> None:
         self.annotations = annotations
         self.questions = questions
-        self._digest = start_digest(annotations)
+        self._copy = FileCopy(annotations, has_kept_table)
         self._table: AnnotationTable | None = None
         self._is_irregular = False
 
     def score(self, results: Path) -> VqaScores:
         """Score one results file. Raises ``InputError`` for what the official code breaks on."""
+        text = read_bytes(results)
         try:
-            return self._score_columns(results)
+            return self._score_columns(results, text)
         except IrregularFile:
-            return self._score_entries(results)
+            return self._score_entries(results, text)
 
-    def _score_columns(self, results: Path) -> VqaScores:
+    def _score_columns(self, results: Path, text: bytes) -> VqaScores:
         if self._is_irregular:
             raise IrregularFile
-        read = read_results(results)
+        decoded = decode_results(text)
         if self._table is None:
             self._is_irregular = True  # until read_table returns
-            table = read_table(self.annotations, self._digest)
+            table = read_table(self._copy)
             self._is_irregular = False
             self._check_questions(table.question_id.tolist())
             self._table = table
-        return self._table.score(read)
+        return self._table.score(results, decoded)
 
-    def _score_entries(self, results: Path) -> VqaScores:
-        predictions = read_predictions(results)
+    def _score_entries(self, results: Path, text: bytes) -> VqaScores:
+        predictions = read_predictions(results, text)
         entries = self._entries
         check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
         from .accuracy import score_entries
@@ -64,7 +67,7 @@ class VqaReferences:
 
     @cached_property
     def _entries(self) -> AnnotationEntries:
-        entries = read_annotations(self.annotations)
+        entries = read_annotations(self.annotations, self._copy.text()[:])
         self._check_questions(entries.by_id)
         return entries
 

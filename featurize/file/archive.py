@@ -1,6 +1,7 @@
 """The archive layout: the same columns, compressed image by image, to store or send."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .layout import columns_of, create_column, write_head
-
-BIG = ("grid", "pooled", "scale")
+from .hdf5 import create_column, new_hdf5, seal
+from .layout import columns_of
+from .rows import FEATURES, read_rows
+from .structure import Structure, check_fixed_bytes
 
 
 def compression() -> Mapping[str, Any]:
@@ -33,10 +35,9 @@ def create_archive(
 ) -> None:
     """Create an archive with no rows filled."""
     n_images = len(file_names)
-    with h5py.File(path, "w") as file:
-        write_head(file, provenance, file_names)
+    with new_hdf5(path, provenance, file_names) as file:
         for column in columns_of(provenance):
-            if column.name not in BIG or not n_images:
+            if column.name not in FEATURES or not n_images:
                 create_column(file, column, n_images)
                 continue
             file.create_dataset(
@@ -50,22 +51,40 @@ def create_archive(
             file["image_id"][:] = image_ids
 
 
+@contextmanager
+def open_archive(path: Path, structure: Structure) -> Iterator[dict[str, Any]]:
+    """An archive's columns by name, each to be sliced; raises ``InputError`` if it is damaged."""
+    compression()  # registers the filter
+    if structure.fixed_crc32 is not None:
+        check_fixed_bytes(path, structure)
+    rows = read_rows(path, structure)
+    with h5py.File(path) as file:
+        yield rows | {name: file[name] for name in FEATURES if name in file}
+
+
 class ArchiveWriter:
     """Writes rows of an archive, with the interface of ``RowWriter``."""
 
     def __init__(self, path: Path) -> None:
         compression()  # registers the filter
+        self._path = path
         self._file = h5py.File(path, "r+")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, kind: object, *raised: object) -> None:
         self._file.close()
+        if kind is None:
+            seal(self._path)
 
     def write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
         """Write ``values[i]`` into row ``rows[i]`` of a column; ``rows`` are consecutive."""
-        self._file[name][rows[0] : rows[-1] + 1] = values
+        dataset = self._file[name]
+        values = np.ascontiguousarray(values)
+        if name == "error":
+            values = values.view(dataset.dtype)  # HDF5 tells text from bytes
+        dataset[rows[0] : rows[-1] + 1] = values
 
     def sync(self) -> None:
         """Pass everything written to the operating system."""

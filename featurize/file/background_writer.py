@@ -3,7 +3,6 @@
 import queue
 import threading
 import time
-import zlib
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..images import DecodedBatch
+from .checksums import checksums, row_crc32
 from .layout import DONE, ERROR_BYTES, FAILED
 from .quantize import quantize
 from .writer import RowWriter
@@ -106,16 +106,26 @@ class BackgroundWriter:
                 "none of them were kept; use --amp off, or --dtype float32."
             )
         columns |= checksums(columns)
-        for name, values in columns.items():
-            writer.write(name, rows, values)
-        writer.write("source_bytes", rows, batch.source_bytes[good])
-        writer.write("source_crc32", rows, batch.source_crc32[good])
-        self._unmarked.append((rows, DONE))
+        columns["source_bytes"] = batch.source_bytes[good]
+        columns["source_crc32"] = batch.source_crc32[good]
+        self._write(rows, columns, DONE)
 
     def _store_errors(self, batch: DecodedBatch, bad: NDArray[np.int64]) -> None:
         texts = [cut_utf8(batch.errors[i], ERROR_BYTES) for i in bad.tolist()]
-        self._writer.write("error", batch.rows[bad], np.array(texts, f"S{ERROR_BYTES}"))
-        self._unmarked.append((batch.rows[bad], FAILED))
+        columns: dict[str, NDArray[Any]] = {"error": np.array(texts, f"S{ERROR_BYTES}")}
+        for name in ("crc32", "pooled_crc32", "source_bytes", "source_crc32"):
+            columns[name] = np.zeros(len(bad), np.int64)
+        self._write(batch.rows[bad], columns, FAILED)
+
+    def _write(
+        self, rows: NDArray[np.int64], columns: dict[str, NDArray[Any]], status: int
+    ) -> None:
+        """Write the columns and their ``row_crc32``; ``_mark`` writes the status, last of all."""
+        about = {"image_id": self._writer.image_id[rows], "status": np.full(len(rows), status)}
+        columns["row_crc32"] = row_crc32(columns | about)
+        for name, values in columns.items():
+            self._writer.write(name, rows, values)
+        self._unmarked.append((rows, status))
 
     def _mark(self) -> None:
         if self._unmarked:
@@ -124,16 +134,6 @@ class BackgroundWriter:
             self._writer.write("status", rows, np.full(len(rows), status, np.uint8))
         self._unmarked.clear()
         self._synced = time.monotonic()
-
-
-def checksums(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
-    """The checksum columns of some rows: ``crc32`` and ``pooled_crc32`` (see ``layout``)."""
-    of_grid = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["grid"]]
-    of_pooled = [zlib.crc32(np.ascontiguousarray(row).data) for row in columns["pooled"]]
-    if "scale" in columns:
-        pairs = zip(columns["scale"], of_pooled, strict=True)
-        of_pooled = [zlib.crc32(np.ascontiguousarray(row).data, before) for row, before in pairs]
-    return {"crc32": np.array(of_grid, np.uint32), "pooled_crc32": np.array(of_pooled, np.uint32)}
 
 
 def cut_utf8(text: str, n_bytes: int) -> bytes:

@@ -1,6 +1,7 @@
 """The commands on existing feature files: ``info``, ``join`` and ``convert``."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from tqdm import tqdm
 
 from ...console import Command
 from ...options import choice_option
+from ...parameters import FEATURE_FILE, OutputFile
 from ..choices import DTYPES
 from .convert import LAYOUTS, convert_file
 from .join import join_files
 from .layout import DONE, FAILED, TO_DO
-from .reader import open_features, open_hdf5, read_provenance
+from .opening import read_structure
+from .reader import FeatureFile
+from .rows import read_rows
 
 PATH = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,27 +44,30 @@ def info(file: Path, as_json: bool) -> None:
 
 def gather_facts(path: Path) -> dict[str, Any]:
     """The file's attributes, sizes and progress, ready for JSON."""
-    with open_hdf5(path) as file:
-        facts = read_provenance(file)
-        is_archive = file["grid"].chunks is not None
-        columns = {n: f"{d.dtype} {list(d.shape)}" for n, d in file.items()}
-        status = file["status"][:]
-        names = [name.decode() for name in file["file_name"][:]]
-        reasons = file["error"][:]
-    if not is_archive:
-        features = open_features(path)  # raises if it is cut off or a column is missing
-        status = features.status
-        reasons = [features.error[row] for row in range(features.n_images)]
-    for name in ("versions", "parts"):
-        if name in facts:
+    structure = read_structure(path)
+    facts = dict(structure.attributes)
+    if structure.layout == "archive":
+        rows = read_rows(path, structure)
+        lacks = "" if structure.fixed_crc32 is not None else "made without checksums of all bytes"
+    else:
+        features = FeatureFile(path, structure)
+        rows, lacks = features.columns, features.missing_checks
+    status = rows["status"]
+    for name in ("versions", "parts", "origins"):
+        with suppress(KeyError, ValueError):  # an old file's may be damaged
             facts[name] = json.loads(str(facts[name]))
-    facts["datasets"] = columns
-    facts["layout"] = "archive" if is_archive else "joined" if "parts" in facts else "plain"
+    columns = structure.columns.items()
+    facts["datasets"] = {n: f"{np.dtype(c.dtype)} {list(c.shape)}" for n, c in columns}
+    facts["datasets"]["file_name"] = f"object [{len(status)}]"
+    facts["layout"] = structure.layout
+    facts["checks"] = lacks or "all bytes are covered by checksums"
     facts["bytes"] = path.stat().st_size
     facts |= {"images": len(status), "done": int((status == DONE).sum())}
     facts |= {"to_do": int((status == TO_DO).sum()), "failed": int((status == FAILED).sum())}
+    facts["damaged"] = int(rows["damaged"].sum())
+    facts["to_do"] -= facts["damaged"]
     facts["failed_images"] = {
-        names[row]: bytes(reasons[row]).decode(errors="replace")
+        structure.file_name[row]: bytes(rows["error"][row]).rstrip(b"\0").decode(errors="replace")
         for row in np.flatnonzero(status == FAILED)
     }
     return facts
@@ -72,7 +79,7 @@ def join_entries(values: dict[str, object]) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("out", type=PATH)
+@click.argument("out", type=OutputFile(*FEATURE_FILE))
 @click.argument("files", type=PATH, nargs=-1, required=True)
 def join(out: Path, files: tuple[Path, ...]) -> None:
     """Make OUT refer to all images of several feature FILES, which stay where they are.
@@ -85,7 +92,7 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 
 @click.command(cls=Command)
 @click.argument("file", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("out", type=OutputFile(*FEATURE_FILE))
 @click.option(
     "--dtype", type=click.Choice(DTYPES), help="How the grid is stored.  [default: unchanged]"
 )
@@ -96,8 +103,8 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 )
 def convert(file: Path, out: Path, dtype: str | None, layout: str) -> None:
     """Write the features of FILE to OUT in another dtype or layout; joined files become one."""
-    with open_hdf5(file) as source, tqdm(total=source["grid"].shape[0], unit="img") as bar:
-        before = source["grid"].nbytes
+    grid = read_structure(file).columns["grid"]
+    with tqdm(total=grid.shape[0], unit="img") as bar:
         convert_file(file, out, dtype, layout, bar.update)
     after = out.stat().st_size
-    click.echo(f"{out}: {after:,} bytes, {after / max(before, 1):.1%} of {file}'s grid")
+    click.echo(f"{out}: {after:,} bytes, {after / max(grid.n_bytes, 1):.1%} of {file}'s grid")

@@ -1,21 +1,22 @@
 """Converts a feature file to another layout or dtype, row by row, checking each row."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import atomic_write
 from ...errors import InputError
-from .archive import ArchiveWriter, compression, create_archive
-from .background_writer import checksums
-from .layout import DONE, columns_of
+from .archive import ArchiveWriter, create_archive, open_archive
+from .checksums import checksums, row_crc32
+from .layout import DONE
+from .opening import read_structure
 from .quantize import dequantize, quantize
-from .reader import open_features, open_hdf5, read_provenance
+from .reader import FeatureFile
+from .structure import Structure
 from .writer import RowWriter, check_name, check_space, create_file, needed_bytes
 
 ROWS_AT_ONCE = 64
@@ -35,49 +36,64 @@ def convert_file(
     not fit the new dtype, or if ``out`` exists.
     """
     check_name(out)
-    with open_hdf5(source) as file:
-        if "parts" in file.attrs:
-            open_features(source)  # raises if a part is missing, which HDF5 does not
-        if file["grid"].chunks is not None:
-            compression()  # registers the filter that reads them
-        after = dtype or str(file.attrs["dtype"])
-        n_images, n_cells, n_channels = file["grid"].shape
-        check_space(out, needed_bytes(n_images, n_channels, after, n_cells))
-        with atomic_write(out) as part, create_target(file, part, after, layout) as target:
-            for rows, values in read_rows(file):
-                done = values["status"] == DONE
-                check_rows(source, rows, values, done)
-                if after != file.attrs["dtype"]:
-                    change_dtype(source, values, after, done)
-                for name, column in values.items():
+    structure = read_structure(source)
+    before = structure.attributes["dtype"]
+    after = dtype or before
+    n_images, n_cells, n_channels = structure.columns["grid"].shape
+    check_space(out, needed_bytes(n_images, n_channels, after, n_cells))
+    with (
+        open_columns(source, structure) as columns,
+        atomic_write(out) as part,
+        create_target(structure, columns["image_id"], part, after, layout) as target,
+    ):
+        for rows, values in read_blocks(source, columns, n_images):
+            done = values["status"] == DONE
+            check_rows(source, rows, values, done)
+            if after != before:
+                change_dtype(source, values, after, done)
+            values["row_crc32"] = row_crc32(values)
+            for name, column in values.items():
+                if name not in ("image_id", "damaged"):
                     target.write(name, rows, column)
-                report(len(rows))
-            target.sync()
+            report(len(rows))
+        target.sync()
+
+
+def open_columns(
+    source: Path, structure: Structure
+) -> AbstractContextManager[Mapping[str, NDArray[Any]]]:
+    """The columns of a file of any layout, each to be sliced."""
+    if structure.layout == "archive":
+        return open_archive(source, structure)
+    return nullcontext(FeatureFile(source, structure).columns)
 
 
 def create_target(
-    source: h5py.File, path: Path, dtype: str, layout: str
+    structure: Structure, image_ids: NDArray[np.int64], path: Path, dtype: str, layout: str
 ) -> AbstractContextManager[RowWriter | ArchiveWriter]:
     """A new file of the layout with the source's attributes and images, open for writing."""
-    provenance = {**read_provenance(source), "dtype": dtype}
+    provenance = {**structure.attributes, "dtype": dtype}
     provenance.pop("parts", None)
-    ids = source["image_id"][:]
-    names = [name.decode() for name in source["file_name"][:]]
     if layout == "archive":
-        create_archive(path, provenance, ids, names)
+        create_archive(path, provenance, image_ids, structure.file_name)
         return ArchiveWriter(path)
-    create_file(path, provenance, ids, names)
+    create_file(path, provenance, image_ids, structure.file_name)
     return RowWriter(path)
 
 
-def read_rows(file: h5py.File) -> Iterator[tuple[NDArray[np.int64], Columns]]:
-    """All columns but ``image_id``, some consecutive rows at a time."""
-    table = columns_of(file.attrs)
-    names = [column.name for column in table if column.name != "image_id"]
-    n_images = file["grid"].shape[0]
+def read_blocks(
+    source: Path, columns: Mapping[str, NDArray[Any]], n_images: int
+) -> Iterator[tuple[NDArray[np.int64], Columns]]:
+    """All columns, some consecutive rows at a time."""
     for first in range(0, n_images, ROWS_AT_ONCE):
         rows = np.arange(first, min(first + ROWS_AT_ONCE, n_images), dtype=np.int64)
-        yield rows, {name: file[name][first : first + ROWS_AT_ONCE] for name in names}
+        try:
+            values = {name: column[first : first + len(rows)] for name, column in columns.items()}
+        except (OSError, RuntimeError, ValueError) as error:  # an archive's chunk is damaged
+            raise InputError(
+                f"{source}: rows {first}–{rows[-1]} cannot be read ({error}); fetch the file again."
+            ) from error
+        yield rows, values
 
 
 def check_rows(
@@ -85,7 +101,7 @@ def check_rows(
 ) -> None:
     """Raise ``InputError`` naming a finished row that does not match its checksums."""
     found = checksums(values)
-    wrong = done & (found["crc32"] != values["crc32"])
+    wrong = values["damaged"] | (done & (found["crc32"] != values["crc32"]))
     wrong |= done & (found["pooled_crc32"] != values["pooled_crc32"])
     if wrong.any():
         raise InputError(

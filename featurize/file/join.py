@@ -3,14 +3,15 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from ...atomic import atomic_write, sync
 from ...errors import InputError
-from .layout import columns_of, write_head
+from .hdf5 import hdf5_dtype, new_hdf5, seal
+from .layout import Column, columns_of
+from .origins import join_origins
 from .reader import FeatureFile, open_features
 from .writer import check_name
 
@@ -52,7 +53,20 @@ def order_shards(parts: list[FeatureFile]) -> list[FeatureFile]:
             f"{', '.join(str(part.path) for part in parts)}: are not one complete set; expected "
             f"each of the shards {', '.join(wanted)} once."
         )
+    lists = {shard: list_of(by_shard[shard]) for shard in wanted}
+    odd = next((shard for shard in wanted if lists[shard] != lists[wanted[0]]), None)
+    if odd is not None:
+        raise InputError(
+            f"{by_shard[odd].path}: is a shard of another list of images than "
+            f"{by_shard[wanted[0]].path}; join the shards of one data set and split."
+        )
     return [by_shard[shard] for shard in wanted]
+
+
+def list_of(part: FeatureFile) -> tuple[str, ...]:
+    """What tells the list of images that a file is a shard of from other lists."""
+    names = ("data", "split", "images_digest")
+    return tuple(str(part.provenance.get(name, "")) for name in names)
 
 
 def check_same_make(first: FeatureFile, other: FeatureFile) -> None:
@@ -92,37 +106,24 @@ def write_joined(parts: list[FeatureFile], out: Path) -> None:
     counts = [part.n_images for part in parts]
     provenance = {**first.provenance, **join_origins(parts), "shard": ""}
     provenance["parts"] = json.dumps(names)
-    with atomic_write(out) as temporary, h5py.File(temporary, "w") as file:
-        write_head(file, provenance, [name for part in parts for name in part.file_name])
-        for column in columns_of(first.provenance):
-            add_virtual(file, column.name, column.row_shape, first, names, counts)
+    file_names = [name for part in parts for name in part.file_name]
+    common = set.intersection(*(set(part.structure.columns) for part in parts))
+    with atomic_write(out) as temporary:
+        with new_hdf5(temporary, provenance, file_names) as file:
+            for column in columns_of(first.provenance):
+                if column.name in common:
+                    add_virtual(file, column, names, counts)
+        seal(temporary)
     sync(folder)
 
 
-def join_origins(parts: list[FeatureFile]) -> dict[str, Any]:
-    """What a joined file says of its origin: per part, and as a whole what all have in common."""
-    names = ("data", "split", "image_root", "images_digest", "data_digest")
-    each = [
-        {"images": p.n_images} | {name: p.provenance.get(name, "") for name in names} for p in parts
-    ]
-    common = {name: each[0][name] for name in names if len({o[name] for o in each}) == 1}
-    return {name: common.get(name, "") for name in names} | {"origins": json.dumps(each)}
-
-
-def add_virtual(
-    file: h5py.File,
-    column: str,
-    row_shape: tuple[int, ...],
-    first: FeatureFile,
-    names: list[str],
-    counts: list[int],
-) -> None:
+def add_virtual(file: h5py.File, column: Column, names: list[str], counts: list[int]) -> None:
     """One column over all the parts."""
-    with h5py.File(first.path) as source:
-        dtype = source[column].dtype
-    layout = h5py.VirtualLayout((sum(counts), *row_shape), dtype)
+    name, dtype = column.name, hdf5_dtype(column)
+    layout = h5py.VirtualLayout((sum(counts), *column.row_shape), dtype)
     start = 0
-    for name, count in zip(names, counts, strict=True):
-        layout[start : start + count] = h5py.VirtualSource(name, column, (count, *row_shape), dtype)
+    for part, count in zip(names, counts, strict=True):
+        source = h5py.VirtualSource(part, name, (count, *column.row_shape), dtype)
+        layout[start : start + count] = source
         start += count
-    file.create_virtual_dataset(column, layout)
+    file.create_virtual_dataset(name, layout)

@@ -1,15 +1,10 @@
-"""The feature file's layout as one table, and how a column is created and mapped."""
+"""The feature file's layout as one table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
-
-from ...errors import InputError
 
 FORMAT = "frostgrid-features"
 VERSION = 1
@@ -18,6 +13,18 @@ N_CELLS = GRID[0] * GRID[1]
 ERROR_BYTES = 160
 
 TO_DO, DONE, FAILED = 0, 1, 2
+
+# The attributes that a trained head depends on, beside the grid's shape.
+IDENTITY = (
+    "backbone",
+    "weights",
+    "weights_sha256",
+    "image_size",
+    "layer",
+    "crop",
+    "channels",
+    "dtype",
+)
 
 GRID_DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),
@@ -69,68 +76,9 @@ def columns(n_channels: int, dtype: str, n_cells: int = N_CELLS) -> list[Column]
         Column("source_bytes", (), np.dtype("<i8")),  # length of the image file that was read
         Column("source_crc32", (), np.dtype("<u4")),  # of the image file that was read
         Column("error", (), np.dtype(f"S{ERROR_BYTES}")),  # why an image failed, utf-8
+        Column("row_crc32", (), np.dtype("<u4")),  # of the row's short columns; see ``checksums``
     ]
     if dtype == "uint8":
         # A cell's values are its bytes times its scale.
         table.insert(1, Column("scale", (n_cells,), GRID_DTYPES["float16"]))
     return table
-
-
-def write_head(file: h5py.File, provenance: Mapping[str, Any], file_names: list[str]) -> None:
-    """Write the attributes and the images' file names."""
-    for name, value in provenance.items():
-        file.attrs[name] = value
-    names = file.create_dataset("file_name", (len(file_names),), h5py.string_dtype("utf-8"))
-    if file_names:
-        names[:] = np.array([name.encode() for name in file_names], dtype=object)
-
-
-def create_column(file: h5py.File, column: Column, n_images: int) -> None:
-    """Create one column: contiguous, uncompressed, its offset in the file fixed at once."""
-    shape = (n_images, *column.row_shape)
-    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plist.set_layout(h5py.h5d.CONTIGUOUS)
-    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    # New blocks of a file read as zeros, which means TO_DO, so nothing needs to be written.
-    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    if column.name == "error":
-        kind = h5py.h5t.py_create(h5py.string_dtype("utf-8", ERROR_BYTES), logical=True)
-    else:
-        kind = h5py.h5t.py_create(column.dtype, logical=True)
-    space = h5py.h5s.create_simple(shape)
-    h5py.h5d.create(file.id, column.name.encode(), kind, space, dcpl=plist)
-
-
-def column_offset(path: Path, file: h5py.File, name: str) -> int:
-    """Where the column's bytes start in the file.
-
-    Raises ``InputError`` if the column is missing, not contiguous, or reaches past the file's end.
-    """
-    if name not in file:
-        raise InputError(f"{path}: has no dataset '{name}', so it is not a complete feature file.")
-    dataset = file[name]
-    offset = dataset.id.get_offset()
-    if offset is None and dataset.size == 0:
-        return 0
-    if offset is None:
-        raise InputError(
-            f"{path}: its dataset '{name}' is chunked or virtual, so it has no single offset in "
-            "the file; make a plain copy with `frostgrid convert`."
-        )
-    end = offset + dataset.size * dataset.dtype.itemsize
-    size = path.stat().st_size
-    if end > size:
-        raise InputError(
-            f"{path}: is cut off ({size} bytes, but '{name}' ends at byte {end}); "
-            "fetch it again or run `featurize` with --overwrite."
-        )
-    return int(offset)
-
-
-def map_column(path: Path, file: h5py.File, name: str) -> NDArray[Any]:
-    """The column as a read-only memory map [N, …] that needs no HDF5 call to read."""
-    offset = column_offset(path, file, name)
-    dataset = file[name]
-    if not dataset.size:  # what is empty cannot be mapped
-        return np.zeros(dataset.shape, dataset.dtype)
-    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)

@@ -1,52 +1,19 @@
 """Reading a feature file: columns mapped by offset, rows found by image id."""
 
 import json
+import mmap
+import zlib
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .layout import FAILED, FORMAT, TO_DO, VERSION, grid_of, map_column, name_grid
-
-IDENTITY = (
-    "backbone",
-    "weights",
-    "weights_sha256",
-    "image_size",
-    "layer",
-    "crop",
-    "channels",
-    "dtype",
-)
-
-
-class JoinedRows:
-    """A column [N, …] of several files, indexed like one array: by a number, a slice or an array.
-
-    Each part stays its own memory map; indexing copies the rows.
-    """
-
-    def __init__(self, parts: list[NDArray[Any]]) -> None:
-        self.parts = parts
-        self.starts = np.cumsum([0] + [len(part) for part in parts])
-        self.shape = (int(self.starts[-1]), *parts[0].shape[1:])
-        self.dtype = parts[0].dtype
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        asked = np.arange(len(self))[rows]
-        flat = np.atleast_1d(asked).ravel()
-        out = np.empty((len(flat), *self.shape[1:]), self.dtype)
-        owner = np.searchsorted(self.starts, flat, side="right") - 1
-        for number, part in enumerate(self.parts):
-            mine = np.flatnonzero(owner == number)
-            out[mine] = part[flat[mine] - self.starts[number]]
-        return out.reshape(np.shape(asked) + self.shape[1:])
+from .layout import FAILED, IDENTITY, TO_DO, grid_of, name_grid
+from .opening import incomplete, read_structure
+from .rows import LONG, JoinedRows, check_distinct, read_rows
+from .structure import Structure, cut_off, damaged
 
 
 class FeatureFile:
@@ -57,7 +24,9 @@ class FeatureFile:
 
     Attributes:
         path: the file.
+        structure: all of the file but its rows.
         provenance: the file's attributes, by name.
+        columns: all that follow here, by name.
         parts: the files that a joined file consists of; for any other file, itself alone.
         n_images, n_cells, channels: N, S and D.
         grid: [N, S, D] the last convolution's cells, row-major: a memory map (or ``JoinedRows``).
@@ -65,37 +34,34 @@ class FeatureFile:
         scale: [N, S] float16, what a cell's bytes are multiplied by; None unless dtype is uint8.
         image_id: [N] int64.
         status: [N] uint8: 0 to do, 1 done, 2 failed, as it was when the file was opened.
+        damaged: [N] whether a row's short columns do not match their checksum; its ``status`` here
+            is then 0, whatever the file says.
         crc32, pooled_crc32: [N] uint32, of each row's bytes; see ``layout``.
         source_bytes, source_crc32: [N] length and checksum of the image files that were read.
         file_name: N paths, relative to ``provenance["image_root"]``.
     """
 
-    def __init__(self, path: Path, file: h5py.File) -> None:
+    def __init__(self, path: Path, structure: Structure) -> None:
         self.path = path
-        self.provenance: dict[str, Any] = read_provenance(file)
-        self.file_name: list[str] = [name.decode() for name in file["file_name"][:]]
-        if "parts" in self.provenance:
-            self.parts = open_parts(path, self.provenance, len(self.file_name))
-
-            def column(name: str) -> Any:
-                return JoinedRows([getattr(part, name) for part in self.parts])
-        else:
-            self.parts = [self]
-
-            def column(name: str) -> Any:
-                return map_column(path, file, name)
-
-        self.grid, self.pooled = column("grid"), column("pooled")
-        self.scale = column("scale") if "scale" in file else None
-        self.image_id: NDArray[np.int64] = np.array(column("image_id")[:])
-        self.status: NDArray[np.uint8] = np.array(column("status")[:])
-        self.crc32: NDArray[np.uint32] = np.array(column("crc32")[:])
-        self.pooled_crc32: NDArray[np.uint32] = np.array(column("pooled_crc32")[:])
-        self.source_bytes: NDArray[np.int64] = np.array(column("source_bytes")[:])
-        self.source_crc32: NDArray[np.uint32] = np.array(column("source_crc32")[:])
-        self.error = column("error")
+        self.structure = structure
+        self.provenance: dict[str, Any] = structure.attributes
+        self.file_name: list[str] = structure.file_name
+        self.parts = open_parts(path, structure) if structure.layout == "joined" else [self]
+        rows = read_rows(path, structure) if self.parts == [self] else join_rows(self.parts)
+        self.columns = rows
+        self.grid, self.pooled, self.error = rows["grid"], rows["pooled"], rows["error"]
+        self.scale = rows.get("scale")
+        self.image_id: NDArray[np.int64] = rows["image_id"]
+        self.status: NDArray[np.uint8] = rows["status"]
+        self.damaged: NDArray[np.bool_] = rows["damaged"]
+        self.crc32: NDArray[np.uint32] = rows["crc32"]
+        self.pooled_crc32: NDArray[np.uint32] = rows["pooled_crc32"]
+        self.source_bytes: NDArray[np.int64] = rows["source_bytes"]
+        self.source_crc32: NDArray[np.uint32] = rows["source_crc32"]
         self.n_images, self.n_cells, self.channels = self.grid.shape
-        self._order = np.argsort(self.image_id, kind="stable")
+        if structure.image_id_crc32 not in (None, zlib.crc32(self.image_id.tobytes())):
+            raise other_parts(path) if self.parts != [self] else damaged(path)
+        self._order = check_distinct(path, self.image_id, self.file_name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_features, (self.path,)
@@ -107,7 +73,27 @@ class FeatureFile:
 
     def reason(self, row: int) -> str:
         """Why the image of this row failed; "" if it did not."""
+        if self.status[row] != FAILED:
+            return ""
         return bytes(self.error[row]).rstrip(b"\0").decode(errors="replace")
+
+    @property
+    def missing_checks(self) -> str:
+        """What cannot be checked in a file made before it held all checksums; "" of a later one."""
+        old = [part.path for part in self.parts if part.structure.fixed_crc32 is None]
+        if not old:
+            return ""
+        return (
+            f"{old[0]} has no checksums of its attributes, image ids and file names (it was made "
+            "by an earlier frostgrid); `frostgrid convert` makes a copy that has them"
+        )
+
+    def check_size(self) -> None:
+        """Raise ``InputError`` if the file has become shorter than what is mapped of it."""
+        for part in self.parts:
+            base = part.grid.base
+            if isinstance(base, mmap.mmap) and base.size() < part.structure.file_bytes:
+                raise cut_off(part.path, base.size(), part.structure.file_bytes)
 
     def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of each image id, both [any shape].
@@ -123,6 +109,7 @@ class FeatureFile:
         position = np.searchsorted(self.image_id, ids, sorter=self._order)
         rows: NDArray[np.int64] = self._order[np.minimum(position, self.n_images - 1)]
         self._refuse(ids[self.image_id[rows] != ids], "are not in it; run `featurize` on their set")
+        self._refuse(ids[self.damaged[rows]], "are damaged; run `featurize` with --repair")
         status = self.status[rows]
         self._refuse(ids[status == TO_DO], "are not extracted yet; run `featurize` again to go on")
         self._refuse(
@@ -147,63 +134,63 @@ def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
     return {name: provenance[name] for name in IDENTITY} | {"grid": grid}
 
 
-def open_parts(path: Path, provenance: dict[str, Any], n_images: int) -> list[FeatureFile]:
+def join_rows(parts: list["FeatureFile"]) -> dict[str, Any]:
+    """The columns of several files as one: the long ones stay maps, the short ones are copied."""
+    rows: dict[str, Any] = {}
+    for name in set.intersection(*(set(part.columns) for part in parts)):
+        columns = [part.columns[name] for part in parts]
+        rows[name] = JoinedRows(columns) if name in LONG else np.concatenate(columns)
+    return rows
+
+
+def open_parts(path: Path, structure: Structure) -> list[FeatureFile]:
     """The files that a joined file consists of.
 
-    Raises ``InputError`` for a part that is missing (HDF5 itself would read zeros) or that has been
-    replaced by a different one.
+    Raises ``InputError`` for a part that is missing (HDF5 itself would read zeros), that is joined
+    itself, or that has been replaced by a different one.
     """
-    parts = [open_features(path.parent / name) for name in json.loads(provenance["parts"])]
-    wanted = identity_of(provenance)
-    odd = [part.path for part in parts if part.identity() != wanted]
-    if odd or sum(part.n_images for part in parts) != n_images:
-        raise InputError(
-            f"{path}: its parts are not those it was joined from"
-            f"{f' ({odd[0]} was made with other settings)' if odd else ''}; remove it and run "
-            "`frostgrid join` again."
-        )
+    try:
+        names = json.loads(structure.attributes["parts"])
+        paths = [path.parent / name for name in names]
+    except (TypeError, ValueError):
+        raise incomplete(path, "has an attribute 'parts' that is no list of files") from None
+    parts = [open_part(path, part) for part in paths]
+    expected = identity_of(structure.attributes)
+    odd = [part.path for part in parts if part.identity() != expected]
+    if odd or [n for part in parts for n in part.file_name] != structure.file_name or not parts:
+        raise other_parts(path, f" ({odd[0]} was made with other settings)" if odd else "")
     return parts
 
 
-def read_provenance(file: h5py.File) -> dict[str, Any]:
-    """The file's attributes as plain Python values."""
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-        for name, value in file.attrs.items()
-    }
-
-
-def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
-    """Open a feature file with h5py; raises ``InputError`` if it is not one of this version."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `featurize` writes feature files.")
-    try:
-        file = h5py.File(path, mode)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened as a feature file: {error}; "
-            "if it is cut off, fetch it again or run `featurize` with --overwrite."
-        ) from error
-    kind, version = file.attrs.get("format"), file.attrs.get("version")
-    if kind == FORMAT and version == VERSION:
-        return file
-    file.close()
-    if kind != FORMAT:
-        raise InputError(
-            f"{path}: is an HDF5 file but not a feature file (its 'format' attribute is {kind!r}, "
-            f"not {FORMAT!r}); make one with `featurize`."
-        )
-    raise InputError(
-        f"{path}: is a feature file of version {version}, this program reads version {VERSION}; "
-        "extract it again, or use the frostgrid that wrote it."
+def other_parts(path: Path, what: str = "") -> InputError:
+    """What a joined file is refused with if a part has been replaced."""
+    return InputError(
+        f"{path}: its parts are not those it was joined from{what}; remove it and run `frostgrid "
+        "join` again."
     )
+
+
+def open_part(path: Path, part: Path) -> FeatureFile:
+    """One part of the joined file ``path``."""
+    structure = read_structure(part)
+    if structure.layout != "plain":
+        raise InputError(
+            f"{path}: its part {part} is {structure.layout}, expected a plain feature file; remove "
+            f"{path} and run `frostgrid join` again."
+        )
+    return FeatureFile(part, structure)
 
 
 def open_features(path: Path | str) -> FeatureFile:
     """Open a feature file, finished or not, for reading.
 
-    Raises ``InputError`` if it is missing, damaged, cut off or of another version.
+    Raises ``InputError`` if it is missing, damaged, cut off, archived or of another version.
     """
     path = Path(path)
-    with open_hdf5(path) as file:
-        return FeatureFile(path, file)
+    structure = read_structure(path)
+    if structure.layout == "archive":
+        raise InputError(
+            f"{path}: is an archive, whose rows are compressed; make a plain copy with `frostgrid "
+            "convert`."
+        )
+    return FeatureFile(path, structure)

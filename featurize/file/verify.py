@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .background_writer import checksums
-from .layout import DONE, FAILED, TO_DO, column_offset
-from .reader import FeatureFile, open_hdf5
+from ..images import ImageError, read_image_file
+from .checksums import checksums
+from .layout import DONE, FAILED, TO_DO
+from .reader import FeatureFile
 
 ROWS_AT_ONCE = 64
 
@@ -36,7 +37,7 @@ class Verdict:
 
 def verify(file: FeatureFile, report: Callable[[int], object]) -> Verdict:
     """Compare the checksums of all finished rows; ``report`` gets the number of rows read."""
-    damaged: list[int] = []
+    damaged: list[int] = np.flatnonzero(file.damaged).tolist()
     done = np.flatnonzero(file.status == DONE)
     with closing(ColumnReader(file)) as reader:
         for first in range(0, len(done), ROWS_AT_ONCE):
@@ -48,9 +49,9 @@ def verify(file: FeatureFile, report: Callable[[int], object]) -> Verdict:
             report(len(rows))
     return Verdict(
         n_done=len(done),
-        damaged=damaged,
+        damaged=sorted(damaged),
         failed=np.flatnonzero(file.status == FAILED).tolist(),
-        to_do=np.flatnonzero(file.status == TO_DO).tolist(),
+        to_do=np.flatnonzero((file.status == TO_DO) & ~file.damaged).tolist(),
     )
 
 
@@ -60,10 +61,8 @@ class ColumnReader:
     def __init__(self, file: FeatureFile) -> None:
         self.names = ["grid", "pooled"] + (["scale"] if file.scale is not None else [])
         self._columns: dict[str, tuple[int, NDArray[Any]]] = {}
-        with open_hdf5(file.path) as hdf5:
-            for name in self.names:
-                mapped: NDArray[Any] = getattr(file, name)
-                self._columns[name] = (column_offset(file.path, hdf5, name), mapped)
+        for name in self.names:
+            self._columns[name] = (file.structure.columns[name].offset or 0, getattr(file, name))
         self._path = file.path
         self._descriptor = os.open(file.path, os.O_RDONLY)
 
@@ -95,7 +94,9 @@ def image_changed(path: Path, n_bytes: int, crc32: int) -> bool:
     A missing file counts as unchanged, since its row can no longer be computed anew.
     """
     try:
-        data = path.read_bytes()
+        data = read_image_file(path)
     except OSError:
         return False
+    except ImageError:  # a pipe, say
+        return True
     return len(data) != n_bytes or zlib.crc32(data) != crc32

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import atomic_write, sync
 from ...console import say_bytes
 from ...errors import InputError
-from .layout import N_CELLS, Column, column_offset, columns, columns_of, create_column, write_head
-from .reader import open_hdf5
+from .hdf5 import create_column, new_hdf5, seal
+from .layout import N_CELLS, Column, columns, columns_of
+from .opening import read_structure
+from .rows import check_distinct, map_column
 
-# HDF5 aligns whatever is larger than a page to pages, so that maps and direct reads align.
-PAGE = 4096
+PAGE = 4096  # maps and direct reads of columns that begin at one are aligned
 SLACK_BYTES = 16 << 20  # for HDF5's own structure and the file names
 
 
@@ -55,21 +55,26 @@ def create_file(
     provenance: Mapping[str, Any],
     image_ids: NDArray[np.int64],
     file_names: list[str],
+    reserve: bool = True,
 ) -> None:
     """Create a feature file with its complete structure and no rows filled.
 
     The file appears under its name only once its structure is on the disk. Where the file system
-    supports it, all blocks are reserved, so that the disk cannot fill up halfway.
+    supports it, all blocks are reserved, so that the disk cannot fill up halfway; without
+    ``reserve``, columns that are never written take no space. Raises ``InputError`` if two images
+    have one id.
     """
     n_images = len(file_names)
+    check_distinct(path, image_ids, file_names)
     try:
         with atomic_write(path) as part:
-            with h5py.File(part, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file:
-                write_head(file, provenance, file_names)
+            with new_hdf5(part, provenance, file_names, PAGE) as file:
                 for column in columns_of(provenance):
                     create_column(file, column, n_images)
                 file["image_id"][:] = image_ids
-            reserve_blocks(part)
+            seal(part)
+            if reserve:
+                reserve_blocks(part)
         sync(path.parent)
     except OSError as error:
         raise explain_full_disk(path, error) from error
@@ -111,12 +116,14 @@ class RowWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with open_hdf5(path) as file:
-            table = columns_of(file.attrs)
-            self.n_images: int = file["grid"].shape[0]
-            self._columns: dict[str, tuple[Column, int]] = {
-                column.name: (column, column_offset(path, file, column.name)) for column in table
-            }
+        structure = read_structure(path)
+        self.n_images = len(structure.file_name)
+        self.image_id: NDArray[np.int64] = np.array(map_column(path, structure, "image_id"))
+        self._columns: dict[str, tuple[Column, int]] = {
+            column.name: (column, structure.columns[column.name].offset or 0)
+            for column in columns_of(structure.attributes)
+            if column.name in structure.columns
+        }
         self.grid_dtype = self._columns["grid"][0].dtype
         self.is_quantized = "scale" in self._columns
         self._descriptor = os.open(path, os.O_RDWR)
@@ -128,7 +135,12 @@ class RowWriter:
         os.close(self._descriptor)
 
     def write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
-        """Write ``values[i]`` into row ``rows[i]`` of a column; ``rows`` ascending."""
+        """Write ``values[i]`` into row ``rows[i]`` of a column; ``rows`` ascending.
+
+        The column ``row_crc32`` is left out in a file made before there was one.
+        """
+        if name == "row_crc32" and name not in self._columns:
+            return
         column, offset = self._columns[name]
         values = np.ascontiguousarray(values, dtype=column.dtype)
         row_bytes = values[:1].nbytes

@@ -1,12 +1,12 @@
 """``rnn-decoder``: an LSTM that sees the image once, before the first word."""
 
-import torch
 from torch import Tensor, nn
 
 from ..base import CaptionHead, Encoded, State, TeacherForcedOutput
 from ..config import CaptionHeadConfig
 from ..layers.cells import BatchNorm, Standardize
 from ..layers.dropout import Dropout
+from ..layers.question import token_mask
 
 
 class RNNDecoder(CaptionHead):
@@ -65,8 +65,10 @@ class RNNDecoder(CaptionHead):
         words = self.read(tokens[:, :-1])
         output, _ = self.lstm(words, (hidden[None].to(words.dtype), cell[None].to(words.dtype)))
         # The LSTM runs to the right: words of a caption cannot depend on the pads behind them.
-        real = torch.arange(words.shape[1], device=length.device) < (length - 1)[:, None]
-        return TeacherForcedOutput(self.scores(output[real]), tokens[:, 1:][real], None)
+        real = token_mask(length.cpu() - 1, words.shape[1]).flatten().nonzero().squeeze(1)
+        real = real.to(tokens.device, non_blocking=True)
+        scores = self.scores(output.flatten(0, 1).index_select(0, real))
+        return TeacherForcedOutput(scores, tokens[:, 1:].flatten().index_select(0, real), None)
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

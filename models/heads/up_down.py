@@ -5,11 +5,10 @@ from torch import Tensor, nn
 
 from ..base import CaptionHead, Encoded, State
 from ..config import CaptionHeadConfig
-from ..layers.additive_attention import additive_scores, attend, mean_cell
+from ..layers.additive_attention import SharedCells, additive_scores, attend, mean_cell
 from ..layers.cells import Standardize
 from ..layers.dropout import Dropout
 from ..layers.recurrent import lstm_step
-from ..layers.shared_cells import SharedCells
 
 
 class UpDown(CaptionHead):

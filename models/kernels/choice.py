@@ -61,13 +61,9 @@ def attention_backend(cells: Tensor, n_steps: int) -> ModuleType | None:
 def _cuda() -> ModuleType | None:
     """The CUDA kernels, if they can be compiled and run here."""
     try:
-        from . import cuda, functions
+        from . import cuda
 
-        cells = torch.zeros(1, 1, 1, device="cuda", requires_grad=True)
-        one, index = torch.ones(1, 1, device="cuda"), torch.zeros(1, device="cuda").long()
-        scores = functions.additive_scores(cuda, cells, one, one[0], index)
-        out = functions.attend(cuda, cells, scores, index)
-        torch.autograd.grad(out, cells, one)
+        try_kernels(cuda, torch.device("cuda"))
         return cuda
     except Exception as error:  # Triton may lack its compiler, or not support this GPU
         warnings.warn(
@@ -76,3 +72,22 @@ def _cuda() -> ModuleType | None:
             stacklevel=2,
         )
         return None
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def try_kernels(backend: ModuleType, device: torch.device) -> None:
+    """Run a backend's kernels once, forward and backward, also when called for inference.
+
+    Raises what they raise, and ``RuntimeError`` for a wrong result.
+    """
+    from . import functions
+
+    cells = torch.full((1, 1, 1), 0.5, device=device, requires_grad=True)
+    one, index = torch.ones(1, 1, device=device), torch.zeros(1, device=device, dtype=torch.long)
+    scores = functions.additive_scores(backend, cells, one, one[0], index)  # tanh(1.5)
+    out = functions.attend(backend, cells, scores, index)  # 0.5 · tanh(1.5)
+    (gradient,) = torch.autograd.grad(out, cells, one)  # tanh(1.5) + 0.5 · (1 - tanh(1.5)²)
+    found, slope = out.detach().item(), gradient.item()
+    if not (abs(found - 0.4525741) < 1e-4 and abs(slope - 0.9955016) < 1e-4):
+        raise RuntimeError(f"they computed {found} and {slope}")

@@ -1,6 +1,7 @@
 """The Triton kernels on CUDA tensors. No call waits for the device, and no sum is atomic."""
 
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import torch
 import triton
@@ -14,20 +15,31 @@ CELLS_AT_A_TIME = 1
 _CELLS, _CHANNELS = 16, 128
 
 
-class ByImage(NamedTuple):
-    """Queries in image order: those of image ``u`` are ``order[start[u] : start[u + 1]]``."""
+class ByImage:
+    """Queries in image order: those of image ``u`` are ``order[start[u] : start[u + 1]]``.
 
-    image_index: Tensor  # (B,) int64
-    order: Tensor  # (B,) int64
-    start: Tensor  # (U + 1,) int64
+    Only the gradient of the cells needs that order, so it is not sorted for anything else.
+    """
+
+    def __init__(self, image_index: Tensor, n_images: int) -> None:
+        self.image_index = image_index.contiguous()  # (B,) int64
+        self.n_images = n_images
+
+    @cached_property
+    def order(self) -> Tensor:
+        """(B,) int64."""
+        return torch.argsort(self.image_index, stable=True)
+
+    @cached_property
+    def start(self) -> Tensor:
+        """(U + 1,) int64."""
+        bounds = torch.arange(self.n_images + 1, device=self.image_index.device)
+        return torch.searchsorted(self.image_index[self.order], bounds)
 
 
 def group(image_index: Tensor, n_images: int) -> ByImage:
     """Queries by image; an image number out of range gives NaN, as raising would have to wait."""
-    order = torch.argsort(image_index, stable=True)
-    bounds = torch.arange(n_images + 1, device=image_index.device)
-    start = torch.searchsorted(image_index[order], bounds)
-    return ByImage(image_index.contiguous(), order, start)
+    return ByImage(image_index, n_images)
 
 
 def score(projected: Tensor, query: Tensor, weight: Tensor, by_image: ByImage, out: Tensor) -> None:

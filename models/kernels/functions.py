@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from ..layers.shared_cells import GradientSum, SharedCells
+from .shared_cells import GradientSum, SharedCells
 
 
 def additive_scores(

@@ -27,7 +27,8 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         gates, cell = gates.contiguous(), cell.contiguous()
-        opened, after = torch.empty(gates.shape), torch.empty_like(cell)
+        opened = torch.empty_like(gates, dtype=torch.float32)
+        after = torch.empty_like(cell)
         hidden = torch.empty_like(cell, dtype=gates.dtype)
         given = array_of(gates), array_of(cell)
         out = array_of(opened), array_of(after), array_of(hidden)

@@ -5,7 +5,6 @@ Numba's own threading layers do not fit here: ``workqueue`` aborts when two Pyth
 """
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise
@@ -20,31 +19,21 @@ PIECES_A_THREAD = 4
 # Below so many elementary steps a second thread costs more than it saves.
 SERIAL_STEPS = 1 << 19
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
+# One pool for the whole process, never replaced by a larger one: other threads may be submitting to
+# it. It starts a thread only when none is idle.
+_MOST_HELPERS = max(64, 2 * (os.cpu_count() or 1))
+_helpers: ThreadPoolExecutor
 
 
-def _forget_pool() -> None:
-    """Start anew in a forked child, where the parent's threads do not exist."""
-    global _lock, _pool, _pool_size
-    _lock, _pool, _pool_size = threading.Lock(), None, 0
+def _make_pool() -> None:
+    global _helpers
+    _helpers = ThreadPoolExecutor(_MOST_HELPERS, thread_name_prefix="kernel")
 
 
+_make_pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _helpers(n_helpers: int) -> ThreadPoolExecutor:
-    """A pool of at least so many threads, kept for the next call."""
-    global _pool, _pool_size
-    with _lock:
-        if _pool is None or _pool_size < n_helpers:
-            if _pool is not None:
-                _pool.shutdown(wait=False)
-            _pool = ThreadPoolExecutor(n_helpers, thread_name_prefix="kernel")
-            _pool_size = n_helpers
-        return _pool
+    # The parent's threads do not exist in a forked child.
+    os.register_at_fork(after_in_child=_make_pool)
 
 
 def even_pieces(n: int, n_threads: int) -> list[Piece]:
@@ -71,8 +60,7 @@ def run_pieces(task: Callable[[int, int], None], pieces: Sequence[Piece], n_thre
         while (number := next(numbers)) < len(pieces):
             task(*pieces[number])
 
-    pool = _helpers(n_helpers)
-    futures = [pool.submit(work) for _ in range(n_helpers)]
+    futures = [_helpers.submit(work) for _ in range(n_helpers)]
     try:
         work()
     finally:

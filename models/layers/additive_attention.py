@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..kernels.choice import attention_backend, kernels, set_kernels
-from .shared_cells import SharedCells
+from ..kernels.shared_cells import SharedCells
 
 __all__ = ["SharedCells", "additive_scores", "attend", "kernels", "mean_cell", "set_kernels"]
 

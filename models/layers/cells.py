@@ -151,8 +151,8 @@ class BatchNorm(nn.BatchNorm1d):
 class SpatialGate(nn.Module):
     """A sigmoid gate for each cell, from a 1x1 convolution, and the mean of the gated cells.
 
-    The gate acts on the grid, before the pooling: ``[U, S, D]`` to ``[U, D]``. (After
-    the pooling there would be a single cell and nothing to choose from.)
+    The gate acts on the grid, before the pooling: ``[U, S, D]`` to ``[U, D]``. (After the pooling
+    there would be a single cell and nothing to choose from.)
     """
 
     def __init__(self, channels: int) -> None:

@@ -27,7 +27,8 @@ class Dropout(nn.Module):
         n_dropped = round(self.p * 2**16)
         if not n_dropped:
             return x
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+        bits.random_(-(2**63), None)
         kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= n_dropped - 2**15
         return x * kept.to(x.dtype).mul_(2**16 / (2**16 - n_dropped))
 

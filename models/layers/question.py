@@ -25,6 +25,7 @@ class MeanQuestion(nn.Module):
 
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
         """Encode questions."""
+        length = length.to(question.device, non_blocking=True)
         words = question * token_mask(length, question.shape[1])  # <pad> is word 0
         vectors: Tensor = self.dropout(self.embed(words))
         return vectors
@@ -66,6 +67,7 @@ class LSTMQuestion(nn.Module):
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
         """The state at the last word, ``[B, H]``."""
         states, row = self.read(question, length)
+        length = length.to(question.device, non_blocking=True)
         return states[row.gather(1, length[:, None] - 1).squeeze(1)]
 
 
@@ -81,6 +83,7 @@ class AttendedQuestion(nn.Module):
     def forward(self, question: Tensor, length: Tensor) -> Tensor:
         """The attention-weighted sum of the states."""
         states, row = self.lstm.read(question, length)
+        length = length.to(question.device, non_blocking=True)
         score = self.score(states).squeeze(-1).float()[row]  # [B, T]
         score = score.masked_fill(~token_mask(length, question.shape[1]), -torch.inf)
         return torch.bmm(score.softmax(1)[:, None].to(states.dtype), states[row]).squeeze(1)

@@ -40,8 +40,9 @@ def _fused(
     from ..kernels.threads import run_rows
 
     scores = scores.contiguous()
-    log_sum = torch.empty(len(scores))
-    best, classes = torch.empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.long)
+    log_sum = torch.empty(len(scores), device=scores.device)
+    best = torch.empty(len(scores), k, device=scores.device)
+    classes = torch.empty_like(best, dtype=torch.long)
     stored, sums, values, found = map(array_of, (scores, log_sum, best, classes))
 
     def add_up(first: int, last: int) -> None:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from frostgrid.datasets.cache import (
-    cache_folder,
     cached_arrays,
     string_array,
     strings_of,
 )
+from frostgrid.datasets.cache_folder import cache_folder
 from frostgrid.datasets.formats import Questions, decode, read_source
 from frostgrid.errors import InputError
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from frostgrid.datasets.catalog import open_dataset
 from frostgrid.errors import InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def put(root: Path, *names: str) -> None:
@@ -182,6 +184,36 @@ def test_a_karpathy_file_of_any_set(tmp_path):
     assert found(tmp_path, "val") == {2: "images/val_1.jpg", 3: "images/val_2.jpg"}
 
 
+def test_coco_images_under_their_names_of_another_year(tmp_path):
+    images = [
+        {
+            "filename": f"COCO_val2014_{i:012d}.jpg",
+            "filepath": "val2014",
+            "cocoid": i,
+            "imgid": k,
+            "split": split,
+            "sentences": [{"raw": "a ."}],
+        }
+        for k, (i, split) in enumerate([(42, "restval"), (73, "val")])
+    ]
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"images": images}))
+    put(tmp_path, "train2017/000000000042.jpg", "val2017/000000000073.jpg", "val2017/73.jpg")
+    assert found(tmp_path) == {42: "train2017/000000000042.jpg"}
+    assert found(tmp_path, "val") == {73: "val2017/000000000073.jpg"}
+    assert "COCO's names of another year" in notes(tmp_path, "val")[0]
+    (tmp_path / "val2017/000000000073.jpg").unlink()
+    with pytest.raises(InputError, match=r"no file for the image 73 \(val2014/COCO_val2014_0"):
+        found(tmp_path, "val")
+
+
+def test_an_official_number_is_no_name_of_another_splits_image(tmp_path):
+    put_captions(tmp_path, "train", {42: "COCO_train2014_000000000042.jpg"})
+    put(tmp_path, "train2014/COCO_train2014_000000000001.jpg")
+    put(tmp_path, "val2014/COCO_val2014_000000000042.jpg")
+    with pytest.raises(InputError, match=r"no file for the image 42 \(COCO_train2014_00"):
+        found(tmp_path)
+
+
 def test_the_identity_is_of_ids_and_names_wherever_the_folder_lies(tmp_path):
     for folder, names in (("a", {1: "x.jpg"}), ("b", {1: "x.jpg"}), ("c", {1: "y.jpg"})):
         (tmp_path / folder).mkdir()
@@ -206,3 +238,44 @@ def test_the_identity_needs_no_images_and_is_parsed_once(tmp_path, monkeypatch):
     assert data.stated_images("train").digest == digest
     with pytest.raises(InputError, match="no file for the image 1"):
         data.images("train")
+
+
+NAMES = ["a.jpg", "b_1.jpg", "x_1.jpg", "1.jpg", "2.jpg", "val_2.jpg", "train_2.jpg"]
+FOLDERS = ["", "train", "val", "images", "images/train", "images/val", "images/more"]
+PATHS = st.builds(
+    lambda f, n: f"{f}/{n}".removeprefix("/"), st.sampled_from(FOLDERS), st.sampled_from(NAMES)
+)
+STATED = st.dictionaries(st.integers(1, 3), st.one_of(PATHS, st.sampled_from(NAMES), st.just("")))
+
+
+@settings(max_examples=150)
+@given(st.sets(PATHS, min_size=1), STATED.filter(bool), STATED)
+def test_whatever_lies_where_an_id_gets_its_own_image_or_none(tmp_path_factory, files, train, val):
+    root = tmp_path_factory.mktemp("data")
+    put(root, *files)
+    for split, names in (("train", train), ("val", val)):
+        if names:
+            put_captions(root, split, names)
+    try:
+        images = found(root)
+    except InputError:
+        return
+    assert set(train) <= set(images)
+    assert len(set(images.values())) == len(images)
+    own = {"train", "images/train"} & {str(Path(file).parent) for file in files}
+    for image_id, stated in train.items():
+        file = images[image_id]
+        folder, name = str(Path(file).parent), Path(file).name
+        if not stated:
+            assert name.split("_")[-1] == f"{image_id}.jpg"
+            # Of another split's folder only what that split does not claim.
+            assert "val" not in folder or (image_id not in val and file not in val.values())
+        elif file != stated and not file.endswith(f"/{stated}"):
+            # By the base name, which is then nobody else's.
+            assert name == Path(stated).name
+            assert "val" not in folder
+            assert [Path(n).name for n in train.values()].count(name) == 1
+            assert folder in own or name not in {Path(n).name for n in val.values()}
+        if stated and "/" not in stated and "val" in folder:
+            assert image_id not in val
+            assert stated not in val.values()

@@ -1,4 +1,5 @@
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -242,6 +243,32 @@ def test_wrong_usage(files, arguments, message):
 def test_what_cannot_be_scored(files, arguments, message):
     result = run(*arguments, code=1)
     assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_too_little_memory_is_one_sentence(files, monkeypatch):
+    def score_files(request):
+        raise MemoryError
+
+    monkeypatch.setattr("frostgrid.evaluate.cli.score_files", score_files)
+    result = run("yes.json", *VQA, code=1)
+    assert "yes.json: there is not enough memory to score it" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["yes.json", "text.json"])
+@pytest.mark.parametrize("part", ["results", "references"])
+def test_archives_that_hold_too_much(files, monkeypatch, kind, part):
+    monkeypatch.setattr("frostgrid.datasets.file_bytes.MOST_UNPACKED_BYTES", 100)
+    option, references = (
+        ("--annotations", "annotations.json")
+        if kind == "yes.json"
+        else ("--captions", "captions.json")
+    )
+    packed = Path(kind if part == "results" else references)
+    packed.write_bytes(gzip.compress(packed.read_bytes() + b" " * 1000))
+    result = run(kind, option, references, code=1)
+    assert f"{packed}: a gzip file of" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -149,6 +149,9 @@ def test_files_that_are_no_images_are_refused(runs, tmp_path):
     more = ("--question", "is it red?")
     assert "not an image" in run(runs["san"], "--image", text, *more, code=1)
     assert "cannot be read" in run(runs["san"], "--image", tmp_path / "none.png", *more, code=1)
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    assert "not a regular file" in run(runs["san"], "--image", pipe, *more, code=1)
     with pytest.raises(InputError, match="empty"):
         decode_photo(b"", "photo")
 

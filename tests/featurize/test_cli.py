@@ -1,3 +1,5 @@
+import json
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +11,7 @@ from click.testing import CliRunner, Result
 from frostgrid.console import StopRequest
 from frostgrid.featurize.cli import featurize
 from frostgrid.featurize.file.reader import open_features
+from frostgrid.featurize.run import default_workers
 from PIL import Image
 
 SMALL = ["--weights", "w.pth", "--image-size", "32", "--layer", "layer3", "--batch-size", "4"]
@@ -43,7 +46,7 @@ def test_a_folder_of_images(call: Call) -> None:
     out = Path("features/my photos-resnet18.h5")
     assert "weights w.pth" in result.stdout
     assert "resnet18 (default)" in result.stdout
-    assert f"my photos: 7 images, 720 kB -> {out}" in result.stdout
+    assert f"my photos: 7 images, 729 kB -> {out}" in result.stdout
     assert f"finished: 7 images in {out}" in result.stdout
     features = open_features(out)
     assert features.file_name[:2] == ["0.png", "2.png"]
@@ -119,7 +122,8 @@ def test_bombs_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_verify_tells_damage_and_repair_mends_it(call: Call) -> None:
     call("my photos", *SMALL)
     out = "features/my photos-resnet18.h5"
-    assert_fails(call("--verify", "--out", "my photos/0.png"), 1, "cannot be opened")
+    Path("photo.h5").write_bytes(Path("my photos/0.png").read_bytes())
+    assert_fails(call("--verify", "--out", "photo.h5"), 1, "cannot be opened")
     sound = call("--verify", "--out", out)
     assert sound.exit_code == 0
     assert "7 rows read" in sound.stdout
@@ -167,3 +171,60 @@ def test_shards_are_parts_of_the_list(call: Call) -> None:
         assert part.provenance["shard"] == f"{i}of3"
         names += part.file_name
     assert names == [f"{i}.png" for i in (0, 2, 4, 6)] + [f"nested é/{i}.png" for i in (1, 3, 5)]
+
+
+def test_what_is_no_regular_file_is_listed(call: Call, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "my photos" / "8.jpg").symlink_to(tmp_path / "pipe")
+    assert_fails(call("my photos", *SMALL), 1, "8.jpg: is not a regular file", "--on-error skip")
+    result = call("my photos", *SMALL, "--on-error", "skip")
+    assert "finished: 7 images" in result.stdout
+    assert "1 failed" in result.stdout
+
+
+def test_repair_of_an_image_that_became_a_pipe(call: Call, tmp_path: Path) -> None:
+    call("my photos", *SMALL)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "my photos" / "2.png").unlink()
+    (tmp_path / "my photos" / "2.png").symlink_to(tmp_path / "pipe")
+    assert_fails(call("my photos", *SMALL), 1, "1 images changed or were removed", "2.png")
+    result = call("my photos", *SMALL, "--repair")
+    assert "2.png: is not a regular file" in result.stdout
+
+
+def test_pictures_that_are_left_out_are_counted(call: Call, tmp_path: Path) -> None:
+    for name in ("a1.HEIC", "nested é/a2.heic", "a.svg", "b.psd", "notes.txt", ".hidden.svg"):
+        (tmp_path / "my photos" / name).write_bytes(b"x")
+    result = call("my photos", *SMALL)
+    assert "my photos: left out: " in result.stdout
+    assert "2 .heic (pip install pillow-heif to have them read)" in result.stdout
+    assert "1 .psd, 1 .svg (convert them to PNG or JPEG)" in result.stdout
+    assert "finished: 7 images" in result.stdout
+    (tmp_path / "drawings").mkdir()
+    (tmp_path / "drawings" / "a.svg").write_text("<svg/>")
+    assert_fails(call("drawings", *SMALL), 1, "no images found", "left out: 1 .svg (convert")
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert default_workers() == 8
+    for n_processes, expected in (("1", 8), ("3", 2), ("8", 1), ("16", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", n_processes)
+        assert default_workers() == expected
+
+
+def test_pictures_left_out_of_a_data_set_are_counted(call: Call, tmp_path: Path) -> None:
+    images = tmp_path / "set" / "images"
+    images.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(images / "1.png")
+    (images / "2.svg").write_text("<svg/>")
+    (tmp_path / "set" / "logo.svg").write_text("<svg/>")  # not among the images
+    captions = {
+        "images": [{"id": 1, "file_name": "1.png"}],
+        "annotations": [{"id": 1, "image_id": 1, "caption": "a cat"}],
+    }
+    (tmp_path / "set" / "train_captions.json").write_text(json.dumps(captions))
+    result = call("--data", "set", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "set, train: left out: 1 .svg (convert them to PNG or JPEG)" in result.stdout

@@ -305,5 +305,21 @@ def test_leftovers_of_a_killed_start_are_cleared(run: Run, job: Job, extractor: 
     job.out.parent.mkdir()
     leftover = job.out.parent / f".{job.out.name}.123.tmp"
     leftover.write_bytes(b"half")
+    other = job.out.parent / ".other.h5.123.tmp"
+    other.write_bytes(b"another file's")
     run(job, extractor)
     assert not leftover.exists()
+    run(replace(job, out=job.out.parent / "*.h5"), extractor)
+    assert other.exists()
+
+
+def test_a_file_of_other_images_of_the_same_names_and_lengths_is_not_gone_on_with(
+    run: Run, job: Job, extractor: Extractor
+) -> None:
+    run(job, extractor)
+    picture = job.images.path(3)
+    data = bytearray(picture.read_bytes())
+    data[-20] ^= 1
+    picture.write_bytes(data)
+    with pytest.raises(InputError, match=r"1 images changed or were removed .*3\.png\); --repair"):
+        run(job, extractor)

@@ -1,5 +1,8 @@
 import io
+import os
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,10 @@ from frostgrid.featurize.images import (
     Preprocessing,
     decode_image,
     load_image,
+    read_image_file,
 )
-from PIL import Image
+from frostgrid.featurize.time_bombs import MAX_SCANS, count_scans
+from PIL import EpsImagePlugin, Image
 
 SQUASH = Preprocessing(32)
 
@@ -190,3 +195,93 @@ def test_a_grey_map_of_16_bits_is_scaled() -> None:
     pixels = decode_image(data, Preprocessing(32))
     assert (pixels[:, 0] == 0).all()
     assert (pixels[:, -1] == 255).all()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_only_regular_files_are_read(tmp_path: Path, make: object) -> None:
+    make(tmp_path / "thing")
+    (tmp_path / "1.jpg").symlink_to(tmp_path / "thing")
+    with pytest.raises(ImageError, match="is not a regular file"):
+        load_image(tmp_path / "1.jpg", SQUASH)
+
+
+def test_a_link_to_a_regular_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"abc")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    assert read_image_file(tmp_path / "b.png") == b"abc"
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "1.jpg").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(ImageError, match=r"has 1.07 GB, more than the 1.07 GB"):
+        load_image(tmp_path / "1.jpg", SQUASH)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n"
+
+
+@pytest.mark.parametrize("program", [b"{ } loop\n", b"0 0 64 64 rectfill\nshowpage\n"])
+def test_postscript_is_never_run(program: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **how: started.append(args))
+    Image.init()
+    with pytest.raises(ImageError, match=r"not an image in a known format \(it is EPS: convert"):
+        decode_image(EPS + program, SQUASH)
+    assert not started
+
+
+@pytest.mark.parametrize("kind", ["PCX", "ICO", "TGA", "SGI"])
+def test_formats_outside_the_fixed_list_are_refused(kind: str) -> None:
+    with pytest.raises(ImageError, match=r"not an image in a known format \(JPEG, PNG, GIF"):
+        decode_image(encode(gradient(), kind), SQUASH)
+
+
+def test_an_unread_photo_under_another_name_says_what_it_is() -> None:
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    with pytest.raises(ImageError, match=r"known format \(it is HEIC: pip install pillow-heif\)"):
+        decode_image(data, SQUASH)
+
+
+def test_multi_picture_jpegs_give_their_first_picture() -> None:
+    second = gradient().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    data = encode(gradient(), "MPO", save_all=True, append_images=[second], quality=95)
+    expected = decode_image(encode(gradient(), "JPEG", quality=95), SQUASH)
+    assert np.array_equal(decode_image(data, SQUASH), expected)
+
+
+def repeat_last_scan(data: bytes, n_times: int) -> bytes:
+    """A JPEG whose last scan comes ``n_times`` more."""
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + n_times * scan + data[-2:]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_scans_of_a_jpeg_are_bounded(progressive: bool) -> None:
+    data = encode(gradient(), "JPEG", progressive=progressive, restart_marker_blocks=3)
+    n_scans = 10 if progressive else 1
+    assert count_scans(data) == n_scans
+    longest = repeat_last_scan(data, MAX_SCANS - n_scans)
+    assert count_scans(longest) == MAX_SCANS
+    if progressive:  # libjpeg refuses a second scan of everything in others
+        decode_image(longest, SQUASH)
+    with pytest.raises(ImageError, match="has 101 scans, and a JPEG may have at most 100"):
+        decode_image(repeat_last_scan(data, MAX_SCANS + 1 - n_scans), SQUASH)
+
+
+def test_scan_markers_outside_the_image_do_not_count() -> None:
+    data = encode(gradient(), "JPEG", comment=b"\xff\xda" * 200)
+    data += b"\xff\xda" * 200  # a phone's short video, say
+    assert count_scans(data) == 1
+    decode_image(data, SQUASH)
+
+
+def test_tiff_tiles_are_bounded() -> None:
+    tile = zlib.compress(bytes(64))
+    side = 20_000
+    fields = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side}
+    fields |= {324: 8 + 2 + 12 * 10 + 4, 325: len(tile)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(fields))
+    with pytest.raises(ImageError, match="has tiles of 20000 x 20000 pixels"):
+        decode_image(head + entries + bytes(4) + tile, SQUASH)

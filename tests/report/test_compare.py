@@ -97,6 +97,42 @@ def test_the_gap_to_the_best_run_is_the_difference_of_the_scores(runs):
     assert best.interval.low <= best.score <= best.interval.high
 
 
+def repeat_epochs(run):
+    """What two trainings leave that write to one folder."""
+    lines = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(lines + lines)
+
+
+def edit_epoch(run, **changes):
+    """Change a run's first line of metrics."""
+    first, *others = (run / "metrics.jsonl").read_text().splitlines()
+    lines = [json.dumps(json.loads(first) | changes), *others]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_scores_of_different_data_are_not_set_against_each_other(
+    is_missing, runs, tiny_set, tmp_path
+):
+    copy = shutil.copytree(runs["mean-embed"], tmp_path / "elsewhere")
+    config = json.loads((copy / "config.json").read_text())
+    config["data"] = str(tmp_path / "set")
+    (copy / "config.json").write_text(json.dumps(config))
+    if not is_missing:
+        shutil.copytree(tiny_set[0], tmp_path / "set")  # equal numbers of questions and images
+    chosen = [runs["question-only"], copy, runs["san"]]
+    records = read_records(chosen)
+    ranking = rank_runs(records, print)
+    assert [run.gap for run in ranking.runs] == [None] * 3
+    assert ranking.best_first() == ranking.runs
+    page = tmp_path / "page.html"
+    said = run(*chosen, "--out", page) + page.read_text("utf-8")
+    assert "validate on different data" in said
+    assert " ahead of another" in said
+    for words in ("ahead of san", "ahead of question-only", "ahead of elsewhere", "as does"):
+        assert words not in said
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -104,6 +140,11 @@ def test_the_gap_to_the_best_run_is_the_difference_of_the_scores(runs):
         (lambda run: (run / "metrics.jsonl").unlink(), "no epoch is finished"),
         (lambda run: (run / "metrics.jsonl").write_text("{"), "line 1 is not the metrics"),
         (lambda run: (run / "metrics.jsonl").write_text('{"epoch": 1}\n'), "line 1"),
+        (lambda run: repeat_epochs(run), "line 3 is of epoch 1, expected 3: two trainings may"),
+        (lambda run: edit_epoch(run, epoch=None), "line 1: epoch is None, no number"),
+        (lambda run: edit_epoch(run, epoch=0), "line 1 is of epoch 0, expected 1"),
+        (lambda run: edit_epoch(run, epoch=1.5), "line 1 is of epoch 1.5, expected 1"),
+        (lambda run: edit_epoch(run, epoch=True), "line 1: epoch is True, no number"),
     ],
 )
 def test_what_is_no_run_is_refused(spoil, message, runs, tmp_path):

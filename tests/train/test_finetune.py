@@ -155,7 +155,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
     run_head("san", native, tmp_path / "stopped", *more, code=1)
     monkeypatch.undo()
     # The checkpoint has the block: the network's weights are not needed any more.
-    monkeypatch.setattr("frostgrid.train.prepare.load_pretrained", None)
+    monkeypatch.setattr("frostgrid.train.head.load_pretrained", None)
     arguments = ["--resume", str(tmp_path / "stopped"), "--device", "cpu"]
     result = CliRunner().invoke(train_head, arguments)
     assert result.exit_code == 0, result.output

@@ -213,7 +213,7 @@ def test_a_checkpoint_knows_its_checksum(tmp_path):
     write_tensors(path, tensors, {"epoch": 3})
     with safe_open(path, "pt") as file:
         assert file.metadata()["crc32"] == checksum(tensors, '{"epoch": 3}')
-    save_file(tensors, path, metadata={"frostgrid": '{"epoch": 3}'})  # as before 0.2
+    save_file(tensors, path, metadata={"frostgrid": '{"epoch": 3}'})  # as it was once
     assert read_tensors(path)[1] == {"epoch": 3}
 
 

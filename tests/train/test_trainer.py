@@ -8,6 +8,7 @@ import torch
 from frostgrid.train import prepare
 from frostgrid.train.config import convert
 from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.head import start_head
 from frostgrid.train.prepare import store_features
 from frostgrid.train.run_folder import RunFolder
 from frostgrid.train.tasks.task import Precision
@@ -22,7 +23,7 @@ def trainer(runs):
     run = RunFolder(runs["mean-embed"])
     config = run.read_config()
     prepared = prepare.prepare(config, Precision(CPU, None))
-    prepare.start_head(prepared, None)
+    start_head(prepared.task, prepared.config, None)
     return Trainer(prepared.task, prepared.config, run)
 
 

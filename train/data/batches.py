@@ -42,8 +42,8 @@ class Batch:
 
     ``item``: int64 ``[B]``, each sample's row in the data; ``features``: of the U images, or None;
     ``image_index``: int64 ``[B]``, non-decreasing; ``tokens``: int64 ``[B, T]`` cut to the longest;
-    ``length``: int64 ``[B]``; ``target``: what the task's loss compares with, as the task made it;
-    ``part``: what this is of the batch that all processes train on together.
+    ``length``: int64 ``[B]``, on the CPU; ``target``: what the task's loss compares with, as the
+    task made it; ``part``: what this is of the batch that all processes train on together.
     """
 
     item: NDArray[np.int64]
@@ -151,7 +151,9 @@ class SamplesByImage:
         features = self.features.gather(rows, device) if self.features is not None else None
         target = tuple(move(array) for array in self.target_of(item))
         part = part or Part(len(images), len(item))
-        return Batch(item, features, move(image_index), move(tokens), move(length), target, part)
+        return Batch(
+            item, features, move(image_index), move(tokens), torch.from_numpy(length), target, part
+        )
 
     def part(self, images: NDArray[np.int64], mine: NDArray[np.int64], n_processes: int) -> Part:
         """What the images ``mine`` are of the batch of ``images``."""

@@ -38,9 +38,10 @@ def name_changes(before: dict[str, str], now: dict[str, str]) -> str:
 
     Digests that only one of them has say nothing.
     """
-    splits = {"train": "training", "val": "validation"}
     changed = [name for name in before if name in now and now[name] != before[name]]
-    words = [
-        f"the {splits[split]} {what}" for split, _, what in (n.partition("_") for n in changed)
-    ]
+    spelled = {"train": "training ", "val": "validation "}
+    words = []
+    for name in changed:
+        split, _, what = name.rpartition("_")
+        words.append(f"the {spelled.get(split, '')}{what}")
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

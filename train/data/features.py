@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import InputError
+from ...featurize.file.checksums import RowChecker
 from ...featurize.file.reader import FeatureFile, open_features
+from ...models.kernels.threads import even_pieces, run_pieces
 from .gather import gather_rows, prefetch_rows, release_rows
 from .identity import ImageCheck
 
@@ -53,6 +55,7 @@ class SplitFeatures:
         self.kind = kind
         self.check = check
         self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in files]
+        self.checkers = [RowChecker(file, kind) for file in files]
         self.bases = np.cumsum([0] + [file.n_images for file in files])
         self.channels = files[0].channels
         self.streamed = False
@@ -105,6 +108,7 @@ class SplitFeatures:
             index = torch.from_numpy(resident_rows).to(device, non_blocking=True)
             scale = None if self.resident_scale is None else self.resident_scale[index]
             return Cells(self.resident.index_select(0, index), scale)
+        self._check(rows)
         values = self._read(self.sources, rows, device)
         scales = [file.scale for file in self.files]
         if self.kind == "pooled" or any(scale is None for scale in scales):
@@ -119,6 +123,12 @@ class SplitFeatures:
         for number, source in enumerate(self.sources):
             prefetch_rows(source, rows[owner == number] - self.bases[number])
 
+    def _check(self, rows: NDArray[np.int64]) -> None:
+        """Check rows at their first use; raises ``InputError`` naming one that is damaged."""
+        owner = np.searchsorted(self.bases, rows, side="right") - 1
+        for number, checker in enumerate(self.checkers):
+            check_rows(checker, rows[owner == number] - self.bases[number])
+
     def _read(
         self, sources: list[NDArray[Any]], rows: NDArray[np.int64], device: torch.device
     ) -> Tensor:
@@ -132,7 +142,7 @@ class SplitFeatures:
             for number, source in enumerate(sources):
                 mine = np.flatnonzero(owner == number)
                 if len(mine):
-                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype)
+                    part = torch.empty((len(mine), *source.shape[1:]), dtype=dtype, device="cpu")
                     gather_rows(source, rows[mine] - self.bases[number], part)
                     out[torch.from_numpy(mine)] = part
         self.mapped += out.nbytes
@@ -163,6 +173,18 @@ class SplitFeatures:
         self.resident, self.resident_scale = stores
         self.resident_row = np.full(int(self.bases[-1]), -1, np.int64)
         self.resident_row[unique] = np.arange(len(unique))
+
+
+def check_rows(checker: RowChecker, rows: NDArray[np.int64]) -> None:
+    """Check those rows of one file that have not been, on as many threads as PyTorch uses."""
+    new = checker.unchecked(rows)
+
+    def check(first: int, last: int) -> None:
+        checker.check(new[first:last])
+
+    # Python keeps its lock over the checksum of a short row, so that threads would not help.
+    n_threads = torch.get_num_threads() if checker.kind == "grid" else 1
+    run_pieces(check, even_pieces(len(new), n_threads), n_threads)
 
 
 def open_split(paths: list[str], kind: str, check: ImageCheck) -> SplitFeatures:

@@ -1,12 +1,7 @@
 """Whether the rows of a feature file are a data set's own images: names, splits and digests."""
 
-import json
-import zlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from shlex import quote
 
 import numpy as np
@@ -14,46 +9,12 @@ from numpy.typing import NDArray
 
 from ...datasets.catalog import open_dataset
 from ...datasets.dataset import Dataset
-from ...datasets.name_matching import base_name, is_tail, normalize, split_of_folders
+from ...datasets.name_matching import base_name, is_renamed, is_tail, normalize, split_of_folders
 from ...datasets.stated_images import StatedImages
 from ...errors import InputError
+from ...featurize.file.origins import Origin, origins_of
 from ...featurize.file.reader import FeatureFile
-
-# Image files that are compared with what the features were made from: by size, some by checksum.
-N_SIZES, N_CHECKSUMS = 32, 4
-LARGEST_READ = 2**24  # bytes
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a feature file says of some rows: the data set and the split they were made for.
-
-    ``data_digest`` is that of the data set's stated images, "" in files that do not record it;
-    ``split`` is "" for a plain folder; ``folder`` is the name of the folder that file names start
-    from.
-    """
-
-    rows: slice
-    data: str
-    split: str
-    data_digest: str
-    folder: str
-
-
-def origins_of(file: FeatureFile) -> Iterator[Origin]:
-    """The origins of a file's rows: one, or one for each file that it was joined from."""
-    parts = json.loads(file.provenance.get("origins", "[]")) or [file.provenance]
-    first = 0
-    for part in parts:
-        n_images = int(part.get("images", file.n_images))
-        yield Origin(
-            slice(first, first + n_images),
-            str(part.get("data", "")),
-            str(part.get("split", "")),
-            str(part.get("data_digest", "")),
-            Path(str(part.get("image_root", ""))).name,
-        )
-        first += n_images
+from .image_sample import compare_images
 
 
 class ImageCheck:
@@ -126,9 +87,8 @@ class ImageCheck:
         if self.trust_ids:
             return
         all_named = self._check_names(file, origin, ids, rows)
-        if self._is_shown(origin, all_named):
-            self._compare_images(file, rows)
-        elif not self._compare_images(file, rows):
+        seen = compare_images(file, rows, self.dataset.images_root(self.split), self.advice)
+        if not seen and not self._is_shown(origin, all_named):
             raise InputError(self._explain_doubt(file, origin))
 
     def _check_names(
@@ -140,17 +100,30 @@ class ImageCheck:
     ) -> bool:
         """Compare the stated names with the rows'; returns whether all images have both."""
         all_named = True
+        names_of, file_names = self.stated.names, file.file_name
+        usual: dict[str, bool] = {}  # folders before a stated name -> whether they are no others'
         for image_id, row in zip(ids.tolist(), rows.tolist(), strict=True):
-            stated, name = self.stated.names.get(image_id, ""), file.file_name[row]
+            stated, name = names_of.get(image_id, ""), file_names[row]
             if not stated or not name:
                 all_named = False
-            elif not self._agree(stated, name, origin):
+                continue
+            if origin.split and name.endswith(stated):  # nearly all: no more than this for each
+                above = name[: -len(stated)]
+                if above not in usual:
+                    usual[above] = self._is_usual(above)
+                if usual[above]:
+                    continue
+            if not self._agree(stated, name, origin):
                 raise InputError(
                     f"{file.path}: its image {image_id} (row {row}) is {name}, but "
-                    f"{self.stated.source[image_id]} names it {stated}; these are features of "
+                    f"{self.stated.source(image_id)} names it {stated}; these are features of "
                     f"other images, so {self.advice}."
                 )
         return all_named
+
+    def _is_usual(self, above: str) -> bool:
+        """Whether folders before a stated name are whole and not those of another split."""
+        return above[-1:] in ("", "/") and split_of_folders(above) in (None, self.split)
 
     @cached_property
     def _base_counts(self) -> Counter[str]:
@@ -161,6 +134,8 @@ class ImageCheck:
         stated = normalize(stated)
         path = name if origin.split else f"{origin.folder}/{name}".removeprefix("/")
         if path == stated or is_tail(path, stated):
+            return True
+        if is_renamed(base_name(stated), base_name(path)):
             return True
         if not is_tail(stated, path):
             base = base_name(stated)
@@ -191,35 +166,6 @@ class ImageCheck:
         if origin.split:  # a file from before digests were recorded
             return all_named or origin.data == self.dataset.name
         return all_named
-
-    def _compare_images(self, file: FeatureFile, rows: NDArray[np.int64]) -> bool:
-        """Compare some image files that lie in the data set with what the rows were made from.
-
-        Returns whether there were any. Raises ``InputError`` for a file of other content.
-        """
-        root = self.dataset.images_root(self.split)
-        step = max(1, len(rows) // N_SIZES)
-        n_compared = n_read = 0
-        for row in rows[::step].tolist():
-            n_bytes, path = int(file.source_bytes[row]), root / file.file_name[row]
-            try:
-                n_found = path.stat().st_size if n_bytes and file.file_name[row] else 0
-                if not n_found:
-                    continue
-                is_same = n_found == n_bytes
-                if is_same and n_read < N_CHECKSUMS and n_bytes <= LARGEST_READ:
-                    is_same = zlib.crc32(path.read_bytes()) == int(file.source_crc32[row])
-                    n_read += 1
-            except OSError:
-                continue
-            n_compared += 1
-            if not is_same:
-                raise InputError(
-                    f"{path}: is not the image that row {row} of {file.path} was made from "
-                    f"({n_found:,} bytes here, {n_bytes:,} there, other content); "
-                    f"{self.advice}, or, if the images were only saved anew, add --trust-ids."
-                )
-        return n_compared > 0
 
     def _explain_doubt(self, file: FeatureFile, origin: Origin) -> str:
         root, more = self.data, "to take features by image id alone, add --trust-ids"

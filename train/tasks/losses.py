@@ -63,7 +63,7 @@ def class_cross_entropy(scores: Tensor, target: Tensor) -> Tensor:
     """``sparse_cross_entropy`` for one target a row, int64 ``[P]``, of weight 1; −1: none."""
     if _fuses(scores):
         row = (target != -1).nonzero().squeeze(1)
-        return _fused(scores, row, target[row], torch.ones(len(row)))
+        return _fused(scores, row, target[row], torch.ones(len(row), device=scores.device))
     return functional.cross_entropy(_floats(scores), target, ignore_index=-1, reduction="sum")
 
 

@@ -25,9 +25,9 @@ def test_columns_and_entries_equal_the_plain_version(drawn):
     with TemporaryDirectory() as folder:
         paths = write_set(folder, *drawn)
         references = VqaReferences(paths[0])
-        by_columns = references._score_columns(paths[1])
+        by_columns = references._score_columns(paths[1], paths[1].read_bytes())
         assert_equals_reference(*paths, by_columns)
-        by_entries = references._score_entries(paths[1])
+        by_entries = references._score_entries(paths[1], paths[1].read_bytes())
         assert_equals_reference(*paths, by_entries)
         assert list(by_columns.question_ids) == list(by_entries.question_ids)
         assert list(by_columns.image_ids) == list(by_entries.image_ids)

@@ -2,6 +2,7 @@
 
 import pytest
 from frostgrid.evaluate.vqa import cache as vqa_cache
+from frostgrid.evaluate.vqa import file_copy
 from frostgrid.evaluate.vqa.references import VqaReferences
 from reference.vqa_sets import assert_equals_reference
 
@@ -9,7 +10,7 @@ from reference.vqa_sets import assert_equals_reference
 @pytest.fixture
 def kept_set(small_set, empty_cache, monkeypatch):
     """The small set, long enough to be kept."""
-    monkeypatch.setattr(vqa_cache, "KEPT_BYTES", 1)
+    monkeypatch.setattr(file_copy, "LONG_BYTES", 1)
     return small_set
 
 

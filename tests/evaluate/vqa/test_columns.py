@@ -7,12 +7,19 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from frostgrid.evaluate.vqa import columns as vqa_columns
-from frostgrid.evaluate.vqa.columns import AnnotationReader
+from frostgrid.evaluate.vqa import file_copy
+from frostgrid.evaluate.vqa.annotation_table import AnnotationTable
+from frostgrid.evaluate.vqa.columns import AnnotationReader, decode_results
+from frostgrid.evaluate.vqa.file_copy import FileCopy
 from frostgrid.evaluate.vqa.json_pieces import IrregularFile
 from frostgrid.evaluate.vqa.references import VqaReferences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.vqa_sets import assert_equals_reference, official_sets, write_set
+
+
+def score_columns(annotations, results):
+    return VqaReferences(annotations)._score_columns(results, results.read_bytes())
 
 
 @settings(max_examples=10, deadline=None)
@@ -32,15 +39,18 @@ def test_a_second_process_and_small_pieces_change_nothing(drawn, indent, ascii_o
         patch.setattr(vqa_columns, "SHARED_BYTES", 1)
         patch.setattr("frostgrid.evaluate.vqa.json_pieces.PIECE_BYTES", 500)
         patch.setattr("os.cpu_count", lambda: 2)
-        reader = AnnotationReader(paths[0])
+        patch.setattr("frostgrid.evaluate.vqa.file_copy.LONG_BYTES", 1)
+        patch.setenv("FROSTGRID_CACHE", folder)
+        reader = AnnotationReader(FileCopy(paths[0]))
         assert reader.process is not None
         reader.close()
-        assert_equals_reference(*paths, VqaReferences(paths[0])._score_columns(paths[1]))
+        assert_equals_reference(*paths, score_columns(*paths))
 
 
 @pytest.fixture
-def two_processes(monkeypatch):
+def two_processes(monkeypatch, empty_cache):
     """However short a file is, a second process reads a part of it."""
+    monkeypatch.setattr(file_copy, "LONG_BYTES", 1)
     monkeypatch.setattr(vqa_columns, "SHARED_BYTES", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
 
@@ -65,7 +75,7 @@ def test_a_broken_part_of_the_second_process_is_left_to_the_plain_decoder(longer
     content["annotations"][80]["answers"][0]["answer_id"] = 77
     annotations.write_text(json.dumps(content))
     with pytest.raises(IrregularFile):
-        AnnotationReader(annotations).read()
+        AnnotationReader(FileCopy(annotations)).read()
     assert_equals_reference(annotations, results, VqaReferences(annotations).score(results))
 
 
@@ -74,5 +84,7 @@ def test_a_second_process_that_cannot_run_is_done_without(longer_set, monkeypatc
     annotations, results = longer_set
     for command in (shutil.which("false"), "/nowhere/python"):
         monkeypatch.setattr(sys, "executable", command)
-        scores = VqaReferences(annotations)._score_columns(results)
+        reader = AnnotationReader(FileCopy(annotations))
+        table = AnnotationTable.join(annotations, reader.read())
+        scores = table.score(results, decode_results(results.read_bytes()))
         assert_equals_reference(annotations, results, scores)

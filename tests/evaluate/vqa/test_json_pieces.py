@@ -14,7 +14,7 @@ class Record(msgspec.Struct):
 
 
 def read_list(path, key):
-    source = open_list(path, key)
+    source = open_list(path.read_bytes(), key)
     pieces = list(decode_range(source, source.first, source.stop, Record))
     return [record for piece in [*pieces, decode_tail(source, Record)] for record in piece]
 

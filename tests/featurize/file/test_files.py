@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from frostgrid.cli import main
 from frostgrid.errors import InputError
-from frostgrid.featurize.file.background_writer import checksums
+from frostgrid.featurize.file.checksums import checksums
 from frostgrid.featurize.file.convert import convert_file
 from frostgrid.featurize.file.join import join_files
 from frostgrid.featurize.file.layout import DONE, FAILED, columns_of
@@ -46,6 +46,7 @@ def make_file(path: Path, ids: range, failed: int | None = None, **changes: Any)
         values |= {"error": errors}
         for name in ("grid", "pooled", "crc32", "pooled_crc32"):
             values[name][failed] = 0
+    values = feature_files.complete(values, np.array(ids), status)
     with RowWriter(path) as writer:
         for name, column_values in {**values, "status": status}.items():
             writer.write(name, rows, column_values)
@@ -123,6 +124,15 @@ def test_parts_that_are_gone_or_others_are_no_zeros(tmp_path: Path) -> None:
     make_file(tmp_path / "x.h5", range(3), backbone="resnet34")
     with pytest.raises(InputError, match=r"x\.h5 was made with other settings"):
         open_features(tmp_path / "all.h5")
+
+
+def test_shards_of_two_lists_are_not_joined(tmp_path: Path) -> None:
+    one = make_file(tmp_path / "a.h5", range(5), shard="1of2", images_digest="a")
+    two = make_file(tmp_path / "b.h5", range(5, 9), shard="2of2", images_digest="b")
+    with pytest.raises(
+        InputError, match=r"b\.h5: is a shard of another list of images than .*a\.h5"
+    ):
+        join_files([one.path, two.path], tmp_path / "all.h5")
 
 
 def test_shards_are_put_in_order(tmp_path: Path) -> None:
@@ -208,8 +218,12 @@ def test_values_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     grid, pooled = np.array(features.grid), np.array(features.pooled)
     grid[1, 7, 3] = 1e6
     with RowWriter(features.path) as writer:
-        for name, values in ({"grid": grid} | checksums({"grid": grid, "pooled": pooled})).items():
-            writer.write(name, np.arange(2), values)
+        values = features.columns | {"grid": grid} | checksums({"grid": grid, "pooled": pooled})
+        for name, column in feature_files.complete(
+            values, features.image_id, features.status
+        ).items():
+            if name != "damaged":
+                writer.write(name, np.arange(2), column)
     with pytest.raises(InputError, match="too large for float16; keep float32"):
         copy(features.path, tmp_path / "b.h5", "float16")
 

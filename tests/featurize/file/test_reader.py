@@ -23,14 +23,16 @@ def make_file(path: Path, ids: list[int], dtype: str = "float16") -> dict[str, n
     create_file(path, {**PROVENANCE, "dtype": dtype}, np.array(ids, np.int64), names)
     rng = np.random.default_rng(0)
     written = {}
-    with RowWriter(path) as writer:
-        for column in columns(8, dtype):
-            if column.name in ("image_id", "error"):
-                continue
+    for column in columns(8, dtype):
+        if column.name not in ("image_id", "error", "status", "row_crc32"):
             values = rng.random((len(ids), *column.row_shape)) * 100
             written[column.name] = values.astype(column.dtype)
-            writer.write(column.name, np.arange(len(ids)), written[column.name])
-        writer.write("status", np.arange(len(ids)), np.full(len(ids), DONE, np.uint8))
+    written = feature_files.complete(
+        written, np.array(ids, np.int64), np.full(len(ids), DONE, np.uint8)
+    )
+    with RowWriter(path) as writer:
+        for name, values in written.items():
+            writer.write(name, np.arange(len(ids)), values)
         writer.sync()
     return written
 
@@ -50,7 +52,7 @@ def test_maps_and_h5py_read_what_was_written(tmp_path: Path, dtype: str) -> None
         assert file["grid"].id.get_offset() % 4096 == 0
         for name in written.keys() - {"status"}:
             assert np.array_equal(file[name][:], written[name]), name
-            assert np.array_equal(getattr(features, name), written[name]), name
+            assert np.array_equal(features.columns[name], written[name]), name
         assert list(file["file_name"].asstr()) == features.file_name
     assert features.file_name[0] == "sub dir/ü 5\n.png"
     assert features.image_id.tolist() == [5, 3, 9]
@@ -87,9 +89,11 @@ def test_rows_equal_a_plain_search(
     [(0, "not extracted yet; run `featurize` again"), (FAILED, "failed to be extracted")],
 )
 def test_rows_that_cannot_be_had(tmp_path: Path, status: int, message: str) -> None:
-    make_file(tmp_path / "f.h5", [5, 3, 9])
+    written = make_file(tmp_path / "f.h5", [5, 3, 9])
+    statuses = np.array([DONE, status, DONE], np.uint8)
     with RowWriter(tmp_path / "f.h5") as writer:
-        writer.write("status", np.array([1]), np.array([status], np.uint8))
+        for name, values in feature_files.complete(written, np.array([5, 3, 9]), statuses).items():
+            writer.write(name, np.arange(3), values)
     features = open_features(tmp_path / "f.h5")
     with pytest.raises(InputError, match=r"1 of the images asked for \(3\) (are )?" + message):
         features.rows(np.array([5, 3]))

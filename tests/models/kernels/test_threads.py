@@ -2,7 +2,9 @@ import threading
 from itertools import pairwise
 
 import pytest
+from frostgrid.models.kernels import threads
 from frostgrid.models.kernels.threads import even_pieces, run_pieces
+from reference.callers import call_at_once
 
 PIECES = list(pairwise(range(30)))
 
@@ -65,3 +67,25 @@ def test_an_error_is_raised_once_all_have_stopped(call, error) -> None:
 
 def test_no_pieces(call) -> None:
     call(lambda: run_pieces(lambda first, last: pytest.fail("a piece"), even_pieces(0, 2), 2))
+
+
+def test_many_threads_at_once_start_with_ever_more_helpers() -> None:
+    """A pool that grows must not be shut down under another thread."""
+    failed: list[BaseException] = []
+    wrong: list[int] = []
+
+    def call(i: int) -> None:
+        for n_threads in range(2, 10):
+            done: list[tuple[int, int]] = []
+            try:
+                run_pieces(lambda *piece, done=done: done.append(piece), PIECES, n_threads + i % 3)
+            except BaseException as error:
+                failed.append(error)
+            if sorted(done) != PIECES:
+                wrong.append(i)
+
+    for _ in range(150):
+        threads._make_pool()
+        call_at_once(call, 8)
+    assert not failed
+    assert not wrong

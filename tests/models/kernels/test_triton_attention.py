@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from frostgrid.models.layers import additive_attention as attention
 from frostgrid.models.kernels import cuda, functions
-from frostgrid.models.layers.shared_cells import SharedCells
+from frostgrid.models.kernels.shared_cells import SharedCells
 
 def run(cells, query, weight, alpha, index, score, attend):
     shared = SharedCells(cells)

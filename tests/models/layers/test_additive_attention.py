@@ -1,6 +1,7 @@
 import pytest
 import torch
 from frostgrid.models.kernels import choice
+from frostgrid.models.kernels.shared_cells import SharedCells
 from frostgrid.models.layers import additive_attention
 from frostgrid.models.layers.additive_attention import (
     additive_scores,
@@ -9,7 +10,6 @@ from frostgrid.models.layers.additive_attention import (
     mean_cell,
     set_kernels,
 )
-from frostgrid.models.layers.shared_cells import SharedCells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.additive_attention import scores as reference_scores

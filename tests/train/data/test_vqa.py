@@ -1,4 +1,5 @@
 import json
+import random
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_a_file_that_is_replaced_meanwhile_is_not_kept_under_the_old_hash(root, 
 
     def replace_and_parse(files):
         if files[1].path == path:
-            path.write_text(before.replace('"dog"', '"yes"'))
+            path.write_text(before.replace('"no"', '"yes"'))
         return parse(files)
 
     monkeypatch.setattr(vqa_data, "_parse", replace_and_parse)
@@ -154,3 +155,20 @@ def test_digests_tell_what_changed(root):
 def test_questions_of_which_no_word_is_frequent_are_refused(root):
     with pytest.raises(InputError, match="occurs 3 times: add --min-word-count 3 or less"):
         load_train_val(open_dataset(str(root)), VqaOptions(min_word_count=9))
+
+
+def test_a_damaged_cache_is_built_anew(root, empty_cache):
+    first = load_train_val(open_dataset(str(root)), VqaOptions())
+    files = {path: path.read_bytes() for path in empty_cache.glob("*.npz")}
+    assert len(files) == 2
+    rng = random.Random(0)
+    for path, data in files.items():
+        for _ in range(100):
+            flipped = bytearray(data)
+            flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            path.write_bytes(flipped)
+            again = load_train_val(open_dataset(str(root)), VqaOptions())
+            assert same(again[0], first[0])
+            assert same(again[1], first[1])
+            assert again[2:] == first[2:]
+            path.write_bytes(data)

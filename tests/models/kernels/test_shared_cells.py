@@ -1,7 +1,7 @@
 import pytest
 import torch
+from frostgrid.models.kernels.shared_cells import SharedCells
 from frostgrid.models.layers.additive_attention import additive_scores, attend, kernels
-from frostgrid.models.layers.shared_cells import SharedCells
 from reference.attention_cases import assert_close, make
 from torch import Tensor
 

@@ -20,9 +20,8 @@ class GradientSum:
         # A backward pass that never reached the cells must leave nothing to the next one.
         task = torch._C._current_graph_task_id()
         if self._sum is None or self._task != task:
-            self._sum = torch.empty(
-                cells.shape, dtype=torch.promote_types(cells.dtype, torch.float)
-            )
+            kind = torch.promote_types(cells.dtype, torch.float32)
+            self._sum = torch.empty(cells.shape, dtype=kind, device=cells.device)
             self._task = task
             return self._sum, False
         return self._sum, True
