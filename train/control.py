@@ -27,7 +27,7 @@ from .config import RunConfig
 from .data import captions as caption_data
 from .prepare import prepare
 from .progress import Watcher
-from .recipes import RECIPES
+from .recipes import RECIPES, Recipe
 from .run_folder import RunFolder, read_json, write_json
 from .tasks.captions import write_captions
 from .tasks.task import Precision
@@ -84,6 +84,7 @@ def find_control(
 
 def blind_config(config: RunConfig) -> RunConfig:
     """The blind head under a run's recipe: with seed 0, and whatever else was typed for the run."""
+    recipe = blind_recipe(config.recipe)
     return replace(
         config,
         head=BLIND,
@@ -93,10 +94,15 @@ def blind_config(config: RunConfig) -> RunConfig:
         order="full",
         finetune=None,
         trust_ids=False,
-        head_settings=RECIPES[config.recipe][BLIND].head,
-        optimisation=RECIPES[config.recipe][BLIND].optimisation,
+        head_settings=recipe.head,
+        optimisation=recipe.optimisation,
         digests={name: d for name, d in config.digests.items() if not name.endswith("_features")},
     )
+
+
+def blind_recipe(name: str) -> Recipe:
+    """The blind head's settings in the recipe of this name."""
+    return RECIPES[name][BLIND]
 
 
 def fingerprint(config: RunConfig) -> str:
@@ -112,7 +118,7 @@ def train_blind(config: RunConfig, folder: RunFolder, precision: Precision) -> N
     """Train the blind head in a folder; one that was left unfinished starts again."""
     for old in (folder.config, folder.metrics):
         old.unlink(missing_ok=True)
-    prepared = prepare(config, precision, RECIPES[config.recipe][BLIND].adaptive)
+    prepared = prepare(config, precision, blind_recipe(config.recipe).adaptive)
     folder.create(prepared.config, prepared.vocabulary)
     Trainer(prepared.task, prepared.config, folder).fit(Watcher(), StopRequest())
 
