@@ -119,7 +119,7 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def short_control() -> None:
-    """The blind head that runs are compared with is trained for two epochs, not a thousand updates."""
+    """The blind head that runs are compared with is trained for two epochs, not 1,000 updates."""
     short = Recipe({}, Optimisation(epochs=2), ())
     pytest.MonkeyPatch().setattr(control, "blind_recipe", lambda name: short)
 
