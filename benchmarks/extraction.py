@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import torch
 from frostgrid.console import StopRequest
-from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.datasets.images.image_list import ImageList, list_folder_images
 from frostgrid.devices import pick_device
 from frostgrid.featurize.backbones import Backbone, load_backbone
 from frostgrid.featurize.extract import Extractor, batches_to_do, decode_batches, extract

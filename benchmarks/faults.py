@@ -80,11 +80,9 @@ def flip_structure(bench: Bench) -> bool:
     bench.finish()
     columns = open_features(bench.out).structure.columns
     filled = [c for name, c in columns.items() if name != "image_id" and c.offset is not None]
-    size = bench.out.stat().st_size
-    while any(
-        c.offset <= (at := bench.draw.randrange(size)) < c.offset + c.n_bytes for c in filled
-    ):
-        pass
+    at, size = filled[0].offset, bench.out.stat().st_size
+    while any(c.offset <= at < c.offset + c.n_bytes for c in filled):
+        at = bench.draw.randrange(size)
     with bench.out.open("r+b") as file:
         file.seek(at)
         byte = file.read(1)[0] ^ (1 << bench.draw.randrange(8))

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from ..errors import InputError
-from .image_list import ImageList
-from .stated_images import StatedImages
+from .images.image_list import ImageList
+from .images.stated_images import StatedImages
 
 
 class Dataset(ABC):

@@ -15,8 +15,8 @@ from ..errors import InputError
 from .cache_folder import cache_folder
 from .dataset import Dataset
 from .easy_vqa_attributes import COLORS, SHAPES, Attributes, Entry, find_attributes
-from .image_list import ImageList, digest_images, image_list, number_at_end
-from .stated_images import StatedImages
+from .images.image_list import ImageList, digest_images, image_list, number_at_end
+from .images.stated_images import StatedImages
 
 NAME = "easy-vqa"
 FORMAT_VERSION = 1  # of the files derived here; raise it when they change

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .image_list import ImageList
+from .images.image_list import ImageList
 
 SHAPES = ("circle", "rectangle", "triangle")
 # What the package draws with: HTML's names and values, but for green, which is HTML's lime.

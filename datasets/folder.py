@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ..errors import InputError
 from .dataset import Dataset
-from .image_list import ImageList
+from .images.image_list import ImageList
+from .images.split_images import SplitFolder, find_split_images
+from .images.stated_images import StatedImages, state_images
 from .official_names import IMAGE_FOLDERS, JSON_FOLDERS, JSON_NAMES, SPLITS, is_karpathy
-from .split_images import SplitFolder, find_split_images
-from .stated_images import StatedImages, state_images
 
 
 class FolderDataset(Dataset):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..console import StopRequest
-from ..datasets.image_list import ImageList
+from ..datasets.images.image_list import ImageList
 from ..distributed import WHOLE, Share
 from ..errors import InputError
 from .backbones import Backbone

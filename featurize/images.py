@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..console import say_bytes
-from ..datasets.picture_formats import advise_on_content, readable_formats
+from ..datasets.images.picture_formats import advise_on_content, readable_formats
 from .time_bombs import find_time_bomb
 
 # ImageNet's mean and standard deviation per channel, which torchvision's weights were trained with.

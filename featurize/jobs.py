@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..datasets.catalog import open_dataset
-from ..datasets.image_list import ImageList, list_folder_images
+from ..datasets.images.image_list import ImageList, list_folder_images
 from ..errors import InputError
 
 FOLDER = Path("features")

@@ -12,7 +12,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.image_list import ImageList
+from ..datasets.images.image_list import ImageList
 from ..errors import InputError
 from .extract import Extractor
 from .file.layout import DONE, ERROR_BYTES, FORMAT, TO_DO, VERSION

@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..console import StopRequest, say_bytes, stop_on_signal
-from ..datasets.image_list import count_other_pictures
-from ..datasets.picture_formats import explain_left_out
+from ..datasets.images.image_list import count_other_pictures
+from ..datasets.images.picture_formats import explain_left_out
 from ..devices import pick_device, use_exact_float32
 from ..distributed import Ranks, join_ranks
 from ..errors import InputError

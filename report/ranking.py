@@ -12,12 +12,14 @@ from ..evaluate.reference_files import Choice
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.scoring import Request, score_files
 from ..evaluate.table import DASH, Table
+from ..train.config import RunConfig
 from .runs import RunRecord
 
 HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a task's runs
 SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same metric, as a column's header
 GAIN = {"vqa": "gain over blind", "caption": "gain over blind, CIDEr-D"}  # as train-head found it
 ITEMS = {"vqa": "questions", "caption": "captions"}  # the training samples
+VALIDATION_DIGESTS = ("val_questions", "val_answers", "val_captions")  # in config.json
 RESAMPLING = Resampling()
 
 
@@ -88,9 +90,7 @@ def evaluate_runs(
     records: list[RunRecord], announce: Callable[[str], None]
 ) -> tuple[list[Evaluation | None], list[str]]:
     """Each run's predictions scored, and a note for those that could not be."""
-    notes = []
-    if not same_data(records):
-        notes.append("The runs validate on different data: their scores cannot be compared.")
+    notes = find_notes(records)
     evaluations: list[Evaluation | None] = []
     groups: dict[tuple[str, str], list[int]] = {}
     for k, record in enumerate(records):
@@ -108,6 +108,21 @@ def evaluate_runs(
         for k, evaluation in zip(group, outcome.evaluations, strict=True):
             evaluations[k] = evaluation
     return evaluations, notes
+
+
+def find_notes(records: list[RunRecord]) -> list[str]:
+    """What a reader of the ranking must know of the records."""
+    notes = []
+    if not same_data(records):
+        notes.append("The runs validate on different data: their scores cannot be compared.")
+    for record in records:
+        if record.broken_lines:
+            lines = ", ".join(map(str, record.broken_lines))
+            notes.append(
+                f"{record.name}: line {lines} of metrics.jsonl was not written whole and is left "
+                "out."
+            )
+    return notes
 
 
 def request_for(paths: list[Path], announce: Callable[[str], None]) -> Request:
@@ -147,8 +162,20 @@ def find_gap(
 
 
 def same_data(records: list[RunRecord]) -> bool:
-    """Whether all runs validate on the same split of the same data set."""
-    return len({(record.config.data, record.config.split) for record in records}) == 1
+    """Whether all runs validate on the same data."""
+    return all(validate_alike(records[0].config, record.config) for record in records[1:])
+
+
+def validate_alike(one: RunConfig, other: RunConfig) -> bool:
+    """Whether two runs validate on equal samples, or without digests on the same split."""
+    digests, others = (
+        {k: v for k, v in config.digests.items() if k in VALIDATION_DIGESTS}
+        for config in (one, other)
+    )
+    shared = digests.keys() & others.keys()
+    if shared:
+        return all(digests[name] == others[name] for name in shared)
+    return (one.data, one.split) == (other.data, other.split)
 
 
 def same_items(one: Evaluation, other: Evaluation) -> bool:

@@ -1,8 +1,7 @@
 """Training runs as recorded in their folders."""
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,7 +13,7 @@ from ..evaluate.table import DASH
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..predict.trained import distinct_names
 from ..train.config import RunConfig
-from ..train.run_folder import RunFolder, read_json
+from ..train.run_folder import RunFolder, read_json, read_metrics
 from ..train.tasks.captions import CaptionTask
 from ..train.tasks.vqa import VqaTask
 
@@ -47,6 +46,7 @@ class RunRecord:
     config: RunConfig
     epochs: list[dict[str, Any]]
     summary: RunSummary
+    broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl, left out
 
     @property
     def score_name(self) -> str:
@@ -116,8 +116,8 @@ def read_record(path: Path, name: str) -> RunRecord:
     config = run.read_config()
     if config.task not in SCORES:
         raise InputError(f"{run.config}: its task is {config.task!r}; expected vqa or caption.")
-    epochs = read_epochs(run.metrics, SCORES[config.task])
-    return RunRecord(path, name, config, epochs, read_summary(run.summary))
+    epochs, broken = read_epochs(run.metrics, SCORES[config.task])
+    return RunRecord(path, name, config, epochs, read_summary(run.summary), broken)
 
 
 def read_summary(path: Path) -> RunSummary:
@@ -131,47 +131,38 @@ def read_summary(path: Path) -> RunSummary:
         raise InputError(f"{path}: not the summary of a run: {error}; {remedy}.") from error
 
 
-def read_epochs(path: Path, score: str) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; raises ``InputError`` naming the line that does not fit."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        lines = []
-    epochs: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            epoch = json.loads(line)
-            wrong = [n for n in (*REQUIRED, score) if not is_number(epoch[n])]
-            wrong += [n for n in OPTIONAL if not is_number(epoch.get(n, 0))]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: line {number} is not the metrics of an epoch ({error}); go on with the "
-                "run by --resume, which writes it again."
-            ) from error
-        if wrong:
-            raise InputError(
-                f"{path}: line {number}: {wrong[0]} is {epoch[wrong[0]]!r}, no number."
-            )
-        check_order(path, number, epoch["epoch"], epochs)
-        epochs.append(epoch)
+def read_epochs(path: Path, score: str) -> tuple[list[dict[str, Any]], list[int]]:
+    """The epochs of ``metrics.jsonl``, and the numbers of lines that were not written whole.
+
+    Raises ``InputError`` naming the epoch that does not fit.
+    """
+    epochs, broken = read_metrics(path) if path.exists() else ([], [])
     if not epochs:
         raise InputError(f"{path}: no epoch is finished yet; compare the run when one is.")
-    return epochs
+    for k, epoch in enumerate(epochs):
+        check_order(path, epoch["epoch"], epochs[k - 1]["epoch"] if k else 0)
+        for name in (*REQUIRED, score):
+            if not is_number(epoch.get(name)):
+                wrong = f"{name} is {epoch[name]!r}, no number" if name in epoch else f"no {name}"
+                raise InputError(f"{path}: epoch {epoch['epoch']}: {wrong}; train the run again.")
+        for name in OPTIONAL:
+            if not is_number(epoch.get(name, 0)):
+                raise InputError(f"{path}: epoch {epoch['epoch']}: {name} is no number.")
+    return epochs, broken
+
+
+def check_order(path: Path, epoch: int, last: int) -> None:
+    """Raise ``InputError`` unless an epoch comes after the last one."""
+    if epoch <= last:
+        raise InputError(
+            f"{path}: epoch {epoch} comes after epoch {last}: two trainings may have written to "
+            "this folder at once; train the run again in another."
+        )
 
 
 def is_number(value: Any) -> bool:
     """Whether a value of JSON is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def check_order(path: Path, number: int, epoch: Any, before: list[dict[str, Any]]) -> None:
-    """Raise ``InputError`` unless the epoch of a line comes after those of the lines before."""
-    last = before[-1]["epoch"] if before else 0
-    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch <= last:
-        raise InputError(
-            f"{path}: line {number} is of epoch {epoch!r}, expected {last + 1}: two trainings may "
-            "have written to this folder at once; train the run again in another."
-        )
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from .run import train
 from .run_folder import RunFolder
 
 RESUMABLE = (
-    *("head", "resume", "epochs", "data", "features", "trust_ids", "device", "no_control"),
-    "accept_changed_data",
+    *("head", "resume", "epochs", "device", "no_control"),
+    *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
     "go on from the last epoch that was finished with --resume, and as many processes as you like."

@@ -39,9 +39,12 @@ def read_table(copy: FileCopy) -> "AnnotationTable":
     # Lower case and white space are as this Python's Unicode has them.
     key = [digest, FORMAT_VERSION, list(sys.version_info[:2])]
 
-    def build() -> "Arrays":
-        return AnnotationTable.join(copy.path, AnnotationReader(copy).read()).arrays()
+    built: list[AnnotationTable] = []
 
-    table = AnnotationTable.from_arrays(copy.path, cached_arrays(f"{KIND}-{n_bytes}", key, build))
+    def build() -> "Arrays":
+        built.append(AnnotationTable.join(copy.path, AnnotationReader(copy).read()))
+        return built[0].arrays()
+
+    arrays = cached_arrays(f"{KIND}-{n_bytes}", key, build)
     copy.release()
-    return table
+    return built[0] if built else AnnotationTable.from_arrays(copy.path, arrays)

@@ -22,7 +22,7 @@ from ...datasets.formats import GZIP_MAGIC, ZIP_MAGIC, unpack
 # From this size on, hashing the content and keeping what was parsed of it saves time.
 LONG_BYTES = 16 << 20
 # Much at a time: between reading and hashing, the interpreter may have to be waited for.
-BUFFER_BYTES = 16 << 20
+BUFFER_BYTES = 8 << 20
 PACKED = (GZIP_MAGIC, ZIP_MAGIC, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

@@ -6,13 +6,7 @@ from typing import Any
 from ...errors import InputError
 from .hdf5 import HDF5_SIGNATURE, describe_in_child, unreadable
 from .layout import FORMAT, GRID_DTYPES, IDENTITY, VERSION, columns_of, grid_of
-from .structure import (
-    SIGNATURE,
-    Structure,
-    check_fixed_bytes,
-    cut_off,
-    read_user_block,
-)
+from .structure import SIGNATURE, Structure, check_fixed_bytes, cut_off, read_user_block
 
 
 def read_structure(path: Path) -> Structure:

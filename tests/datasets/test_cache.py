@@ -1,10 +1,6 @@
 import numpy as np
 import pytest
-from frostgrid.datasets.cache import (
-    cached_arrays,
-    string_array,
-    strings_of,
-)
+from frostgrid.datasets.cache import cached_arrays, string_array, strings_of
 from frostgrid.datasets.cache_folder import cache_folder
 from frostgrid.datasets.formats import Questions, decode, read_source
 from frostgrid.errors import InputError

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision
 from frostgrid.console import StopRequest
-from frostgrid.datasets.image_list import ImageList, list_folder_images
+from frostgrid.datasets.images.image_list import ImageList, list_folder_images
 from frostgrid.distributed import Share
 from frostgrid.featurize.backbones import load_backbone
 from frostgrid.featurize.extract import Extractor, extract

@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.console import StopRequest
-from frostgrid.datasets.image_list import list_folder_images
+from frostgrid.datasets.images.image_list import list_folder_images
 from frostgrid.distributed import Share
 from frostgrid.errors import InputError
-from frostgrid.featurize.extract import (
-    Extractor,
-    batches_to_do,
-    decode_batches,
-    extract,
-)
+from frostgrid.featurize.extract import Extractor, batches_to_do, decode_batches, extract
 from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.file.verify import verify

@@ -111,6 +111,28 @@ def edit_epoch(run, **changes):
     (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
 
+def test_a_line_that_was_not_written_whole_is_left_out_and_said(runs, tmp_path):
+    copy = shutil.copytree(runs["mean-embed"], tmp_path / "run")
+    with open(copy / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "train_l')
+    page = tmp_path / "page.html"
+    words = "run: line 3 of metrics.jsonl was not written whole and is left out."
+    assert words in run(copy, "--out", page)
+    assert words in page.read_text("utf-8")
+
+
+def test_runs_on_equal_data_in_two_folders_are_compared(runs, tiny_set, tmp_path):
+    copy = shutil.copytree(runs["question-only"], tmp_path / "elsewhere")
+    shutil.copytree(tiny_set[0], tmp_path / "set")
+    config = json.loads((copy / "config.json").read_text())
+    config["data"] = str(tmp_path / "set")
+    (copy / "config.json").write_text(json.dumps(config))
+    ranking = rank_runs(read_records([copy, runs["san"]]), print)
+    assert ranking.is_comparable
+    assert not ranking.notes
+    assert ranking.best_first()[1].gap is not None
+
+
 @pytest.mark.parametrize("is_missing", [False, True])
 def test_scores_of_different_data_are_not_set_against_each_other(
     is_missing, runs, tiny_set, tmp_path
@@ -118,6 +140,7 @@ def test_scores_of_different_data_are_not_set_against_each_other(
     copy = shutil.copytree(runs["mean-embed"], tmp_path / "elsewhere")
     config = json.loads((copy / "config.json").read_text())
     config["data"] = str(tmp_path / "set")
+    config["digests"]["val_answers"] = "0" * 64
     (copy / "config.json").write_text(json.dumps(config))
     if not is_missing:
         shutil.copytree(tiny_set[0], tmp_path / "set")  # equal numbers of questions and images
@@ -166,13 +189,16 @@ def test_the_best_epoch_is_the_one_that_was_selected(runs, tmp_path):
     [
         (lambda run: (run / "config.json").unlink(), "no such file"),
         (lambda run: (run / "metrics.jsonl").unlink(), "no epoch is finished"),
-        (lambda run: (run / "metrics.jsonl").write_text("{"), "line 1 is not the metrics"),
-        (lambda run: (run / "metrics.jsonl").write_text('{"epoch": 1}\n'), "line 1"),
-        (lambda run: repeat_epochs(run), "line 3 is of epoch 1, expected 3: two trainings may"),
-        (lambda run: edit_epoch(run, epoch=None), "line 1: epoch is None, no number"),
-        (lambda run: edit_epoch(run, epoch=0), "line 1 is of epoch 0, expected 1"),
-        (lambda run: edit_epoch(run, epoch=1.5), "line 1 is of epoch 1.5, expected 1"),
-        (lambda run: edit_epoch(run, epoch=True), "line 1: epoch is True, no number"),
+        (lambda run: (run / "metrics.jsonl").write_text("{"), "no epoch is finished"),
+        (
+            lambda run: (run / "metrics.jsonl").write_text('{"epoch": 1}\n'),
+            "epoch 1: no train_loss",
+        ),
+        (lambda run: repeat_epochs(run), "epoch 1 comes after epoch 2: two trainings may"),
+        (lambda run: edit_epoch(run, epoch=0), "epoch 0 comes after epoch 0"),
+        (lambda run: edit_epoch(run, val_loss=None), "epoch 1: val_loss is None, no number"),
+        (lambda run: edit_epoch(run, val_loss=True), "epoch 1: val_loss is True, no number"),
+        (lambda run: edit_epoch(run, peak_memory_bytes="x"), "peak_memory_bytes is no number"),
     ],
 )
 def test_what_is_no_run_is_refused(spoil, message, runs, tmp_path):

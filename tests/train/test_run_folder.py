@@ -245,10 +245,13 @@ def test_a_flipped_bit_of_a_checkpoint_is_told(name, finished, tmp_path):
         flipped = bytearray(data)
         flipped[spot] ^= 1 << random.randrange(8)
         path.write_bytes(flipped)
+        sentence = ""
         try:
             tensors, about = read_tensors(path)
         except InputError as error:
-            assert f"{path}: not a checkpoint of frostgrid, or damaged" in str(error)
+            sentence = str(error)
+        if sentence:
+            assert f"{path}: not a checkpoint of frostgrid, or damaged" in sentence
             continue
         assert about == wanted[1]
         assert all(torch.equal(tensors[key], value) for key, value in wanted[0].items())
@@ -264,11 +267,14 @@ def test_a_flipped_bit_of_another_file_changes_no_weights(name, run, finished):
         flipped = bytearray(data)
         flipped[random.randrange(len(data))] ^= 1 << random.randrange(8)
         (run / name).write_bytes(flipped)
+        sentence = ""
         try:
             trained = load_run(run, CPU)
             RunFolder(run).keep_epochs(2)
         except InputError as error:
-            assert "\n" not in str(error).rstrip()
+            sentence = str(error)
+        if sentence:
+            assert "\n" not in sentence.rstrip()
             continue
         n_read += 1
         state = trained.head.state_dict()
@@ -299,11 +305,14 @@ def test_edited_configs_are_one_sentence_or_load(run, finished):
             else:
                 inside[path[-1]] = value
             (run / "config.json").write_text(json.dumps(changed))
+            sentence = ""
             try:
                 load_run(run, CPU)
             except InputError as error:
+                sentence = str(error)
+            if sentence:
                 n_refused += 1
-                assert "config.json" in str(error) or ".safetensors" in str(error), (path, value)
+                assert "config.json" in sentence or ".safetensors" in sentence, (path, value)
     assert n_refused > len(paths)
 
 

@@ -159,7 +159,8 @@ def test_bad_settings_are_one_sentence(more, message, tiny_set, tmp_path):
     root, files = tiny_set
     features = [] if "--features" in more else [f"--features={file}" for file in files]
     arguments = ["san", "--data", str(root), *features, "--out", str(tmp_path / "run"), *more]
-    result = CliRunner().invoke(train_head, [*arguments[:1], "--device", "cpu", *arguments[1:]])
+    device = [] if "--device" in more else ["--device", "cpu"]
+    result = CliRunner().invoke(train_head, [*arguments, *device])
     assert result.exit_code in (1, 2)
     assert message in result.output
     assert "Traceback" not in result.output
@@ -231,10 +232,17 @@ def test_answers_that_cannot_score_are_refused(tiny_set, tmp_path):
 
 def test_missing_images_are_named(tiny_set, tmp_path):
     root, files = tiny_set
-    arguments = ["san", "--data", str(root), "--features", str(files[1])]
-    result = CliRunner().invoke(train_head, [*arguments, "--out", str(tmp_path / "run")])
-    assert result.exit_code == 1
-    assert "18 of the images asked for (100, 101, 102, 103, 104, …)" in result.output
+    output = run_head("san", (root, files[1:]), tmp_path / "run", *SMALL, code=1)
+    assert "made for the split 'val', not for 'train'" in output
+    other = Path(shutil.copytree(root, tmp_path / "data"))
+    for name in ("questions", "annotations"):
+        path = other / f"train_{name}.json"
+        content = json.loads(path.read_text())
+        for entry in content[name][:4]:
+            entry["image_id"] += 7000
+        path.write_text(json.dumps(content))
+    output = run_head("san", (other, files), tmp_path / "run", *SMALL, "--trust-ids", code=1)
+    assert "2 of the images asked for (7100, 7101)" in output
 
 
 def test_a_checkpoint_is_whole_or_refused(tmp_path):

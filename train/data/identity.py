@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 
 from ...datasets.catalog import open_dataset
 from ...datasets.dataset import Dataset
-from ...datasets.name_matching import base_name, is_renamed, is_tail, normalize, split_of_folders
-from ...datasets.stated_images import StatedImages
+from ...datasets.images.name_matching import (
+    base_name,
+    is_renamed,
+    is_tail,
+    normalize,
+    split_of_folders,
+    split_of_name,
+)
+from ...datasets.images.stated_images import StatedImages
 from ...errors import InputError
 from ...featurize.file.origins import Origin, origins_of
 from ...featurize.file.reader import FeatureFile
@@ -26,6 +33,8 @@ class ImageCheck:
     def __init__(self, data: str, split: str, trust_ids: bool = False) -> None:
         self.data, self.trust_ids = data, trust_ids
         self._split = split
+        self._stated_by_others: dict[str, StatedImages] = {}
+        self._bases_of_others: dict[str, set[str]] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -100,12 +109,18 @@ class ImageCheck:
     ) -> bool:
         """Compare the stated names with the rows'; returns whether all images have both."""
         all_named = True
+        is_ours = origin.data_digest == self.stated.digest
         names_of, file_names = self.stated.names, file.file_name
         usual: dict[str, bool] = {}  # folders before a stated name -> whether they are no others'
         for image_id, row in zip(ids.tolist(), rows.tolist(), strict=True):
             stated, name = names_of.get(image_id, ""), file_names[row]
             if not stated or not name:
                 all_named = False
+                if not is_ours and self._is_of_other(image_id, name):
+                    raise InputError(
+                        f"{file.path}: its image {image_id} (row {row}) is {name}, of another "
+                        f"split that has an image {image_id} too; {self.advice}, with --overwrite."
+                    )
                 continue
             if origin.split and name.endswith(stated):  # nearly all: no more than this for each
                 above = name[: -len(stated)]
@@ -148,16 +163,29 @@ class ImageCheck:
             return True
         return not self._is_claimed(str(other), stated)
 
-    def _is_claimed(self, other: str, stated: str) -> bool:
-        if other not in self._names_of_others:
-            has_split = other in self.dataset.splits()
-            names = self.dataset.stated_images(other).ids if has_split else {}
-            self._names_of_others[other] = {base_name(normalize(name)) for name in names}
-        return base_name(stated) in self._names_of_others[other]
+    def _is_of_other(self, image_id: int, name: str) -> bool:
+        """Whether an unnamed image's file is another split's that has an image of this id too."""
+        other = split_of_folders(name) or split_of_name(name) or self.split
+        if other == self.split:
+            return False
+        return image_id in self._stated_by(other).names
 
-    @cached_property
-    def _names_of_others(self) -> dict[str, set[str]]:
-        return {}
+    def _stated_by(self, other: str) -> StatedImages:
+        """What another split's JSON files state; nothing if it has none."""
+        if other not in self._stated_by_others:
+            data = self.dataset
+            has_json = other in data.splits() and (
+                data.has_vqa(other) or data.has_annotations(other) or data.has_captions(other)
+            )
+            nothing = StatedImages(np.zeros(0, np.int64), [], "", [])
+            self._stated_by_others[other] = data.stated_images(other) if has_json else nothing
+        return self._stated_by_others[other]
+
+    def _is_claimed(self, other: str, stated: str) -> bool:
+        if other not in self._bases_of_others:
+            names = self._stated_by(other).ids
+            self._bases_of_others[other] = {base_name(normalize(name)) for name in names}
+        return base_name(stated) in self._bases_of_others[other]
 
     def _is_shown(self, origin: Origin, all_named: bool) -> bool:
         """Whether what the file records is enough, without a look at image files."""

@@ -20,14 +20,14 @@ def build_vocabulary(
     if not counts:
         raise InputError(f"{path}: its texts hold no word; nothing can be learned from them.")
     word, n = counts.most_common(1)[0]
+    remedy = f"add --min-word-count {n}" + (" or less" if n > 1 else "")
     lone = sum(len(words) == 1 for words in tokens)
-    no_spaces = ""
     if 2 * lone > len(tokens):
-        no_spaces = (
-            f" {lone} of the {len(tokens)} texts are a single word: if their language is written "
-            "without spaces, put spaces between the words first."
+        remedy = (
+            f"{lone} of the {len(tokens)} texts are a single word, so put spaces between the words "
+            f"first if their language is written without them, or {remedy}"
         )
     raise InputError(
-        f"{path}: no word occurs {min_count} times, so that there is no vocabulary; the most "
-        f"frequent, {word!r}, occurs {n} times: add --min-word-count {n} or less.{no_spaces}"
+        f"{path}: no word occurs {min_count} times, so there is no vocabulary; the most frequent, "
+        f"{word!r}, occurs {n} times: {remedy}."
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from frostgrid.datasets.catalog import open_dataset
 from frostgrid.errors import InputError
+from frostgrid.featurize.file.checksums import checksums
 from frostgrid.featurize.file.convert import convert_file
 from frostgrid.featurize.file.join import join_files
 from frostgrid.featurize.file.layout import DONE
@@ -16,6 +17,7 @@ from frostgrid.featurize.file.reader import open_features
 from frostgrid.featurize.file.writer import RowWriter, create_file
 from frostgrid.train.data.features import open_split
 from frostgrid.train.data.identity import ImageCheck
+from reference import feature_files
 from reference.feature_files import PROVENANCE
 
 NAMES = {1: "images/apple.jpg", 2: "images/pear.jpg", 3: "images/plum.jpg"}
@@ -55,16 +57,16 @@ def put_features(
         Path(root / n).read_bytes() if (root / n).is_file() else b"" for n in names.values()
     ]
     rows = np.arange(len(names))
+    grid = np.repeat(np.array(list(names), np.float16), 196 * 8).reshape(-1, 196, 8)
+    values: dict[str, np.ndarray] = {"grid": grid, "pooled": grid[:, 0]}
+    values |= checksums(values)
+    values["source_bytes"] = np.array([len(data) for data in contents])
+    values["source_crc32"] = np.array([zlib.crc32(data) for data in contents], np.uint32)
+    status = np.full(len(rows), DONE, np.uint8)
+    values = feature_files.complete(values, np.array(list(names), np.int64), status)
     with RowWriter(path) as writer:
-        grid = np.repeat(np.array(list(names), np.float16), 196 * 8).reshape(-1, 196, 8)
-        writer.write("grid", rows, grid)
-        writer.write("pooled", rows, grid[:, 0])
-        writer.write("crc32", rows, np.array([zlib.crc32(row.tobytes()) for row in grid]))
-        pooled = np.array([zlib.crc32(row.tobytes()) for row in grid[:, 0]])
-        writer.write("pooled_crc32", rows, pooled)
-        writer.write("status", rows, np.full(len(rows), DONE, np.uint8))
-        writer.write("source_bytes", rows, np.array([len(data) for data in contents]))
-        writer.write("source_crc32", rows, np.array([zlib.crc32(data) for data in contents]))
+        for name, column in {**values, "status": status}.items():
+            writer.write(name, rows, column)
         writer.sync()
     return path
 
@@ -170,6 +172,28 @@ def test_a_row_of_another_splits_folder_in_an_old_file(tmp_path):
         InputError, match=r"its image 2 \(row 1\) is val/pear\.jpg, but .* pear\.jpg"
     ):
         find(file, root)
+
+
+@pytest.mark.parametrize("odd", ["images/val/2.png", "images/CLEVR_val_000002.png"])
+def test_a_row_of_another_splits_number_in_an_old_file(tmp_path, odd):
+    names = {1: "images/train/1.png", 2: odd}
+    root = put_set(tmp_path / "data", named=False, images=False)
+    put_set(root, "val", named=False, images=False)
+    file = put_features(tmp_path / "old.h5", root, names=names, data_digest=None)
+    put_set(root, names=names, named=False, images=False)
+    with pytest.raises(
+        InputError, match=r"image 2 \(row 1\) is .*2\.png, of another split that ha"
+    ):
+        find(file, root)
+
+
+def test_an_old_file_with_images_of_a_folder_without_json(tmp_path):
+    names = {1: "train2014/1.png", 2: "val2014/2.png"}
+    root = put_set(tmp_path / "data", names=names, named=False)  # VQA-CP lies so in COCO's folders
+    assert find(put_features(tmp_path / "old.h5", root, names=names, data_digest=None), root) == [
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -234,7 +234,7 @@ def test_the_identity_needs_no_images_and_is_parsed_once(tmp_path, monkeypatch):
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("frostgrid.datasets.stated_images.decode", never)
+    monkeypatch.setattr("frostgrid.datasets.images.stated_images.decode", never)
     assert data.stated_images("train").digest == digest
     with pytest.raises(InputError, match="no file for the image 1"):
         data.images("train")

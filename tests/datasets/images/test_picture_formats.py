@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from frostgrid.datasets import picture_formats
-from frostgrid.datasets.image_list import count_other_pictures, find_images
-from frostgrid.datasets.picture_formats import (
+from frostgrid.datasets.images import picture_formats
+from frostgrid.datasets.images.image_list import count_other_pictures, find_images
+from frostgrid.datasets.images.picture_formats import (
     explain_left_out,
     image_suffixes,
     other_suffixes,

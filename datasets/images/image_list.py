@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...errors import InputError
 from .picture_formats import explain_left_out, image_suffixes, other_suffixes
 
 LARGEST_ID = 2**63 - 1

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .cache import Arrays, cached_arrays, string_array, strings_of
-from .formats import Annotations, Captions, Karpathy, Questions, SourceFile, decode, read_source
+from ...errors import InputError
+from ..cache import Arrays, cached_arrays, string_array, strings_of
+from ..formats import Annotations, Captions, Karpathy, Questions, SourceFile, decode, read_source
+from ..official_names import KARPATHY_SPLITS, is_karpathy
 from .image_list import LARGEST_ID, digest_images
-from .official_names import KARPATHY_SPLITS, is_karpathy
 
 FORMAT_VERSION = 1  # of the cached arrays; raise it when the same file would give others
 

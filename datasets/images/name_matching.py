@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from .official_names import IMAGE_FOLDERS
+from ..official_names import IMAGE_FOLDERS
 
 # COCO's two names of one image: since 2017 its 12 digits alone. They never repeat between splits.
 _COCO_NAME = re.compile(r"COCO_(?:train|val|test)20[0-9][0-9]_([0-9]{12}\.jpg)\Z")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import InputError
+from ...errors import InputError
+from ..official_names import IMAGE_FOLDERS, SHARED_FOLDERS, SPLITS
 from .image_list import ImageList, find_images, image_list, number_at_end
 from .name_matching import (
     FolderIndex,
@@ -18,7 +19,6 @@ from .name_matching import (
     split_of_folders,
     split_of_name,
 )
-from .official_names import IMAGE_FOLDERS, SHARED_FOLDERS, SPLITS
 from .stated_images import StatedImages
 
 Claims = Callable[[str], StatedImages | None]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from frostgrid.datasets.image_list import (
+from frostgrid.datasets.images.image_list import (
     find_images,
     image_list,
     list_folder_images,
