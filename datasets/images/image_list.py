@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -134,11 +134,11 @@ def list_folder_images(folder: Path) -> ImageList:
     """Any folder of images, nested or not, of mixed formats and without JSON.
 
     An image's id is the number at the end of its stem (``IMG_0042.jpg`` is 42), as in the official
-    names, so that ids stay the same when images are added. Only if *no* file of the folder has such
-    a number are the images numbered 0 … N-1 in natural order; the file names tell which is which.
+    names, so that ids stay the same when images are added. Where the names do not give each image a
+    number of its own (class folders, hashes, ``IMG_0001 (1).jpg``), the images are numbered 0 … N-1
+    in natural order, and ``notes`` say so; the file names tell which is which.
 
-    Raises ``InputError`` when there is no such folder, no image in it, when some files have a
-    number and others have none, or when two files have the same number.
+    Raises ``InputError`` when there is no such folder, or no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -151,9 +151,21 @@ def list_folder_images(folder: Path) -> ImageList:
             f"{', '.join(sorted(image_suffixes()))}{f'; {left_out}' if left_out else ''}."
         )
     numbers = [number_at_end(name) for name in names]
-    if all(number is None for number in numbers):
-        numbers = list(range(len(names)))
-    return image_list(folder, zip(names, numbers, strict=True))
+    if (reason := unusable(names, numbers)) is None:
+        return image_list(folder, zip(names, numbers, strict=True))
+    images = image_list(folder, zip(names, range(len(names)), strict=True))
+    return replace(images, notes=(f"image ids are 0 to {len(names) - 1} by order: {reason}",))
+
+
+def unusable(names: list[str], numbers: list[int | None]) -> str | None:
+    """Why the numbers in the names cannot be image ids, or None if they can."""
+    owner: dict[int, str] = {}
+    for name, number in zip(names, numbers, strict=True):
+        if number is None:
+            return f"{name} does not end in a number"
+        if owner.setdefault(number, name) != name:
+            return f"{owner[number]} and {name} end in the same number"
+    return None
 
 
 def image_list(root: Path, ids: Iterable[tuple[str, int | None]]) -> ImageList:

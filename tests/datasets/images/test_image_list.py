@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -115,14 +116,30 @@ def test_folder_without_any_number_is_numbered_in_order(tmp_path):
     assert images.image_ids.tolist() == [0, 1, 2]
 
 
-def test_some_files_without_number_are_an_error_that_names_both_kinds(tmp_path):
-    with pytest.raises(InputError, match=r"cat\.jpg has no number .* while dog2\.jpg has one"):
-        list_folder_images(touch(tmp_path, "dog2.jpg", "cat.jpg"))
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["cat.jpg", "dog2.jpg"], r"cat\.jpg does not end in a number"),
+        (["IMG_0001 (1).jpg", "IMG_0001.jpg"], r"IMG_0001 \(1\)\.jpg does not end in a number"),
+        (["cat/1.jpg", "dog/1.jpg"], r"cat/1\.jpg and dog/1\.jpg end in the same number"),
+        (["a/1.jpg", "b/01.jpg"], r"a/1\.jpg and b/01\.jpg end in the same number"),
+        (["a1.jpg", "b101112345678901234567.jpg"], "does not end in a number"),
+    ],
+)
+def test_names_that_give_no_ids_are_numbered_in_order_and_it_is_said(tmp_path, names, reason):
+    images = list_folder_images(touch(tmp_path, *names))
+    assert images.file_names == names
+    assert images.image_ids.tolist() == list(range(len(names)))
+    assert re.match(rf"image ids are 0 to {len(names) - 1} by order: .*{reason}", images.notes[0])
+
+
+def test_names_that_give_ids_need_no_word(tmp_path):
+    assert list_folder_images(touch(tmp_path, "b/12.jpg", "a3.jpg")).notes == ()
 
 
 def test_repeated_id_is_an_error_that_names_both_files(tmp_path):
     with pytest.raises(InputError, match=r"a/1\.jpg and b/01\.jpg both have the image id 1 "):
-        list_folder_images(touch(tmp_path, "b/01.jpg", "a/1.jpg"))
+        image_list(tmp_path, [("a/1.jpg", 1), ("b/01.jpg", 1)])
     with pytest.raises(InputError, match=r"and 2 more repeat an id"):
         image_list(tmp_path, [("a", 1), ("b", 1), ("c", 1), ("d", 2), ("e", 2)])
 
