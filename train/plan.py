@@ -22,8 +22,8 @@ OVERRIDES = (
 class Plan:
     """A run to begin or, with ``resume``, to go on with.
 
-    ``adaptive``: the optimisation settings that may follow the size of the set; ``control``:
-    whether to compare with a head that does not see the images;
+    ``adaptive``: the settings that follow the size of the set (see ``recipes.ADAPTIVE``);
+    ``control``: whether to compare with a head that does not see the images;
     ``encoder_weights``: the backbone's, if its features do not say how to get them;
     ``accept_changed_data``: go on although the data differ from those the run was begun with.
     """
@@ -82,7 +82,7 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
     run = RunFolder(o["out"] or next_free(Path("runs"), head))
     run.check_free()
     check_optimisation(config.optimisation)
-    adaptive = tuple(name for name in recipe.adaptive if o[name] is None)
+    adaptive = tuple(name for name in recipe.adaptive if o.get(name) is None)
     control = not o["no_control"]
     return Plan(config, str(run.path), False, adaptive, control, o["weights"])
 

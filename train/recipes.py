@@ -7,7 +7,9 @@ from typing import Any
 
 from .config import Optimisation
 
-ADAPTIVE = ("epochs", "batch_size", "patience", "lr")  # what may follow the size of the set
+# What may follow the size of the set; "head" are the sizes and layers of a head.
+ADAPTIVE = ("epochs", "batch_size", "patience", "lr", "head")
+SMALL_SET = 20_480  # items; below, a head has its settings for small sets
 MIN_UPDATES = 1000  # of a run
 MIN_BATCHES = 40  # of an epoch, while batches are larger than MIN_BATCH_SIZE
 MIN_BATCH_SIZE = 32
@@ -18,12 +20,18 @@ SMALL_SET_LR = 2.0  # times the recipe's learning rate, where batches are smalle
 class Recipe:
     """A head's own sizes (fields of its config) and how it is trained.
 
-    ``adaptive``: the settings that :func:`fit_to_size` may change.
+    ``adaptive``: the settings that follow the size of the set; ``small_set``: what the head has
+    besides, or instead, on a small one.
     """
 
     head: dict[str, Any] = field(default_factory=dict)
     optimisation: Optimisation = field(default_factory=Optimisation)
     adaptive: tuple[str, ...] = ADAPTIVE
+    small_set: dict[str, Any] = field(default_factory=dict)
+
+    def head_for(self, n_items: int) -> dict[str, Any]:
+        """The head's settings for a set of ``n_items``."""
+        return {**self.head, **self.small_set} if n_items < SMALL_SET else self.head
 
 
 def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Optimisation:
@@ -75,11 +83,12 @@ _REPORT_HEAD: dict[str, Any] = {
     "whole": False,
 }
 
-# The image branch starts small and may grow, and the question has a path of its own beside it: a
-# few hundred photos are soon learned by heart, and a head that leans on them answers worse than one
-# that is blind.
-_SEEING: dict[str, Any] = {"fusion": "concat", "growth": 0.1, "image_dropout": 0.5}
-_SAN: dict[str, Any] = {**_SEEING, "whole_norm": False}
+# On a small set the image branch starts small and may grow, and the question has a path of its own
+# beside it: a few hundred photos are soon learned by heart, and a head that leans on them answers
+# worse than one that is blind. Of 4,000 images a head learns more by the product: san reaches 86 %
+# with these settings on easy-vqa, 93 without.
+_SMALL_SET: dict[str, Any] = {"fusion": "concat", "growth": 0.1, "image_dropout": 0.5}
+_SAN_SMALL_SET: dict[str, Any] = {**_SMALL_SET, "whole_norm": False}
 
 # All five captions of an image at once teach little more than two of them. BLEU-4 of a few hundred
 # greedy captions jumps from epoch to epoch, so it does not select the best one.
@@ -119,10 +128,10 @@ _REPORT_CAPTION_HEAD: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Recipe]] = {
     "default": {
         "question-only": Recipe(),
-        "mean-embed": Recipe(_SEEING),
-        "lstm": Recipe(_SEEING),
-        "question-attention": Recipe(_SEEING),
-        "san": Recipe(_SAN),
+        "mean-embed": Recipe(small_set=_SMALL_SET),
+        "lstm": Recipe(small_set=_SMALL_SET),
+        "question-attention": Recipe(small_set=_SMALL_SET),
+        "san": Recipe(small_set=_SAN_SMALL_SET),
         # It reads pooled features, of which copies cost nothing.
         "rnn-decoder": Recipe(_CAPTION_HEAD, replace(_CAPTION, texts_per_image=1), _LENGTH),
         "show-attend-tell": Recipe(

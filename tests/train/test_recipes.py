@@ -8,6 +8,7 @@ from frostgrid.train.recipes import (
     MIN_BATCHES,
     MIN_UPDATES,
     RECIPES,
+    SMALL_SET,
     fit_to_size,
     updates_of_epoch,
 )
@@ -39,6 +40,13 @@ def test_settings_that_are_not_adaptive_stay():
 
 def test_batches_that_are_accumulated_count_once():
     assert updates_of_epoch(replace(RECIPE, batch_size=100, accumulate=4), 950) == 3
+
+
+def test_a_head_sees_less_at_first_on_a_small_set_alone():
+    recipe = RECIPES["default"]["san"]
+    assert recipe.head_for(SMALL_SET) == recipe.head == {}
+    assert recipe.head_for(SMALL_SET - 1)["growth"] < 1
+    assert RECIPES["report"]["san"].head_for(10) == RECIPES["report"]["san"].head
 
 
 def test_the_reports_recipes_do_not_adapt():

@@ -55,9 +55,11 @@ def test_a_batch_answers_as_its_questions_do_one_by_one(name):
 
 @pytest.mark.parametrize("name", VQA)
 @pytest.mark.parametrize("recipe", list(RECIPES))
-def test_the_loss_falls_on_eight_questions(name, recipe):
+@pytest.mark.parametrize("n_items", [8, 1_000_000])
+def test_the_loss_falls_on_eight_questions(name, recipe, n_items):
     sizes = {"embedding", "hidden", "attention", "classifier"}
-    settings = {k: v for k, v in RECIPES[recipe][name].head.items() if k not in sizes}
+    recipe_head = RECIPES[recipe][name].head_for(n_items)
+    settings = {k: v for k, v in recipe_head.items() if k not in sizes}
     head = build(name, **settings)
     features, image_index, question, length = example(name)
     if features is not None:
