@@ -106,6 +106,23 @@ def say_bytes(n_bytes: int) -> str:
     return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
+def say_duration(exact_seconds: float) -> str:
+    """The duration in its two largest units of hours, minutes and seconds."""
+    seconds = round(exact_seconds)
+    if seconds < 60:
+        return f"{max(seconds, 1)} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def progress_bar(total: int, shown: bool = True, **more: Any) -> Any:
+    """A tqdm bar over so many items, images by default; in pipes and logs it prints nothing."""
+    from tqdm import tqdm
+
+    return tqdm(**{"total": total, "unit": "img", "disable": None if shown else True, **more})
+
+
 class StopRequest:
     """Whether the user has asked the running command to stop (Ctrl-C or SIGTERM)."""
 

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 import click
 
+from .parameters import OneOf
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def choice_option(*names: str, values: Iterable[str], help: str, **more: Any) -> Callable[[F], F]:
     """An option that takes one of some values; the first one is the default."""
-    kind = click.Choice(list(values))
+    kind = OneOf(values)
     return click.option(
         *names, type=kind, default=kind.choices[0], show_default=True, help=help, **more
     )

@@ -1,5 +1,6 @@
-"""Parameter types of the command line that click lacks: output files and finite numbers."""
+"""Parameter types of the command line that click lacks: names, output files, finite numbers."""
 
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,16 @@ from typing import Any
 import click
 
 FEATURE_FILE = (".h5", ".hdf5")
+
+
+class OneOf(click.Choice[str]):
+    """One of some names; a misspelled one is answered by a similar one."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """What is said of any other value."""
+        similar = get_close_matches(str(value), self.choices, 1)
+        hint = f" Did you mean {similar[0]!r}?" if similar else ""
+        return f"{super().get_invalid_choice_message(value, ctx)}{hint}"
 
 
 class OutputFile(click.Path):

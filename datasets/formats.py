@@ -162,9 +162,10 @@ def unpack(path: Path, data: bytes) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def decode(source: Path | SourceFile, kind: type[T]) -> T:
+def decode(source: Path | SourceFile, kind: type[T], *, strict: bool = True) -> T:
     """Decode one official JSON file, or its bytes if they were read before.
 
+    Unless ``strict``, "7" and 7.0 are taken for 7 where a whole number is expected.
     Raises ``InputError`` naming the file and the entry that does not fit.
     """
     path, packed = (
@@ -174,7 +175,7 @@ def decode(source: Path | SourceFile, kind: type[T]) -> T:
     try:
         if not data.isascii():
             data.decode()  # msgspec checks only the strings that it keeps
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=kind, strict=strict)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."

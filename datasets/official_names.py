@@ -66,3 +66,13 @@ def is_karpathy(file_name: str) -> bool:
     """Whether a JSON file of that name is a Karpathy split file."""
     name = file_name.removesuffix(".gz")
     return fnmatchcase(name, OTHER_KARPATHY) and name not in NOT_KARPATHY
+
+
+def kind_of(file_name: str) -> str:
+    """What an official file holds: "karpathy", or the kind under which ``JSON_NAMES`` lists it."""
+    if is_karpathy(file_name):
+        return "karpathy"
+    name = file_name.removesuffix(".gz")
+    return next(
+        kind for (kind, _), ranks in JSON_NAMES.items() if any(name in rank for rank in ranks)
+    )

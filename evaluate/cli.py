@@ -15,6 +15,7 @@ import click
 from ..atomic import write_bytes
 from ..console import Command
 from ..errors import InputError
+from ..parameters import OneOf
 from .reference_files import Choice
 from .scoring import Request, ScoreOutcome, score_files
 
@@ -53,7 +54,9 @@ class ScoreOptions:
 @click.option("--captions", type=FILE, help="Reference captions: a COCO or a Karpathy file.")
 @click.option("--data", metavar="NAME|DIR", help="Take the references of this data set.")
 @click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), help="Its split; val if none."
+    "--split",
+    type=OneOf(["train", "val", "test"]),
+    help="Its split.  [default: the one predicted, or val]",
 )
 @click.option(
     "--json", "json_path", metavar="FILE|-", help="Write the scores as JSON; - prints them instead."
@@ -61,7 +64,7 @@ class ScoreOptions:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=OneOf(FORMATS),
     default="table",
     show_default=True,
     help="Of what is printed.",
@@ -83,8 +86,9 @@ def score(**options: Any) -> None:
     """Score predictions as the official evaluators do.
 
     PREDS.json holds answers, a list of {"question_id", "answer"}, or captions, a list of
-    {"image_id", "caption"}. Without references, those that the run folder around it names are
-    taken. Several files give one table.
+    {"image_id", "caption"}; or JSON lines or CSV of these, {id: text}, or lmms-eval's samples.
+    Without references, those that `predict` or the run folder around it names are taken. Several
+    files give one table.
     """
     typed = ScoreOptions(**options)
     check_usage(typed)
@@ -189,8 +193,10 @@ def format_json(options: ScoreOptions, outcome: ScoreOutcome) -> str:
 
 
 def print_outcome(options: ScoreOptions, outcome: ScoreOutcome) -> None:
-    """Print the scores in the chosen format, after a line that names the references."""
+    """Print the scores in the chosen format, after the layouts and the references."""
     plain = options.form == "table" and not is_json(options)
+    for path, layout in outcome.layouts.items():
+        click.echo(f"Predictions: {path}: {layout}", err=not plain)
     click.echo(f"References: {outcome.origin}", err=not plain)
     if is_json(options):
         click.echo(format_json(options, outcome), nl=False)

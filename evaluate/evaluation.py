@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..datasets.formats import SourceFile
+from .layouts import Task
 from .metrics import Family, Metric, vqa_families
-from .reference_files import References, Task
+from .reference_files import References
 from .vqa.accuracy import RULE_VERSION, VqaScores
 from .vqa.references import VqaReferences
 
@@ -64,17 +66,21 @@ class Evaluation:
         if self.task == "vqa":
             how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
         else:
-            from .captions.scores import SIGNATURE
-
-            how = f"metric:bleu+rouge-l+cider-d|{SIGNATURE}"
+            from .captions.scores import SIGNATURE as how
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
 
 
-def evaluate(paths: Sequence[Path], references: References) -> list[Evaluation]:
-    """Score results files. Raises ``InputError`` for whatever does not fit."""
+def evaluate(results: Sequence[Path | SourceFile], references: References) -> list[Evaluation]:
+    """Score results files, or what was read of them.
+
+    Raises ``InputError`` for whatever does not fit.
+    """
+    paths = [each if isinstance(each, Path) else each.path for each in results]
+    scores: Sequence[VqaScores | CaptionScores]
     if isinstance(references, VqaReferences):
-        return [Evaluation(path, references.score(path)) for path in paths]
+        scores = [references.score(each) for each in results]
+        return [Evaluation(path, score) for path, score in zip(paths, scores, strict=True)]
     from .captions.results import score_caption_files
 
-    scores = score_caption_files(paths, references)
+    scores = score_caption_files(results, references)
     return [Evaluation(path, score) for path, score in zip(paths, scores, strict=True)]

@@ -12,7 +12,15 @@ from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentil
 from .vqa.accuracy import Groups, VqaScores, percent_by_group
 
 OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
-CAPTION_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
+# Name -> key in JSON; under the key of several metrics stands a list.
+CAPTION_METRICS = {
+    "BLEU-1": "bleu",
+    "BLEU-2": "bleu",
+    "BLEU-3": "bleu",
+    "BLEU-4": "bleu",
+    "ROUGE-L": "rouge_l",
+    "CIDEr": "cider",
+}
 
 
 class Metric(NamedTuple):

@@ -1,25 +1,20 @@
-"""Which files to score against: those named, a data set's, or those of the run folder."""
+"""Which files to score against: those named, a data set's, or those that the results are of.
 
-import codecs
-import json
-import re
-from contextlib import suppress
+That is what ``predict`` recorded beside them, or else what the run folder around them says.
+"""
+
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from ..datasets.formats import read_bytes
+from ..atomic import write_bytes
 from ..errors import InputError
-from .ids import shorten
-from .vqa.entries import load_json
+from .layouts import ResultsFile, Task
 from .vqa.references import VqaReferences
 
-Task = Literal["vqa", "caption"]
 DEFAULT_SPLIT = "val"
-# The first entry of a results file ends before here, but for strange ones.
-HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,35 +39,50 @@ class CaptionReferences:
 References = VqaReferences | CaptionReferences
 
 
-class RunData(msgspec.Struct):
-    """The part of a run folder's ``config.json`` that says what the run validates on."""
+class ResultsSource(msgspec.Struct):
+    """What results are of: all of ``PREDS.config.json``, and a part of a run's ``config.json``.
+
+    ``sha256`` is that of the results, which a run does not record.
+    """
 
     data: str
     split: str = DEFAULT_SPLIT
+    task: Task | None = None
+    sha256: str = ""
 
 
-def find_references(results: list[Path], choice: Choice) -> tuple[References, str]:
-    """The references of these results and where they are from, in words.
+def find_references(results: list[ResultsFile], choice: Choice) -> tuple[Task, References, str]:
+    """The task, the references of these results and where they are from, in words.
 
-    As chosen, else those of the first one's run folder. Those for VQA start to be read. Raises
-    ``InputError`` if the results are of several tasks or not results at all, if what was chosen is
-    for another task, or if nothing was chosen and no run folder says it.
+    As chosen, else those that the first one is of. Those for VQA start to be read. Raises
+    ``InputError`` if the results are of several tasks, if what was chosen is for another task, or
+    if nothing was chosen and nothing says it.
     """
-    task = detect_task(results[0])
-    for path in results[1:]:
-        if detect_task(path) != task:
-            raise InputError(
-                f"{results[0]} and {path} hold results of different tasks (answers and captions); "
-                "score them one by one."
-            )
+    path = results[0].path
+    stated = {file.task: file.path for file in results if file.task}
+    if len(stated) > 1:
+        first, second = stated.values()
+        raise InputError(
+            f"{first} and {second} hold results of different tasks (answers and captions); "
+            "score them one by one."
+        )
+    task = next(iter(stated), None)
     if choice.annotations or choice.captions:
-        return chosen_references(results[0], task, choice)
-    if choice.data is not None:
-        split = choice.split or DEFAULT_SPLIT
-        return data_references(task, choice.data, split, "")
-    run = read_run_data(results[0])
-    by_whom = f", as {results[0].with_name('config.json')} says"
-    return data_references(task, run.data, choice.split or run.split, by_whom)
+        task = task or ("vqa" if choice.annotations else "caption")
+        return task, *chosen_references(path, task, choice)
+    source, by_whom = recorded_source(path), ""
+    if choice.data is None:
+        says = source_path(path) if source else path.with_name("config.json")
+        source, by_whom = source or read_source(path, says), f", as {says} says"
+        task = task or source.task
+    if task is None:
+        raise InputError(
+            f"{path}: {{id: text}} does not say whether the texts are answers or captions; give "
+            "--annotations FILE or --captions FILE."
+        )
+    split = choice.split or (source.split if source else DEFAULT_SPLIT)
+    data = source.data if source and choice.data is None else str(choice.data)
+    return task, *data_references(task, data, split, by_whom)
 
 
 def chosen_references(path: Path, task: Task, choice: Choice) -> tuple[References, str]:
@@ -102,48 +112,41 @@ def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[Re
     return (VqaReferences(path) if task == "vqa" else CaptionReferences(path, split)), origin
 
 
-def read_run_data(results: Path) -> RunData:
-    """What the run in whose folder the results lie validates on."""
-    path = results.with_name("config.json")
+def source_path(results: Path) -> Path:
+    """Where ``predict`` records what the results are of: ``preds-test.config.json``, say."""
+    return results.with_name(f"{results.stem}.config.json")
+
+
+def record_source(results: Path, data: str, split: str, task: Task) -> None:
+    """Record what results that were just written are of."""
+    source = ResultsSource(data, split, task, sha256_of(results))
+    write_bytes(source_path(results), msgspec.json.encode(source))
+
+
+def recorded_source(results: Path) -> ResultsSource | None:
+    """What was recorded of these very results, if anything was."""
+    path = source_path(results)
+    source = read_source(results, path) if path.is_file() else None
+    return source if source and source.sha256 == sha256_of(results) else None
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_source(results: Path, path: Path) -> ResultsSource:
+    """What ``path``, beside the results, says that they are of."""
     if not path.is_file():
         raise InputError(
             f"{results}: there is no config.json beside it that names its references; give "
             "--annotations FILE (answers), --captions FILE (captions) or --data NAME|DIR."
         )
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunData)
+        return msgspec.json.decode(path.read_bytes(), type=ResultsSource)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
-            f"{path}: does not say what the run's data is ({error}); give --annotations, "
+            f"{path}: does not say what data the results are of ({error}); give --annotations, "
             "--captions or --data."
         ) from error
-
-
-def detect_task(path: Path) -> Task:
-    """Whether a results file holds answers or captions, by its first entry."""
-    entry = first_entry(path)
-    if isinstance(entry, dict) and "answer" in entry:
-        return "vqa"
-    if isinstance(entry, dict) and "caption" in entry:
-        return "caption"
-    raise InputError(
-        f"{path}: its first entry is {shorten(entry)}; expected a list of "
-        '{"question_id": ..., "answer": ...} or of {"image_id": ..., "caption": ...}.'
-    )
-
-
-def first_entry(path: Path) -> object:
-    """The first entry of the list that a results file is."""
-    if not path.is_file():
-        raise InputError(f"{path}: not a regular file, and it must be read twice; save it first.")
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES).removeprefix(codecs.BOM_UTF8).decode("utf-8", "ignore")
-    start = re.match(r"\s*\[\s*", head)
-    if start:
-        with suppress(ValueError, RecursionError):
-            return json.JSONDecoder().raw_decode(head, start.end())[0]
-    content = load_json(path, read_bytes(path))
-    if not isinstance(content, list) or not content:
-        found = "an empty list" if content == [] else shorten(content)
-        raise InputError(f"{path}: holds {found}; expected a list of results.")
-    return content[0]

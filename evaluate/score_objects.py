@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 from .bootstrap import Interval
 from .comparison import Comparison
 from .evaluation import Evaluation
-from .metrics import ANSWER_TYPE, CAPTION_METRICS, QUESTION_TYPE, Difference, Metric, Resampling
+from .metrics import (
+    ANSWER_TYPE,
+    CAPTION_METRICS,
+    OVERALL,
+    QUESTION_TYPE,
+    Difference,
+    Metric,
+    Resampling,
+)
 from .vqa.accuracy import VqaScores
 
 T = TypeVar("T")
@@ -25,18 +33,18 @@ def evaluation_object(evaluation: Evaluation) -> dict[str, Any]:
         found["per_answer_type"] = scores.per_answer_type
         found["per_question_type"] = scores.per_question_type
     else:
-        found["bleu"] = list(scores.bleu())
-        found["rouge_l"] = scores.rouge_mean()
-        found["cider"] = scores.cider_mean()
+        found |= arrange(evaluation.metrics, [metric.value for metric in evaluation.metrics])
     return {**found, "signature": evaluation.signature}
 
 
 def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
     """Values, one a metric, under the keys of ``evaluation_object``."""
     pairs = list(zip(metrics, values, strict=True))
-    if len(pairs) == len(CAPTION_METRICS) and pairs[0][0].name == CAPTION_METRICS[0]:
-        *bleu, rouge_l, cider = values
-        return {"bleu": bleu, "rouge_l": rouge_l, "cider": cider}
+    if pairs[0][0].name != OVERALL:  # the first metric of VQA
+        found: dict[str, list[T]] = {}
+        for metric, value in pairs:
+            found.setdefault(CAPTION_METRICS[metric.name], []).append(value)
+        return {key: each if len(each) > 1 else each[0] for key, each in found.items()}
     return {
         "overall": pairs[0][1],
         "per_answer_type": {m.name: value for m, value in pairs if m.group == ANSWER_TYPE},

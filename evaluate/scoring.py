@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .layouts import open_results
 from .reference_files import CaptionReferences, Choice, find_references
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Request:
 class ScoreOutcome:
     """The evaluations of R results files, with each one's intervals and comparison if asked for."""
 
+    layouts: dict[Path, str]  # of the files that are not in the official one, in words
     origin: str  # of the references, in words
     evaluations: list[Evaluation]
     resampling: Resampling
@@ -49,17 +51,19 @@ class ScoreOutcome:
 def score_files(request: Request) -> ScoreOutcome:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     other = [request.against] if request.against else []
-    references, origin = find_references([*request.results, *other], request.references)
+    files = [open_results(path) for path in [*request.results, *other]]
+    task, references, origin = find_references(files, request.references)
     if isinstance(references, CaptionReferences):
         prepare_kernels(references, request.announce)
     from .comparison import compare_evaluations
     from .evaluation import evaluate
     from .metrics import Resampling, find_intervals
 
-    evaluations = evaluate([*request.results, *other], references)
+    evaluations = evaluate([file.official(task) for file in files], references)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
     return ScoreOutcome(
+        {file.path: file.layout for file in files if file.layout},
         origin,
         scored,
         resampling,

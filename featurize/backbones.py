@@ -1,6 +1,7 @@
 """Name to truncated torchvision ResNet, with its weights and their hash."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +58,14 @@ def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
         network.add_module(stage, getattr(resnet, stage))
     network.eval().requires_grad_(False)
     state = resnet.state_dict()
-    return Backbone(name, layer, network, channels_of(name, layer), origin, hash_state(state))
+    channels = channels_of(getattr(network, layer))
+    return Backbone(name, layer, network, channels, origin, hash_state(state))
 
 
-def channels_of(name: str, layer: str) -> int:
-    """D of a backbone's layer."""
-    width = {"layer3": 256, "layer4": 512}[layer]
-    return width * (1 if name in ("resnet18", "resnet34") else 4)
+def channels_of(stage: nn.Module) -> int:
+    """D, the channels that a stage returns: those of its last batch norm."""
+    *_, last = (module for module in stage.modules() if isinstance(module, nn.BatchNorm2d))
+    return last.num_features
 
 
 def blank_stage(name: str, layer: str) -> nn.Module:
@@ -101,7 +103,7 @@ def download_imagenet(name: str) -> tuple[dict[str, Tensor], str]:
     """torchvision's first ImageNet weights, as in the published baselines; checksum checked."""
     member = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     try:
-        return member.get_state_dict(progress=True, check_hash=True), str(member)
+        return member.get_state_dict(progress=sys.stderr.isatty(), check_hash=True), str(member)
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"The ImageNet weights of {name} could not be downloaded from {member.url} ({error}); "

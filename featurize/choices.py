@@ -4,3 +4,4 @@ BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LAYERS = ("layer4", "layer3")  # the last stage kept
 CROPS = ("squash", "center", "pad")  # how an image becomes a square
 DTYPES = ("float16", "float32", "uint8")  # of the grid
+LAYOUTS = ("plain", "archive")  # of a feature file

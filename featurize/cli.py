@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from ..console import Command
 from ..options import choice_option, data_option
-from ..parameters import FEATURE_FILE, OutputFile
+from ..parameters import FEATURE_FILE, OneOf, OutputFile
 from ..process import set_environment
 from .choices import BACKBONES, CROPS, DTYPES, LAYERS
 
@@ -27,9 +27,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @click.argument("image_dir", required=False, type=click.Path(path_type=Path))
 @choice_option("--backbone", values=BACKBONES, help="The frozen network.")
 @data_option
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: all]"
-)
+@click.option("--split", type=OneOf(["train", "val", "test"]), help="One split.  [default: all]")
 @click.option(
     "--out",
     type=OutputFile(*FEATURE_FILE),

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
-from ..console import StopRequest, say_bytes, stop_on_signal
+from ..console import StopRequest, progress_bar, say_bytes, say_duration, stop_on_signal
 from ..datasets.images.image_list import count_other_pictures
 from ..datasets.images.picture_formats import explain_left_out
 from ..devices import pick_device, use_exact_float32
@@ -137,16 +136,6 @@ def forecast(job: Job, extractor: Extractor) -> str:
     )
 
 
-def say_duration(exact_seconds: float) -> str:
-    """The duration in its two largest units of hours, minutes and seconds."""
-    seconds = round(exact_seconds)
-    if seconds < 60:
-        return f"{max(seconds, 1)} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
 def run_job(
     job: Job,
     extractor: Extractor,
@@ -157,8 +146,8 @@ def run_job(
 ) -> None:
     """Fill one feature file, with all ranks; raises ``InputError`` if the user stopped it."""
     with locked(job.out) if ranks.is_first else nullcontext():
-        hidden = not (options.repair and ranks.is_first)
-        with tqdm(total=len(job.images), unit="img", desc="checking", disable=hidden) as bar:
+        shown = options.repair and ranks.is_first
+        with progress_bar(len(job.images), shown, desc="checking") as bar:
             ranks.first_does(
                 lambda: prepare(job, extractor, options.overwrite, options.repair, bar.update)
             )
@@ -170,7 +159,7 @@ def run_job(
         say(f"{job}: {file.n_images} images{done_before}, {size} -> {job.out}")
         ranks.wait_for_all()  # nobody writes before everybody has read the status
         if n_to_do:
-            with tqdm(total=n_to_do, unit="img", disable=not ranks.is_first, smoothing=0.05) as bar:
+            with progress_bar(n_to_do, ranks.is_first, smoothing=0.05) as bar:
                 extract(
                     extractor,
                     job,
@@ -203,7 +192,7 @@ def verify_files(paths: list[Path], say: Say) -> None:
     unsound = []
     for file in [part for path in paths for part in open_features(path).parts]:
         path, begun = file.path, time.perf_counter()
-        with tqdm(total=int(file.n_images - count_to_do(file.status)), unit="img") as bar:
+        with progress_bar(int(file.n_images - count_to_do(file.status))) as bar:
             verdict = verify(file, bar.update)
         seconds = time.perf_counter() - begun
         say(

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from ..console import Command
 from ..options import device_option, run_argument, trust_ids_option
-from ..parameters import FiniteFloat, OutputFile
+from ..parameters import FiniteFloat, OneOf, OutputFile
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
 
@@ -16,7 +17,7 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 @run_argument
 @click.option(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
+    type=OneOf(["train", "val", "test"]),
     default="val",
     show_default=True,
     help="Which part of the data.",
@@ -72,7 +73,7 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
     from ..train.data.locate import find_features
-    from .split import predict_split
+    from .split import can_be_scored, predict_split
     from .trained import load_run
 
     trained = load_run(run, pick_device(device))
@@ -100,3 +101,9 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     keep_freed_memory()
     written = predict_split(trained, config, split, out, search)
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
+    if can_be_scored(config, split):
+        click.echo(f"score it   score {quote(str(written.path))}")
+    else:
+        click.echo(
+            f"score it   {data} has no {written.kind} for the split {split} to score against"
+        )

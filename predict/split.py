@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.catalog import open_dataset
+from ..datasets.catalog import address_of, open_dataset
+from ..evaluate.reference_files import record_source
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..train.config import RunConfig
@@ -30,14 +31,25 @@ def predict_split(
 ) -> SplitPredictions:
     """Answer the split's questions, or describe its images, and write the result file.
 
+    What it is of is recorded beside it, for ``score``.
+
     ``config`` is the run's own, or names other data and features. Raises ``InputError`` for data or
     features that are missing or do not fit the run.
     """
     source = open_run_features(config, split)
     if config.task == "vqa":
-        return predict_answers(run, config.data, split, source, out)
-    assert source is not None
-    return predict_captions(run, config.data, split, source, out, options)
+        written = predict_answers(run, config.data, split, source, out)
+    else:
+        assert source is not None
+        written = predict_captions(run, config.data, split, source, out, options)
+    record_source(out, address_of(config.data), split, config.task)
+    return written
+
+
+def can_be_scored(config: RunConfig, split: str) -> bool:
+    """Whether the data have references for the split; test splits often have none."""
+    dataset = open_dataset(config.data)
+    return dataset.has_annotations(split) if config.task == "vqa" else dataset.has_captions(split)
 
 
 def predict_answers(

@@ -13,7 +13,9 @@ from ..atomic import write_bytes
 from ..console import Command, StopRequest, say_bytes, stop_on_signal
 from ..evaluate.table import as_text
 from ..featurize.choices import BACKBONES
+from ..models.names import TASKS
 from ..options import data_option, device_option
+from ..parameters import OneOf
 from .child_process import Stopped
 from .published_reports import REPORTS, PublishedReport
 
@@ -24,7 +26,7 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 
 
 @click.command("reproduce", cls=Command)
-@click.argument("report", type=click.Choice(list(REPORTS)))
+@click.argument("report", type=OneOf(REPORTS))
 @data_option
 @click.option(
     "--features",
@@ -34,11 +36,17 @@ SMALL_DATA, SMALL_BACKBONE = "easy-vqa", "resnet18"
 )
 @click.option(
     "--backbone",
-    type=click.Choice(BACKBONES),
+    type=OneOf(BACKBONES),
     help="The frozen network, where no --features are named.  [default: the report's; resnet18 "
     "for easy-vqa, whose images hold one plain shape]",
 )
-@click.option("--heads", multiple=True, help="Only this head; repeat it for several.")
+@click.option(
+    "--heads",
+    multiple=True,
+    type=OneOf(TASKS),
+    metavar="HEAD",
+    help="Only this head; repeat it for several.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Of each run.  [default: each recipe's own]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every run.")
 @device_option

@@ -8,16 +8,10 @@ import click
 from click.core import ParameterSource
 
 from ..console import Command
-from ..devices import pick_device
-from ..distributed import join_ranks
-from ..models.registry import HEADS
+from ..models.names import BEFORE, TASKS
 from ..options import choice_option, data_option, device_option, trust_ids_option
-from .config import convert
-from .finetuning import BEFORE
-from .plan import Plan, plan_new, plan_resume
+from ..parameters import OneOf
 from .recipes import RECIPES
-from .run import train
-from .run_folder import RunFolder
 
 RESUMABLE = (
     *("head", "resume", "epochs", "device", "no_control"),
@@ -28,8 +22,28 @@ WHEN_OTHERS_END = (
 )
 
 
-@click.command("train-head", cls=Command)
-@click.argument("head", type=click.Choice(list(HEADS)), required=False, metavar="HEAD")
+def heads_of(task: str) -> str:
+    """The names of a task's heads, in words."""
+    *names, last = [name for name, of in TASKS.items() if of == task]
+    return f"{', '.join(names)} and {last}"
+
+
+HELP = f"""
+Train HEAD on features that `featurize` wrote.
+
+HEAD is one of {heads_of("vqa")}, which answer questions, or of {heads_of("caption")}, which write
+captions.
+
+The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best epoch's
+validation answers (preds.json) and TensorBoard events.
+
+What seeing the images is worth is told by a control: the blind head question-only, trained once for
+a data set and recipe and kept in the cache folder, or the one caption that fits all images best.
+"""
+
+
+@click.command("train-head", cls=Command, help=HELP)
+@click.argument("head", type=OneOf(TASKS), required=False, metavar="HEAD")
 @data_option
 @click.option(
     "--features",
@@ -67,7 +81,7 @@ WHEN_OTHERS_END = (
 )
 @click.option(
     "--finetune",
-    type=click.Choice(list(BEFORE)),
+    type=OneOf(BEFORE),
     help="Let the network's last block learn too, from features of the layer before "
     "(`featurize --layer layer3 --grid native`).",
 )
@@ -106,7 +120,7 @@ WHEN_OTHERS_END = (
 )
 @click.option(
     "--loss",
-    type=click.Choice(["soft", "commonest"]),
+    type=OneOf(["soft", "commonest"]),
     help="Targets from all ten answers, or the commonest of them.  [default: the recipe's]",
 )
 @click.option(
@@ -177,18 +191,14 @@ WHEN_OTHERS_END = (
 def train_head(
     context: click.Context, /, head: str | None, resume: Path | None, **options: Any
 ) -> None:
-    """Train HEAD on features that `featurize` wrote.
+    """Plan a run, and train it in every process."""
+    # torch takes seconds to import, and --help needs none of it.
+    from ..devices import pick_device
+    from ..distributed import join_ranks
+    from .config import convert
+    from .plan import Plan, plan_new, plan_resume
+    from .run import train
 
-    HEAD is one of question-only, mean-embed, lstm, question-attention and san, which answer
-    questions, or of rnn-decoder, show-attend-tell and up-down, which write captions.
-
-    The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best
-    epoch's validation answers (preds.json) and TensorBoard events.
-
-    What seeing the images is worth is told by a control: the blind head question-only, trained once
-    for a data set and recipe and kept in the cache folder, or the one caption that fits all images
-    best.
-    """
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
     with join_ranks(WHEN_OTHERS_END, on_gpus=True) as ranks:
@@ -217,18 +227,23 @@ def check_options(
                 "only --epochs, --device, and where --data and --features are, may change, and "
                 "--trust-ids be added."
             )
+        from .run_folder import RunFolder
+
         if head is not None and head != (begun := RunFolder(resume).read_config().head):
             raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")
     elif head is None:
-        raise click.UsageError(f"Missing argument HEAD: one of {', '.join(HEADS)}.")
+        raise click.UsageError(f"Missing argument HEAD: one of {', '.join(TASKS)}.")
     elif options["accept_changed_data"]:
         raise click.UsageError("--accept-changed-data is of use with --resume alone.")
-    elif options["max_length"] is not None and HEADS[head].task != "caption":
+    elif options["max_length"] is not None and TASKS[head] != "caption":
         raise click.UsageError(f"{head} writes no captions; drop --max-length.")
     elif options["finetune"] is None:
         for name in ("encoder_lr", "flip", "weights"):
             if options[name] is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{option} is of use with --finetune alone; add that too.")
-    elif HEADS[head].features == "none":
-        raise click.UsageError(f"{head} does not look at the image; drop --finetune.")
+    else:
+        from ..models.registry import HEADS
+
+        if HEADS[head].features == "none":
+            raise click.UsageError(f"{head} does not look at the image; drop --finetune.")

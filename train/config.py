@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from ..errors import InputError
-from ..models.registry import HEADS
+from ..models.names import TASKS
 
 T = TypeVar("T")
 
@@ -65,8 +65,8 @@ class RunConfig:
     def of_fields(fields: Any) -> "RunConfig":
         """What ``asdict`` took apart; raises ``InputError`` for anything else."""
         config = convert(fields, RunConfig)
-        if config.head not in HEADS or HEADS[config.head].task != config.task:
-            known = " or ".join(name for name, head in HEADS.items() if head.task == config.task)
+        if TASKS.get(config.head) != config.task:
+            known = " or ".join(name for name, task in TASKS.items() if task == config.task)
             raise InputError(
                 f"{config.head!r} is no head of the task {config.task!r}; expected {known} - at "
                 "`$.head`"

@@ -7,8 +7,7 @@ from ..featurize.backbones import blank_stage, native_grid
 from ..featurize.file.layout import GRID, name_grid
 from ..featurize.rebuild import rebuild
 from ..models.finetuned import Encoder, GridShapes
-
-BEFORE = {"layer4": "layer3"}  # the stage whose cells a block goes on from
+from ..models.names import BEFORE
 
 
 def check_features(path: str, identity: dict[str, Any], block: str) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from ..console import say_bytes
 from ..errors import InputError
-from ..featurize.backbones import channels_of
+from ..featurize.backbones import blank_stage, channels_of
 from ..models.base import Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.finetuned import Encoder, put_behind
@@ -30,7 +30,8 @@ def build_head(
     ``channels`` are those of the features. An encoder's weights are yet to be loaded.
     """
     if config.finetune is not None:
-        channels = channels_of(config.feature_identity["backbone"], config.finetune)
+        block = blank_stage(config.feature_identity["backbone"], config.finetune)
+        channels = channels_of(block)
     sizes = {"n_words": len(words), "channels": channels}
     kind: type[VqaHeadConfig | CaptionHeadConfig] = CaptionHeadConfig
     if config.task == "vqa":

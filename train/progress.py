@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
-from tqdm import tqdm
 
+from ..console import progress_bar, say_duration
 from .tasks.task import Task
 
 
@@ -33,21 +33,16 @@ class Watcher:
 class Terminal(Watcher):
     """Shows the training as progress bars and one line an epoch, and writes TensorBoard events."""
 
-    def __init__(self, run: Path, task: Task) -> None:
-        self.task = task
+    def __init__(self, run: Path, task: Task, n_epochs: int) -> None:
+        self.task, self.n_epochs = task, n_epochs
+        self.n_timed, self.timed = 0, 0.0  # epochs that were seen, and their seconds
         self.events = SummaryWriter(str(run))
-        self.bar: tqdm[Any] | None = None
+        self.bar: Any = None
 
     def start_epoch(self, epoch: int, n_batches: int, done: int) -> None:
         """See :class:`Watcher`."""
-        self.bar = tqdm(
-            total=n_batches,
-            initial=done,
-            desc=f"epoch {epoch}",
-            leave=False,
-            unit="batch",
-            disable=None,
-        )
+        name = f"epoch {epoch} of {self.n_epochs}"
+        self.bar = progress_bar(n_batches, initial=done, desc=name, leave=False, unit="batch")
 
     def step(self, loss: float | None) -> None:
         """See :class:`Watcher`."""
@@ -60,19 +55,26 @@ class Terminal(Watcher):
         """See :class:`Watcher`."""
         assert self.bar is not None
         self.bar.close()
-        epoch = metrics["epoch"]
+        epoch, seconds = metrics["epoch"], metrics["train_seconds"] + metrics["val_seconds"]
         for name, value in metrics.items():
             if name != "epoch":
                 self.events.add_scalar(name, value, epoch)
         self.events.flush()
         score = self.task.score_format.format(metrics[self.task.score_name])
         print(
-            f"epoch {epoch:3d}  train loss {metrics['train_loss']:.4f}  "
+            f"epoch {epoch:3d} of {self.n_epochs}  train loss {metrics['train_loss']:.4f}  "
             f"val loss {metrics['val_loss']:.4f}  val {score}  "
             f"{metrics['items_per_second']:,.0f} {self.task.item_name}/s  "
-            f"{metrics['train_seconds']:.1f} + {metrics['val_seconds']:.1f} s",
+            f"{metrics['train_seconds']:.1f} + {metrics['val_seconds']:.1f} s"
+            f"{self.time_left(epoch, seconds)}",
             flush=True,
         )
+
+    def time_left(self, epoch: int, seconds: float) -> str:
+        """How long all other epochs take, each as long as the mean of those that were seen."""
+        self.n_timed, self.timed = self.n_timed + 1, self.timed + seconds
+        n_left = self.n_epochs - epoch
+        return f", about {say_duration(n_left * self.timed / self.n_timed)} left" if n_left else ""
 
     def close(self) -> None:
         """Close the bar and the event file."""

@@ -65,7 +65,9 @@ def make_trainer(plan: Plan, prepared: Prepared, run: RunFolder, ranks: Ranks) -
 def fit(trainer: Trainer) -> bool:
     """Train under signals that stop it; returns whether it was finished."""
     ranks, o = trainer.ranks, trainer.o
-    watcher = Terminal(trainer.run.path, trainer.task) if ranks.is_first else Watcher()
+    watcher = Watcher()
+    if ranks.is_first:
+        watcher = Terminal(trainer.run.path, trainer.task, o.epochs)
     keep_freed_memory()
     with ranks.outliving_launcher(), stop_on_signal(insist=ranks.n == 1) as stop:
         # When a process dies, its launcher soon ends the others. Closing takes a while, and only

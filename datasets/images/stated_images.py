@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..cache import Arrays, cached_arrays, string_array, strings_of
 from ..formats import Annotations, Captions, Karpathy, Questions, SourceFile, decode, read_source
-from ..official_names import KARPATHY_SPLITS, is_karpathy
+from ..official_names import KARPATHY_SPLITS, kind_of
 from .image_list import LARGEST_ID, digest_images
 
 FORMAT_VERSION = 1  # of the cached arrays; raise it when the same file would give others
@@ -102,13 +102,6 @@ def merge_sources(sources: Sequence[SourceFile], split: str) -> Arrays:
     }
 
 
-def kind_of(file_name: str) -> str:
-    """What an official file holds: a key of ``PARSERS``."""
-    if is_karpathy(file_name):
-        return "karpathy"
-    return next((kind for kind in ("captions", "annotations") if kind in file_name), "questions")
-
-
 def parse_karpathy(source: SourceFile, split: str) -> Iterator[tuple[int, str]]:
     """The split's images of a Karpathy file, with their folders."""
     for entry in decode(source, Karpathy).images:
@@ -135,6 +128,7 @@ def parse_annotations(source: SourceFile, _: str) -> Iterator[tuple[int, str]]:
     yield from ((entry.image_id, "") for entry in decode(source, Annotations).annotations)
 
 
+# By what ``kind_of`` returns.
 PARSERS = {
     "karpathy": parse_karpathy,
     "captions": parse_captions,

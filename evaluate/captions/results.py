@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.captions import read_captions
-from ...datasets.formats import CaptionResult, decode
+from ...datasets.formats import CaptionResult, SourceFile, decode
 from ...errors import InputError
 from ..bootstrap import Float64
 from ..ids import check_same_ids
@@ -17,28 +17,34 @@ from .scores import CaptionScores, score_captions
 
 
 def score_caption_files(
-    paths: Sequence[Path], references: CaptionReferences
+    results: Sequence[Path | SourceFile], references: CaptionReferences
 ) -> list[CaptionScores]:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     by_image = read_captions(references.path, references.split).by_image()
-    return [score_file(path, references.path, by_image) for path in paths]
+    return [score_file(each, references.path, by_image) for each in results]
 
 
-def score_file(path: Path, references: Path, by_image: dict[int, list[str]]) -> CaptionScores:
+def score_file(
+    results: Path | SourceFile, references: Path, by_image: dict[int, list[str]]
+) -> CaptionScores:
     """Score a caption results file.
 
     Images are taken in the order of the references, as officially, whatever that of the results.
     """
-    captions = read_caption_results(path)
+    captions = read_caption_results(results)
+    path = results if isinstance(results, Path) else results.path
     check_same_ids("image_id", (path, captions), (references, by_image))
     predictions = [captions[image] for image in by_image]
     return score_captions(list(by_image), predictions, list(by_image.values()))
 
 
-def read_caption_results(path: Path) -> dict[int, str]:
-    """Image id to caption. Raises ``InputError`` if an image is captioned twice."""
+def read_caption_results(path: Path | SourceFile) -> dict[int, str]:
+    """Image id, be it written 7, "7" or 7.0, to caption.
+
+    Raises ``InputError`` if an image is captioned twice.
+    """
     captions: dict[int, str] = {}
-    for i, entry in enumerate(decode(path, list[CaptionResult])):
+    for i, entry in enumerate(decode(path, list[CaptionResult], strict=False)):
         if entry.image_id in captions:
             raise InputError(
                 f"{path}: entry {i}: image_id {entry.image_id} is captioned twice; keep one."

@@ -23,7 +23,10 @@ METRICS = ("bleu", "rouge_l", "cider")
 LARGE_TOKENS = 200_000
 
 # How the scores are computed; printed beside them.
-SIGNATURE = f"tok:{VERSION}|lineseparators:space|bleu:closest|rouge:beta1.2|cider:d-sigma6-corpusdf"
+SIGNATURE = (
+    f"metric:bleu+rouge-l+cider-d|tok:{VERSION}|lineseparators:space|bleu:closest|rouge:beta1.2|"
+    "cider:d-sigma6-corpusdf"
+)
 
 
 @dataclass(frozen=True)

@@ -253,9 +253,9 @@ class Results(NamedTuple):
 
 
 def decode_results(text: bytes) -> Results:
-    """Decode a results file. Raises ``IrregularFile``."""
+    """Decode a results file, whose ids may be "7" or 7.0. Raises ``IrregularFile``."""
     question_id, answer, strings = array("q"), array("i"), Numbering()
-    for entries in decode_list(text, None, Result):
+    for entries in decode_list(text, None, Result, strict=False):
         question_id.extend([entry.question_id for entry in entries])
         answer.extend([strings[entry.answer] for entry in entries])
     return Results(question_id, answer, both_forms(strings))
@@ -270,9 +270,11 @@ def decode_ids(text: bytes) -> list[int]:
     ]
 
 
-def decode_list(text: bytes, key: str | None, record: type[R]) -> Iterator[list[R]]:
+def decode_list(
+    text: bytes, key: str | None, record: type[R], *, strict: bool = True
+) -> Iterator[list[R]]:
     """Decode a whole list, some objects at a time."""
     source = open_list(text, key)
     with no_garbage_collection():
-        yield from decode_range(source, source.first, source.stop, record)
-        yield decode_tail(source, record)
+        yield from decode_range(source, source.first, source.stop, record, strict=strict)
+        yield decode_tail(source, record, strict=strict)

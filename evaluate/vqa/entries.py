@@ -5,11 +5,14 @@ or without. What would break the official code raises an ``InputError`` that nam
 """
 
 import json
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Collection, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ...datasets.formats import read_bytes
 from ...errors import InputError
@@ -27,14 +30,31 @@ class AnnotationEntries:
     has_types: bool
 
 
-def load_json(path: Path, text: bytes) -> Any:
-    """What a file's text holds. Raises ``InputError`` for what is not JSON in UTF-8."""
+def decode_text(path: Path, data: bytes) -> str:
+    """A file's text. Raises ``InputError`` for what is not UTF-8."""
     try:
-        return json.loads(text.decode("utf-8"))
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."
         ) from error
+
+
+def load_json(path: Path, data: bytes, unique_keys: bool = False) -> Any:
+    """What a file's text holds. Raises ``InputError`` for what is not JSON in UTF-8.
+
+    With ``unique_keys`` also for an object that has a key twice, of which the last would count.
+    """
+
+    def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, n in Counter(key for key, _ in pairs).items():
+            if n > 1:
+                raise InputError(f"{path}: has {shorten(key)} {n} times; keep one.")
+        return dict(pairs)
+
+    text = decode_text(path, data)
+    try:
+        return json.loads(text, object_pairs_hook=as_dict if unique_keys else None)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}; "
@@ -42,6 +62,8 @@ def load_json(path: Path, text: bytes) -> Any:
         ) from error
     except RecursionError as error:
         raise InputError(f"{path}: nested too deeply to be a VQA file.") from error
+    except InputError:
+        raise
     except ValueError as error:  # an integer of thousands of digits
         raise InputError(f"{path}: holds a number that is too long: {error}.") from error
 
@@ -135,6 +157,34 @@ def read_predictions(path: Path, text: bytes) -> dict[Hashable, str]:
             )
         predictions[question] = answer
     return predictions
+
+
+def number_ids(
+    path: Path, predictions: dict[Hashable, str], annotated: Collection[Hashable]
+) -> dict[Hashable, str]:
+    """The predictions by numbers where all annotated ids are: "7" and 7.0 are 7 then.
+
+    CSV files and keys of objects have strings, pandas writes 7.0, and both mean the number. Raises
+    ``InputError`` if one question is answered under two of these.
+    """
+    if not all(type(item) is int for item in annotated):
+        return predictions
+    numbered = {as_number(item): answer for item, answer in predictions.items()}
+    if len(numbered) < len(predictions):
+        ((twice, _),) = Counter(map(as_number, predictions)).most_common(1)
+        raise InputError(
+            f"{path}: question_id {shorten(twice)} is answered twice, once as a number and once as "
+            "a string; keep one answer."
+        )
+    return numbered
+
+
+def as_number(item: Hashable) -> Hashable:
+    """The whole number that a string or a float is; anything else as it is."""
+    if isinstance(item, (str, float)):
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(item, int, strict=False)
+    return item
 
 
 def read_question_ids(path: Path) -> set[Hashable]:

@@ -94,19 +94,24 @@ def find_last_cut(text: bytes | mmap.mmap, first: int, cut: re.Pattern[bytes]) -
         n_bytes *= 8
 
 
-def decode_range(source: JsonList, start: int, stop: int, record: type[R]) -> Iterator[list[R]]:
-    """Decode the objects from one cut's end to another's start, some at a time."""
-    decoder = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+def decode_range(
+    source: JsonList, start: int, stop: int, record: type[R], *, strict: bool = True
+) -> Iterator[list[R]]:
+    """Decode the objects from one cut's end to another's start, some at a time.
+
+    Unless ``strict``, "7" and 7.0 are taken for 7.
+    """
+    decoder = msgspec.json.Decoder(list[record], strict=strict)  # type: ignore[valid-type]
     while start < stop:
         end, after = source.next_cut(min(start + PIECE_BYTES, stop - 1))
         yield decode_strictly(decoder, b"[" + source.text[start:end] + b"]")
         start = after
 
 
-def decode_tail(source: JsonList, record: type[R]) -> list[R]:
-    """Decode the last objects, and check what follows the list."""
+def decode_tail(source: JsonList, record: type[R], *, strict: bool = True) -> list[R]:
+    """Decode the last objects, and check what follows the list; ``strict`` as above."""
     if source.key is None:
-        decoder = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+        decoder = msgspec.json.Decoder(list[record], strict=strict)  # type: ignore[valid-type]
         return decode_strictly(decoder, b"[" + source.text[source.tail :])
     text = json.dumps({source.key: []}).encode()[:-2] + source.text[source.tail :]
     check_last_key(text, source.key)

@@ -10,11 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...datasets.formats import read_bytes
+from ...datasets.formats import SourceFile, read_bytes
 from ..ids import check_same_ids
 from .cache import has_kept_table, read_table
 from .columns import decode_results
-from .entries import AnnotationEntries, read_annotations, read_predictions, read_question_ids
+from .entries import (
+    AnnotationEntries,
+    number_ids,
+    read_annotations,
+    read_predictions,
+    read_question_ids,
+)
 from .file_copy import FileCopy
 from .json_pieces import IrregularFile
 
@@ -37,13 +43,16 @@ class VqaReferences:
         self._table: AnnotationTable | None = None
         self._is_irregular = False
 
-    def score(self, results: Path) -> VqaScores:
+    def score(self, results: Path | SourceFile) -> VqaScores:
         """Score one results file. Raises ``InputError`` for what the official code breaks on."""
-        text = read_bytes(results)
+        if isinstance(results, SourceFile):
+            path, text = results.path, results.data
+        else:
+            path, text = results, read_bytes(results)
         try:
-            return self._score_columns(results, text)
+            return self._score_columns(path, text)
         except IrregularFile:
-            return self._score_entries(results, text)
+            return self._score_entries(path, text)
 
     def _score_columns(self, results: Path, text: bytes) -> VqaScores:
         if self._is_irregular:
@@ -60,6 +69,7 @@ class VqaReferences:
     def _score_entries(self, results: Path, text: bytes) -> VqaScores:
         predictions = read_predictions(results, text)
         entries = self._entries
+        predictions = number_ids(results, predictions, entries.by_id)
         check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
         from .accuracy import score_entries
 

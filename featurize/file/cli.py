@@ -1,4 +1,7 @@
-"""The commands on existing feature files: ``info``, ``join`` and ``convert``."""
+"""The commands on existing feature files: ``info``, ``join`` and ``convert``.
+
+h5py and NumPy take most of a second to import, and --help needs none of it.
+"""
 
 import json
 from contextlib import suppress
@@ -6,19 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from tqdm import tqdm
 
-from ...console import Command
+from ...console import Command, progress_bar
 from ...options import choice_option
-from ...parameters import FEATURE_FILE, OutputFile
-from ..choices import DTYPES
-from .convert import LAYOUTS, convert_file
-from .join import join_files
-from .layout import DONE, FAILED, TO_DO
-from .opening import read_structure
-from .reader import FeatureFile
-from .rows import read_rows
+from ...parameters import FEATURE_FILE, OneOf, OutputFile
+from ..choices import DTYPES, LAYOUTS
 
 PATH = click.Path(path_type=Path, dir_okay=False)
 
@@ -44,6 +39,13 @@ def info(file: Path, as_json: bool) -> None:
 
 def gather_facts(path: Path) -> dict[str, Any]:
     """The file's attributes, sizes and progress, ready for JSON."""
+    import numpy as np
+
+    from .layout import DONE, FAILED, TO_DO
+    from .opening import read_structure
+    from .reader import FeatureFile
+    from .rows import read_rows
+
     structure = read_structure(path)
     facts = dict(structure.attributes)
     if structure.layout == "archive":
@@ -86,6 +88,8 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 
     OUT is an HDF5 file of virtual datasets. Files of one --shard set are put in shard order.
     """
+    from .join import join_files
+
     joined = join_files(list(files), out)
     click.echo(f"{out}: {joined.n_images} images in {len(joined.parts)} files")
 
@@ -93,9 +97,7 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 @click.command(cls=Command)
 @click.argument("file", type=PATH)
 @click.argument("out", type=OutputFile(*FEATURE_FILE))
-@click.option(
-    "--dtype", type=click.Choice(DTYPES), help="How the grid is stored.  [default: unchanged]"
-)
+@click.option("--dtype", type=OneOf(DTYPES), help="How the grid is stored.  [default: unchanged]")
 @choice_option(
     "--layout",
     values=LAYOUTS,
@@ -103,8 +105,11 @@ def join(out: Path, files: tuple[Path, ...]) -> None:
 )
 def convert(file: Path, out: Path, dtype: str | None, layout: str) -> None:
     """Write the features of FILE to OUT in another dtype or layout; joined files become one."""
+    from .convert import convert_file
+    from .opening import read_structure
+
     grid = read_structure(file).columns["grid"]
-    with tqdm(total=grid.shape[0], unit="img") as bar:
+    with progress_bar(grid.shape[0]) as bar:
         convert_file(file, out, dtype, layout, bar.update)
     after = out.stat().st_size
     click.echo(f"{out}: {after:,} bytes, {after / max(grid.n_bytes, 1):.1%} of {file}'s grid")

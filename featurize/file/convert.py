@@ -20,7 +20,6 @@ from .structure import Structure
 from .writer import RowWriter, check_name, check_space, create_file, needed_bytes
 
 ROWS_AT_ONCE = 64
-LAYOUTS = ("plain", "archive")
 
 Columns = dict[str, NDArray[Any]]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from frostgrid.datasets.catalog import address_of, open_dataset
+from frostgrid.datasets.official_names import JSON_NAMES, kind_of
 from frostgrid.errors import InputError
 
 
@@ -46,6 +47,15 @@ def karpathy(*rows: tuple[int, str, str, str], coco: bool = True) -> dict:
 
 def ids(images) -> dict[str, int]:
     return dict(zip(images.file_names, images.image_ids.tolist(), strict=True))
+
+
+def test_an_official_name_has_one_kind():
+    """The plain names; how a Karpathy file is known stands in the tests of its folders."""
+    kinds = {}
+    for (kind, _), ranks in JSON_NAMES.items():
+        for name in {name for rank in ranks for name in rank if not name.startswith("dataset_")}:
+            assert kinds.setdefault(name, kind) == kind_of(name) == kind_of(f"{name}.gz") == kind
+    assert kind_of("dataset_rsicd.json") == "karpathy"
 
 
 def test_official_vqa_folder(tmp_path):

@@ -116,7 +116,7 @@ def test_references_of_the_run_folder(files):
     assert "CIDEr" in run("runs/san/preds.json", "--split", "val").stdout
     (run_folder / "config.json").write_text("{}")
     assert (
-        "config.json: does not say what the run's data is"
+        "config.json: does not say what data the results are of"
         in run("runs/san/preds.json", code=1).stderr
     )
 
@@ -283,7 +283,7 @@ def test_archives_that_hold_too_much(files, monkeypatch, kind, part):
             [{"image_id": i, "caption": ""} for i in (3, 5, 9)],
             "1 of 3 predictions fit none of the 2 in captions.json (image_id 9)",
         ),
-        ([{"image_id": "3", "caption": ""}], "[0].image_id: expected `int`, got `str`"),
+        ([{"image_id": "three", "caption": ""}], "[0].image_id: expected `int`, got `str`"),
         ([{"image_id": 3, "caption": None}], "[0].caption: expected `str`, got `null`"),
     ],
 )

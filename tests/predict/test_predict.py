@@ -1,6 +1,8 @@
 import json
+import shlex
 import shutil
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -22,6 +24,43 @@ def test_a_split_is_predicted_into_a_new_folder_and_scored(
     call(runs[head], "--split", "train", "--out", out, "--beam", 2)
     scored = CliRunner().invoke(score, [str(out), "--data", str(tiny_set[0]), "--split", "train"])
     assert scored.exit_code == 0, scored.output
+
+
+@pytest.mark.parametrize("head", ["question-only", "rnn-decoder"])
+@pytest.mark.parametrize("out", [None, "elsewhere.json"])
+def test_score_takes_the_split_that_was_predicted(
+    head: str, out: str | None, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "a run"
+    shutil.copytree(runs[head], run)
+    path = tmp_path / out if out else run / "preds-train.json"
+    shown = call(run, "--split", "train", *(["--out", path] if out else [])).stdout
+    assert shown.splitlines()[-1] == f"score it   score {quote(str(path))}"
+    asked = [*shlex.split(shown.splitlines()[-1].split("score it   score ")[1]), "--bootstrap", "0"]
+    scored = CliRunner().invoke(score, asked)
+    assert scored.exit_code == 0, scored.output
+    assert f"split train, as {path.with_suffix('.config.json')} says" in scored.output
+    # Where the data was moved, it is still the split that counts.
+    data = json.loads((run / "config.json").read_text())["data"]
+    scored = CliRunner().invoke(score, [*asked, "--data", data])
+    assert f"({data}, split train)" in scored.output
+    # What was recorded is of those predictions alone, not of others under their name.
+    shutil.copy(run / "preds.json", run / "preds-train.json")
+    scored = CliRunner().invoke(score, [str(run / "preds-train.json"), "--bootstrap", "0"])
+    assert f"split val, as {run / 'config.json'} says" in scored.output
+
+
+def test_a_split_without_references_is_predicted_and_not_to_be_scored(
+    runs: dict[str, Path], tiny_set: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in tiny_set[0].iterdir():
+        if path.name != "val_annotations.json" and path.suffix == ".json":
+            shutil.copy(path, data / path.name)
+    (data / "images").symlink_to(tiny_set[0] / "images")
+    shown = call(runs["question-only"], "--data", data, "--out", tmp_path / "p.json").stdout
+    assert f"score it   {data} has no answers for the split val to score against" in shown
 
 
 def test_the_best_epoch_s_answers_are_those_of_the_training(runs: dict[str, Path]) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -99,6 +100,22 @@ def test_what_went_wrong_is_told_by_a_process_that_its_launcher_ends(
         signal.signal(signal.SIGTERM, before)
     assert "Another process is gone." in output
     assert not killed
+
+
+def test_epoch_lines_say_of_how_many_and_how_long_the_rest_takes(tiny_set, tmp_path):
+    output = run_head("question-only", tiny_set, tmp_path / "run", *SMALL)
+    shown = [line for line in output.splitlines() if line.startswith("epoch")]
+    assert [line.split("  train loss")[0] for line in shown] == [f"epoch   {k} of 3" for k in "123"]
+    assert [line.endswith(", about 1 s left") for line in shown] == [True, True, False]
+    assert "\r" not in output  # no progress bar where it is no terminal
+
+
+def test_the_time_left_is_that_of_the_epochs_seen(tmp_path):
+    watcher = Terminal(tmp_path, SimpleNamespace(), n_epochs=10)
+    assert watcher.time_left(7, 60) == ", about 3 min 0 s left"  # resumed in epoch 7
+    assert watcher.time_left(8, 30) == ", about 1 min 30 s left"
+    assert watcher.time_left(10, 1) == ""
+    watcher.close()
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tiny_set, tmp_path):

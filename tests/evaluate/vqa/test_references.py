@@ -46,7 +46,7 @@ MESSAGES = [
         lambda a, r: r.append({"question_id": 9, "answer": ""}),
         r"1 of 3 predictions fit none of the 2 in .*annotations.json .question_id 9",
     ),
-    (lambda a, r: r[0].update(question_id="2"), "a number here and a string there"),
+    (lambda a, r: a["annotations"][0].update(question_id="1"), "a number here and a string there"),
     (lambda a, r: r.append(r[0]), r"entry 2: question_id 2 is answered twice"),
     (lambda a, r: r[0].update(answer=3), r'entry 0 \(question_id 2\): "answer" is 3; expected'),
     (lambda a, r: r[0].pop("question_id"), r"entry 0 has no 'question_id'"),

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from frostgrid.models.config import VqaHeadConfig
+from frostgrid.models.names import TASKS
 from frostgrid.models.registry import HEADS
 from frostgrid.train.recipes import RECIPES
 from frostgrid.train.tasks.losses import commonest_cross_entropy
@@ -51,6 +52,11 @@ def test_a_batch_answers_as_its_questions_do_one_by_one(name):
         own = None if features is None else features[image_index[b]][None]
         alone = head(own, torch.tensor([0]), question[b : b + 1, : length[b]], length[b : b + 1])
         torch.testing.assert_close(alone[0], scores[b], rtol=1e-4, atol=1e-5)
+
+
+def test_the_names_without_torch_are_those_of_the_registry() -> None:
+    assert {name: head.task for name, head in HEADS.items()} == TASKS
+    assert list(HEADS) == list(TASKS)  # in the order of help and messages
 
 
 @pytest.mark.parametrize("name", VQA)
