@@ -29,8 +29,10 @@ def test_leaves_threads_to_a_policy_of_the_user(environment):
     assert "GOMP_SPINCOUNT" not in os.environ
 
 
-@pytest.mark.parametrize("command", ["train-head", "featurize"])
-def test_commands_set_it_before_torch_is_imported(command, environment, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "argument"), [("train-head", "san"), ("featurize", "/nowhere")]
+)
+def test_commands_set_it_before_torch_is_imported(command, argument, environment, tmp_path):
     """In a process of its own, with an import of torch that says what it finds."""
     script = f"""
 import os, sys
@@ -43,7 +45,7 @@ class Watch:
             os._exit(0)
 
 sys.meta_path.insert(0, Watch())
-sys.argv = [{command!r}, "/nowhere"]
+sys.argv = [{command!r}, {argument!r}]
 (entry,) = entry_points(group="console_scripts", name={command!r})
 entry.load()()
 """
