@@ -39,7 +39,8 @@ def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Opt
 
     A recipe is for 40,000 items and more. For a smaller set, batches are halved until an epoch has
     ``MIN_BATCHES`` of them, and the learning rate is higher, since there are few updates; epochs
-    are added up to ``MIN_UPDATES``, and patience stays the same share of them.
+    are added up to ``MIN_UPDATES``, and patience stays the same share of them; captions are then
+    trained for all epochs.
     """
     size = o.batch_size
     while "batch_size" in adaptive and n_items < MIN_BATCHES * size and size >= 2 * MIN_BATCH_SIZE:
@@ -49,8 +50,10 @@ def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Opt
     o = replace(o, batch_size=size)
     if "epochs" in adaptive:
         epochs = max(o.epochs, math.ceil(MIN_UPDATES / updates_of_epoch(o, n_items)))
-        if "patience" in adaptive:
-            o = replace(o, patience=math.ceil(o.patience * epochs / o.epochs))
+        if "patience" in adaptive and epochs > o.epochs:
+            patience = math.ceil(o.patience * epochs / o.epochs)
+            # CIDEr-D of a few hundred captions is too rough to stop by.
+            o = replace(o, patience=0 if o.select_by == "cider" else patience)
         o = replace(o, epochs=epochs)
     return o
 

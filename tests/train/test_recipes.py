@@ -30,6 +30,12 @@ def test_a_large_set_is_trained_as_the_recipe_says():
     assert fit_to_size(RECIPE, 443_757, ADAPTIVE) == RECIPE
 
 
+def test_captions_of_a_small_set_are_trained_for_all_epochs():
+    captions = RECIPES["default"]["rnn-decoder"].optimisation
+    assert fit_to_size(captions, 3_500, ADAPTIVE).patience == 0
+    assert fit_to_size(captions, 566_000, ADAPTIVE).patience == captions.patience > 0
+
+
 def test_settings_that_are_not_adaptive_stay():
     assert fit_to_size(RECIPE, 500, ()) == RECIPE
     assert fit_to_size(RECIPE, 5_475, {"batch_size"}) == replace(RECIPE, batch_size=128)
