@@ -15,7 +15,7 @@ from contextlib import nullcontext, suppress
 
 import click
 import torch
-from frostgrid.distributed import join_ranks
+from frostgrid import distributed
 from frostgrid.models.layers import dropout
 from frostgrid.train import cli, control, trainer
 from frostgrid.train.config import Optimisation
@@ -56,8 +56,8 @@ def shorten_control():
 def run_in_turn(runs):
     """Do one run after the other, in processes that meet once, as torchrun's can."""
     forward = dropout.Dropout.forward
-    with join_ranks("go on.", on_gpus=True) as ranks:
-        cli.join_ranks = lambda *a, **k: nullcontext(ranks)
+    with distributed.join_ranks("go on.", on_gpus=True) as ranks:
+        distributed.join_ranks = lambda *a, **k: nullcontext(ranks)
         for run in runs:
             dropout.Dropout.forward = forward if run["dropout"] else lambda self, x: x
             if run["stop_at"]:
