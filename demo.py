@@ -76,7 +76,7 @@ def demo() -> None:
         run_command(
             train_head,
             *(head, "--data", "easy-vqa", *source),
-            *("--epochs", str(epochs), "--out", str(runs[head])),
+            *("--epochs", str(epochs), "--no-control", "--out", str(runs[head])),
         )
     results = {}
     for head, run in runs.items():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .random_weights import RECIPE, calibrate
+from .state_dicts import STAGES, affects_features, load_state
 
 STRIDE = {"layer4": 32, "layer3": 16}
 
@@ -51,11 +52,9 @@ def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
 
     Raises ``InputError`` if the weights cannot be loaded or do not fit.
     """
-    resnet, origin = build_resnet(name, weights, seed)
-    stages = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
-    kept = stages[: stages.index(layer) + 1]
+    resnet, origin = build_resnet(name, weights, seed, layer)
     network = nn.Sequential()
-    for stage in kept:
+    for stage in STAGES[: STAGES.index(layer) + 1]:
         network.add_module(stage, getattr(resnet, stage))
     network.eval().requires_grad_(False)
     state = resnet.state_dict()
@@ -77,8 +76,13 @@ def blank_stage(name: str, layer: str) -> nn.Module:
     return stage.to_empty(device="cpu")
 
 
-def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
-    """A torchvision ResNet, and the origin of its weights in words."""
+def build_resnet(
+    name: str, weights: str, seed: int, layer: str = "layer4"
+) -> tuple[nn.Module, str]:
+    """A torchvision ResNet, and the origin of its weights in words.
+
+    A file may end after ``layer``; the stages that it lacks are taken out of the network.
+    """
     build: Callable[..., nn.Module] = getattr(torchvision.models, name)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
@@ -91,7 +95,7 @@ def build_resnet(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
         state, origin = download_imagenet(name)
     else:
         state, origin = read_weights(Path(weights)), Path(weights).name
-    load_state(resnet, state, weights)
+    load_state(resnet, state, weights, layer)
     return resnet, origin
 
 
@@ -129,40 +133,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"--weights {path}: is not a readable weights file ({reason}); expected a "
             "safetensors file or a torch.save'd state dict."
         ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise InputError(f"--weights {path}: holds no state dict (names and tensors).")
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-
-
-def load_state(resnet: nn.Module, state: dict[str, Tensor], weights: str) -> None:
-    """Load weights into the ResNet; the classifier ``fc`` may be missing or of any size."""
-    own = {name: t for name, t in resnet.state_dict().items() if affects_features(name)}
-    state = {name: t for name, t in state.items() if affects_features(name)}
-    wrong = [
-        f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
-        for what, names in (
-            ("missing", own.keys() - state.keys()),
-            ("unknown", state.keys() - own.keys()),
-            (
-                "of a different shape",
-                {n for n in own.keys() & state if own[n].shape != state[n].shape},
-            ),
-        )
-        if names
-    ]
-    if wrong:
-        raise InputError(
-            f"--weights {weights}: does not fit the backbone: {'; '.join(wrong)}; "
-            "choose the --backbone that it was made for."
-        )
-    resnet.load_state_dict(state, strict=False)
-
-
-def affects_features(name: str) -> bool:
-    """Whether a tensor of a ResNet's state dict affects the features."""
-    return not name.startswith("fc.") and not name.endswith("num_batches_tracked")
 
 
 def hash_state(state: dict[str, Tensor]) -> str:
@@ -170,7 +146,7 @@ def hash_state(state: dict[str, Tensor]) -> str:
 
     Each is hashed as its name, ``\\0``, its shape as decimal numbers joined by ``x``, ``\\0``, and
     its values as little-endian float32, so the hash depends neither on the file format nor on the
-    classifier.
+    classifier. A network that ends earlier is hashed as far as it goes.
     """
     digest = hashlib.sha256()
     for name in sorted(filter(affects_features, state)):

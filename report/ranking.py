@@ -17,6 +17,7 @@ from .runs import RunRecord
 
 HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a task's runs
 SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same metric, as a column's header
+GAIN = {"vqa": "gain over blind", "caption": "gain over blind, CIDEr-D"}  # as train-head found it
 ITEMS = {"vqa": "questions", "caption": "captions"}  # the training samples
 VALIDATION_DIGESTS = ("val_questions", "val_answers", "val_captions")  # in config.json
 RESAMPLING = Resampling()
@@ -189,7 +190,7 @@ def ranking_table(ranking: Ranking) -> Table:
     """
     task = ranking.runs[0].record.config.task
     header = ["run", "head", SCORE[task], "95 % interval"]
-    header += ["behind the best", "best epoch", "image gain", "parameters"]
+    header += ["behind the best", "best epoch", "image gain", GAIN[task], "parameters"]
     header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
     rows = [table_row(run) for run in ranking.best_first()]
     if all(row[0].rpartition("/")[2] == row[1] for row in rows):
@@ -209,6 +210,9 @@ def table_row(run: RankedRun) -> list[str]:
         return f"{interval.low:{sign}z.{decimals}f} to {interval.high:{sign}z.{decimals}f}"
 
     gap, gain, memory = run.gap, record.image_gain, record.peak_memory_bytes
+    over_blind = record.summary.gain_over_blind
+    found = record.summary.gain_interval
+    over_blind_span = None if found is None else Interval(*found)
     behind = DASH if gap is None else f"{gap[0]:+z.{decimals}f} ({span(gap[1], '+')})"
     return [
         record.name,
@@ -218,6 +222,9 @@ def table_row(run: RankedRun) -> list[str]:
         behind,
         f"{record.best['epoch']} of {record.epochs[-1]['epoch']}",
         DASH if gain is None else f"{gain:+z.{decimals}f}",
+        DASH
+        if over_blind is None
+        else f"{over_blind:+z.{decimals}f} ({span(over_blind_span, '+')})",
         DASH if record.parameters is None else f"{record.parameters:,}",
         f"{record.typical('train_seconds'):.1f} s",
         f"{record.typical('val_seconds'):.1f} s",

@@ -9,7 +9,6 @@ from ..errors import InputError
 from ..featurize.file.reader import open_features
 from ..featurize.jobs import default_path
 from ..models.registry import HEADS
-from ..train.recipes import RECIPES
 from ..train.run_folder import RunFolder
 from .child_process import Echo, run_child
 from .published_reports import ACCUMULATION, AMP, MEASURES, STOPPING, PublishedReport
@@ -149,6 +148,7 @@ def train_missing(reproduction: Reproduction, stop: StopRequest, echo: Echo) -> 
         elif folder.last.exists():
             echo(f"{head}: goes on")
             arguments = ["train-head", "--resume", str(run.path), "--device", reproduction.device]
+            arguments.append("--no-control")  # question-only is one of the runs
             run_child(arguments, stop, echo)
         else:
             echo(head)
@@ -163,19 +163,15 @@ def train_arguments(run: PlannedRun, reproduction: Reproduction) -> list[str]:
     return [
         *("train-head", run.head, "--data", reproduction.data, "--recipe", run.recipe),
         *(part for file in features_of(run, reproduction) for part in ("--features", str(file))),
-        *("--epochs", str(n_epochs(run, reproduction)), "--seed", str(reproduction.seed)),
-        *("--device", reproduction.device, "--out", str(run.path), *run.options),
+        *(("--epochs", str(reproduction.epochs)) if reproduction.epochs else ()),
+        *("--seed", str(reproduction.seed), "--device", reproduction.device, "--no-control"),
+        *("--out", str(run.path), *run.options),
     ]
 
 
 def features_of(run: PlannedRun, reproduction: Reproduction) -> tuple[Path, ...]:
     """The feature files of a run; empty for a head that reads none."""
     return () if HEADS[run.head].features == "none" else reproduction.features
-
-
-def n_epochs(run: PlannedRun, reproduction: Reproduction) -> int:
-    """The maximum number of epochs of a run."""
-    return reproduction.epochs or RECIPES[run.recipe][run.head].optimisation.epochs
 
 
 def check_same(run: PlannedRun, reproduction: Reproduction) -> None:
@@ -191,8 +187,9 @@ def check_same(run: PlannedRun, reproduction: Reproduction) -> None:
             [str(file.resolve()) for file in features_of(run, reproduction)],
         ),
         "--seed": (config.seed, reproduction.seed),
-        "--epochs": (config.optimisation.epochs, n_epochs(run, reproduction)),
     }
+    if reproduction.epochs:
+        requested["--epochs"] = (config.optimisation.epochs, reproduction.epochs)
     for option, (before, now) in requested.items():
         if before != now:
             raise InputError(

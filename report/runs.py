@@ -20,7 +20,7 @@ from ..train.tasks.vqa import VqaTask
 SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
 SHA256 = 64  # letters of a hash, which a table abbreviates
 REQUIRED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
-OPTIONAL = ("peak_memory_bytes",)
+OPTIONAL = ("peak_memory_bytes", "val_selection")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class RunSummary:
     best_score: float | None = None
     shuffled_score: float | None = None
     parameters: int | None = None
+    gain_over_blind: float | None = None
+    gain_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,18 @@ class RunRecord:
 
     @property
     def score_name(self) -> str:
-        """The metric that selects the best epoch."""
+        """The task's score."""
         return SCORES[self.config.task]
 
     @property
     def best(self) -> dict[str, Any]:
-        """The metrics of the first epoch with the best score."""
-        return max(self.epochs, key=lambda line: line[self.score_name])
+        """The metrics of the best epoch, as training selected it."""
+        return max(self.epochs, key=self._selection)
+
+    def _selection(self, line: dict[str, Any]) -> tuple[float, ...]:
+        if "val_selection" in line:
+            return line["val_selection"], -line["val_loss"]
+        return (line[self.score_name],)
 
     def column(self, metric: str) -> list[float]:
         """A metric of all epochs."""

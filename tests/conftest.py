@@ -10,6 +10,9 @@ import pytest
 import torch
 from frostgrid.featurize.cli import featurize
 from frostgrid.models.kernels import choice, threads
+from frostgrid.train import control
+from frostgrid.train.config import Optimisation
+from frostgrid.train.recipes import Recipe
 from hypothesis import settings
 from PIL import Image
 from reference.runs import run_head
@@ -112,6 +115,13 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Parsed data are cached in a folder of the tests, never in the user's."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FROSTGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_control() -> None:
+    """The blind head that runs are compared with is trained for two epochs, not 1,000 updates."""
+    short = Recipe({}, Optimisation(epochs=2), ())
+    pytest.MonkeyPatch().setattr(control, "blind_recipe", lambda name: short)
 
 
 SMALL = ("--epochs", "2", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")

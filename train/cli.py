@@ -14,7 +14,7 @@ from ..parameters import OneOf
 from .recipes import RECIPES
 
 RESUMABLE = (
-    *("head", "resume", "epochs", "device"),
+    *("head", "resume", "epochs", "device", "no_control"),
     *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
@@ -36,6 +36,9 @@ captions.
 
 The run folder gets config.json, metrics.jsonl, the best and the last checkpoint, the best epoch's
 validation answers (preds.json) and TensorBoard events.
+
+What seeing the images is worth is told by a control: the blind head question-only, trained once for
+a data set and recipe and kept in the cache folder, or the one caption that fits all images best.
 """
 
 
@@ -167,6 +170,11 @@ validation answers (preds.json) and TensorBoard events.
     help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
 )
 @device_option
+@click.option(
+    "--no-control",
+    is_flag=True,
+    help="Do not compare with what a head reaches that does not see the images.",
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

@@ -32,6 +32,9 @@ class Optimisation:
     loss: Literal["soft", "commonest"] = "soft"
     # alpha_c: pulls each cell's attention, summed over the words, to 1.
     attention_penalty: float = 0.0
+    # The metric that selects the best epoch: the task's score or, for captions, CIDEr-D.
+    select_by: Literal["score", "cider"] = "score"
+    smoothing: float = 0.0  # weight of the earlier epochs in that metric's moving average
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def check_optimisation(o: Optimisation) -> None:
     for name in ("warmup", "clip", "weight_decay", "patience", "attention_penalty"):
         if not 0 <= getattr(o, name) < math.inf:
             raise InputError(f"{name} is {getattr(o, name)}; it must be at least 0, and finite.")
+    if not 0 <= o.smoothing < 1:
+        raise InputError(f"smoothing is {o.smoothing}; it must be at least 0 and below 1.")
     if not 0 < o.lr < math.inf:
         raise InputError(f"The learning rate is {o.lr}; it must be above 0, 0.001 for example.")
     if not 0 <= o.encoder_lr < math.inf:

@@ -22,6 +22,8 @@ OVERRIDES = (
 class Plan:
     """A run to begin or, with ``resume``, to go on with.
 
+    ``adaptive``: the settings that follow the size of the set (see ``recipes.ADAPTIVE``);
+    ``control``: whether to compare with a head that does not see the images;
     ``encoder_weights``: the backbone's, if its features do not say how to get them;
     ``accept_changed_data``: go on although the data differ from those the run was begun with.
     """
@@ -29,6 +31,8 @@ class Plan:
     config: RunConfig
     folder: str
     resume: bool = False
+    adaptive: tuple[str, ...] = ()
+    control: bool = True
     encoder_weights: str | None = None
     accept_changed_data: bool = False
 
@@ -45,7 +49,8 @@ def plan_resume(folder: Path, typed: dict[str, Any]) -> Plan:
         config = replace(config, trust_ids=True)
     check_optimisation(config.optimisation)
     accept = bool(typed.get("accept_changed_data"))
-    return Plan(config, str(folder), resume=True, accept_changed_data=accept)
+    control = not typed.get("no_control")
+    return Plan(config, str(folder), resume=True, control=control, accept_changed_data=accept)
 
 
 def plan_new(head: str, o: dict[str, Any]) -> Plan:
@@ -77,7 +82,9 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
     run = RunFolder(o["out"] or next_free(Path("runs"), head))
     run.check_free()
     check_optimisation(config.optimisation)
-    return Plan(config, str(run.path), encoder_weights=o["weights"])
+    adaptive = tuple(name for name in recipe.adaptive if o.get(name) is None)
+    control = not o["no_control"]
+    return Plan(config, str(run.path), False, adaptive, control, o["weights"])
 
 
 def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From a run's config to a task that can be trained."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..featurize.file.layout import GRID, name_grid
 from ..models.base import CaptionHead
 from ..models.finetuned import Encoder
 from ..models.registry import HEADS
-from .config import RunConfig, read_settings
+from .config import Optimisation, RunConfig, read_settings
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.digests import digest, features_digest
@@ -23,6 +24,7 @@ from .data.identity import ImageCheck
 from .finetuning import check_features, describe_encoder
 from .head import build_head
 from .memory import available_bytes
+from .recipes import RECIPES, fit_to_size, updates_of_epoch
 from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask
@@ -40,19 +42,24 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-def prepare(config: RunConfig, precision: Precision) -> Prepared:
+def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] = ()) -> Prepared:
     """Load data, open features, build the head, whose weights are yet to be set.
 
-    Raises ``InputError`` for data or features that are missing, empty or do not fit.
+    The ``adaptive`` settings follow the size of the training split. Raises ``InputError`` for data
+    or features that are missing, empty or do not fit.
     """
     train_features, val_features = open_both(config)
     if train_features is not None:
         config = replace(config, feature_identity=train_features.files[0].identity())
     make = prepare_vqa if config.task == "vqa" else prepare_caption
-    prepared = make(config, precision, train_features, val_features)
+    prepared = make(config, precision, train_features, val_features, adaptive)
     task, facts = prepared.task, prepared.facts
-    config = replace(config, digests=prepared.config.digests | digest_features(task))
+    config = prepared.config
+    config = replace(config, digests=config.digests | digest_features(task))
     task.train.limit_samples(config.optimisation.texts_per_image)
+    fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive)
+    config = replace(config, optimisation=fitted)
+    facts.append(("updates", describe_updates(fitted, task)))
     if train_features is not None:
         if config.trust_ids:
             facts.append(("features", "taken by image id alone (--trust-ids)"))
@@ -111,6 +118,7 @@ def prepare_vqa(
     precision: Precision,
     train_features: SplitFeatures | None,
     val_features: SplitFeatures | None,
+    adaptive: Collection[str],
 ) -> Prepared:
     """The task of a VQA run."""
     dataset = open_dataset(config.data)
@@ -120,6 +128,7 @@ def prepare_vqa(
     check_filled(val.question_id, dataset.name, config.split, "question")
     check_scorable(train, dataset.annotations_path("train"))
     channels = train_features.channels if train_features is not None else 0
+    config = fit_head(config, len(train.question_id), adaptive)
     head = build_head(config, words, answers, channels, precision)
     loss = config.optimisation.loss
     task = VqaTask(head, precision, answers, (train, train_features), (val, val_features), loss)
@@ -142,6 +151,7 @@ def prepare_caption(
     precision: Precision,
     train_features: SplitFeatures | None,
     val_features: SplitFeatures | None,
+    adaptive: Collection[str],
 ) -> Prepared:
     """The task of a captioning run."""
     assert train_features is not None
@@ -151,6 +161,7 @@ def prepare_caption(
     train, val, words = caption_data.load_train_val(dataset, options)
     check_filled(train.image_id, dataset.name, "train", "caption")
     check_filled(val.image_id, dataset.name, config.split, "caption")
+    config = fit_head(config, len(train.image_id), adaptive)
     head = build_head(config, words, [], train_features.channels, precision)
     assert isinstance(head, CaptionHead)
     penalty = config.optimisation.attention_penalty
@@ -173,6 +184,13 @@ def prepare_caption(
     ]
     config = replace(config, digests=digest_samples(train.digests, val.digests, words, []))
     return Prepared(task, config, {"words": words}, facts)
+
+
+def fit_head(config: RunConfig, n_items: int, adaptive: Collection[str]) -> RunConfig:
+    """The config with the head's settings for a set of ``n_items``, if they are adaptive."""
+    if "head" not in adaptive:
+        return config
+    return replace(config, head_settings=RECIPES[config.recipe][config.head].head_for(n_items))
 
 
 def digest_samples(
@@ -241,6 +259,15 @@ def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> st
     return (
         f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
         f"images; {len(words):,} words"
+    )
+
+
+def describe_updates(o: Optimisation, task: Task) -> str:
+    """The number of updates of the whole run, in words."""
+    n = updates_of_epoch(o, task.train.n_items)
+    batches = f"{o.accumulate} x {o.batch_size}" if o.accumulate > 1 else str(o.batch_size)
+    return (
+        f"at most {o.epochs * n:,}: {o.epochs} epochs of {n:,}, each of {batches} {task.item_name}"
     )
 
 

@@ -9,6 +9,11 @@ from ..console import progress_bar, say_duration
 from .tasks.task import Task
 
 
+def print_now(text: str) -> None:
+    """Print a line that a pipe's reader sees at once."""
+    print(text, flush=True)
+
+
 class Watcher:
     """Is told how the training goes, and does nothing with it."""
 

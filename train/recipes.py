@@ -1,17 +1,66 @@
 """Settings for every head: the best known ones, and those of the reports."""
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .config import Optimisation
 
+# What may follow the size of the set; "head" are the sizes and layers of a head.
+ADAPTIVE = ("epochs", "batch_size", "patience", "lr", "head")
+SMALL_SET = 20_480  # items; below, a head has its settings for small sets
+MIN_UPDATES = 1000  # of a run
+MIN_BATCHES = 40  # of an epoch, while batches are larger than MIN_BATCH_SIZE
+MIN_BATCH_SIZE = 32
+SMALL_SET_LR = 2.0  # times the recipe's learning rate, where batches are smaller
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """A head's own sizes (fields of its config) and how it is trained."""
+    """A head's own sizes (fields of its config) and how it is trained.
+
+    ``adaptive``: the settings that follow the size of the set; ``small_set``: what the head has
+    besides, or instead, on a small one.
+    """
 
     head: dict[str, Any] = field(default_factory=dict)
     optimisation: Optimisation = field(default_factory=Optimisation)
+    adaptive: tuple[str, ...] = ADAPTIVE
+    small_set: dict[str, Any] = field(default_factory=dict)
+
+    def head_for(self, n_items: int) -> dict[str, Any]:
+        """The head's settings for a set of ``n_items``."""
+        return {**self.head, **self.small_set} if n_items < SMALL_SET else self.head
+
+
+def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Optimisation:
+    """The settings for a set of ``n_items``, of which only the ``adaptive`` ones are changed.
+
+    A recipe is for 40,000 items and more. For a smaller set, batches are halved until an epoch has
+    ``MIN_BATCHES`` of them, and the learning rate is higher, since there are few updates; epochs
+    are added up to ``MIN_UPDATES``, and patience stays the same share of them; captions are then
+    trained for all epochs.
+    """
+    size = o.batch_size
+    while "batch_size" in adaptive and n_items < MIN_BATCHES * size and size >= 2 * MIN_BATCH_SIZE:
+        size //= 2
+    if size < o.batch_size and "lr" in adaptive:
+        o = replace(o, lr=SMALL_SET_LR * o.lr)
+    o = replace(o, batch_size=size)
+    if "epochs" in adaptive:
+        epochs = max(o.epochs, math.ceil(MIN_UPDATES / updates_of_epoch(o, n_items)))
+        if "patience" in adaptive and epochs > o.epochs:
+            patience = math.ceil(o.patience * epochs / o.epochs)
+            # CIDEr-D of a few hundred captions is too rough to stop by.
+            o = replace(o, patience=0 if o.select_by == "cider" else patience)
+        o = replace(o, epochs=epochs)
+    return o
+
+
+def updates_of_epoch(o: Optimisation, n_items: int) -> int:
+    """The number of updates of one epoch."""
+    return math.ceil(math.ceil(n_items / o.batch_size) / o.accumulate)
 
 
 # The first report's settings: no standardised cells, no dropout, cross-entropy on the commonest
@@ -37,7 +86,15 @@ _REPORT_HEAD: dict[str, Any] = {
     "whole": False,
 }
 
-# All five captions of an image at once teach little more than two of them.
+# On a small set the image branch starts small and may grow, and the question has a path of its own
+# beside it: a few hundred photos are soon learned by heart, and a head that leans on them answers
+# worse than one that is blind. Of 4,000 images a head learns more by the product: san reaches 86 %
+# with these settings on easy-vqa, 93 without.
+_SMALL_SET: dict[str, Any] = {"fusion": "concat", "growth": 0.1, "image_dropout": 0.5}
+_SAN_SMALL_SET: dict[str, Any] = {**_SMALL_SET, "whole_norm": False}
+
+# All five captions of an image at once teach little more than two of them. BLEU-4 of a few hundred
+# greedy captions jumps from epoch to epoch, so it does not select the best one.
 _CAPTION = Optimisation(
     epochs=12,
     batch_size=100,
@@ -46,8 +103,11 @@ _CAPTION = Optimisation(
     clip=5.0,
     patience=4,
     attention_penalty=0.0,
+    select_by="cider",
+    smoothing=0.5,
 )
 _CAPTION_HEAD: dict[str, Any] = {"word_dropout": 0.3}
+_LENGTH = ("epochs", "batch_size", "patience")  # the learning rate of captions stays
 # The second report's settings.
 _REPORT_CAPTION = Optimisation(
     epochs=10,
@@ -71,25 +131,29 @@ _REPORT_CAPTION_HEAD: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Recipe]] = {
     "default": {
         "question-only": Recipe(),
-        "mean-embed": Recipe(),
-        "lstm": Recipe(),
-        "question-attention": Recipe(),
-        "san": Recipe(),
+        "mean-embed": Recipe(small_set=_SMALL_SET),
+        "lstm": Recipe(small_set=_SMALL_SET),
+        "question-attention": Recipe(small_set=_SMALL_SET),
+        "san": Recipe(small_set=_SAN_SMALL_SET),
         # It reads pooled features, of which copies cost nothing.
-        "rnn-decoder": Recipe(_CAPTION_HEAD, replace(_CAPTION, texts_per_image=1)),
-        "show-attend-tell": Recipe(_CAPTION_HEAD, replace(_CAPTION, attention_penalty=1.0)),
-        "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION),
+        "rnn-decoder": Recipe(_CAPTION_HEAD, replace(_CAPTION, texts_per_image=1), _LENGTH),
+        "show-attend-tell": Recipe(
+            _CAPTION_HEAD, replace(_CAPTION, attention_penalty=1.0), _LENGTH
+        ),
+        "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION, _LENGTH),
     },
     "report": {
-        "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA),
-        "mean-embed": Recipe(_REPORT_HEAD, _REPORT_VQA),
-        "lstm": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA),
-        "question-attention": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA),
-        "san": Recipe({**_REPORT_HEAD, "fusion": "add", "attention": 128, "hops": 1}, _REPORT_VQA),
-        "rnn-decoder": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION),
-        "show-attend-tell": Recipe(
-            _REPORT_CAPTION_HEAD, replace(_REPORT_CAPTION, attention_penalty=1.0)
+        "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
+        "mean-embed": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
+        "lstm": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA, ()),
+        "question-attention": Recipe({**_REPORT_HEAD, "question": "lstm"}, _REPORT_VQA, ()),
+        "san": Recipe(
+            {**_REPORT_HEAD, "fusion": "add", "attention": 128, "hops": 1}, _REPORT_VQA, ()
         ),
-        "up-down": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION),
+        "rnn-decoder": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION, ()),
+        "show-attend-tell": Recipe(
+            _REPORT_CAPTION_HEAD, replace(_REPORT_CAPTION, attention_penalty=1.0), ()
+        ),
+        "up-down": Recipe(_REPORT_CAPTION_HEAD, _REPORT_CAPTION, ()),
     },
 }

@@ -14,13 +14,13 @@ from ..distributed import Ranks
 from ..errors import InputError
 from ..models.layers.additive_attention import set_kernels
 from ..process import keep_freed_memory
-from .checkpoint import load_weights, read_tensors
 from .config import RunConfig
 from .head import start_head
 from .parallel import check_same_data
 from .plan import Plan
 from .prepare import Prepared, prepare
-from .progress import Terminal, Watcher
+from .progress import Terminal, Watcher, print_now
+from .report import report
 from .run_folder import RunFolder
 from .tasks.task import Precision
 from .trainer import Trainer
@@ -39,7 +39,7 @@ def train(plan: Plan, device: torch.device, ranks: Ranks) -> None:
                 go_on = f"Stopped; go on with: train-head --resume {quote(str(run.path))}"
                 print(go_on, file=sys.stderr, flush=True)
             sys.exit(1)
-        ranks.first_does(lambda: report(trainer, run))
+        ranks.first_does(lambda: report(trainer, run, plan.control))
     finally:
         run.release_lock()
 
@@ -97,18 +97,13 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     processes = f"{ranks.n} processes, each on " if ranks.n > 1 else ""
     say(f"data       {config.data}")
     say(f"device     {processes}{describe_device(device)}, {half}")
-    prepared = ranks.together(lambda: prepare(config, precision))
+    prepared = ranks.together(lambda: prepare(config, precision, plan.adaptive))
     if not plan.resume:
         ranks.together(lambda: start_head(prepared.task, prepared.config, plan.encoder_weights))
     for name, fact in prepared.facts:
         say(f"{name:10} {fact}")
     say(f"run        {plan.folder}")
     return prepared
-
-
-def print_now(text: str) -> None:
-    """Print a line that a pipe's reader sees at once."""
-    print(text, flush=True)
 
 
 def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:
@@ -118,16 +113,3 @@ def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:
             f"{run.path}: the data in {prepared.config.data} give other words or answers than when "
             "the run began; put the old files back, or train a new run."
         )
-
-
-def report(trainer: Trainer, run: RunFolder) -> None:
-    """The last lines: the best epoch, and what the image is worth to the head."""
-    task, p = trainer.task, trainer.progress
-    load_weights(task.head, read_tensors(run.best)[0], run.best)
-    shuffled = task.shuffled_score()
-    run.write_summary(p.best_epoch, p.best_score, shuffled, task.head)
-    best, without = (task.score_format.format(score) for score in (p.best_score, shuffled))
-    print_now(f"best       {best} in epoch {p.best_epoch}")
-    print_now(f"images     {without} with the validation images exchanged for one another")
-    print_now(f"wrote      {run.best}, {run.predictions}")
-    print_now(f"score it   score {quote(str(run.predictions))}")

@@ -12,7 +12,6 @@ from typing import Any
 
 import filelock
 import msgspec
-from torch import nn
 
 from .. import __version__
 from ..atomic import write_bytes
@@ -106,17 +105,12 @@ class RunFolder:
                 error.filename = str(self.metrics)
                 raise
 
-    def write_summary(
-        self, best_epoch: int, best_score: float, shuffled_score: float, head: nn.Module
-    ) -> None:
-        """Write ``summary.json``: the best epoch, and its score with the images exchanged."""
-        summary = {
-            "best_epoch": best_epoch,
-            "best_score": best_score,
-            "shuffled_score": shuffled_score,
-            "parameters": sum(p.numel() for p in head.parameters()),
-        }
-        write_json(self.summary, summary)
+    def write_summary(self, **values: Any) -> None:
+        """Write ``summary.json``, or add to it."""
+        before = {}
+        if self.summary.exists():
+            before = read_json(self.summary, "remove it, and resume the run")
+        write_json(self.summary, {**before, **values})
 
     def keep_epochs(self, n: int) -> str:
         """Drop lines of epochs after the first ``n``, which a resumed run will write again.

@@ -33,8 +33,11 @@ from .data.prefetch import Waited
 from .memory import peak_memory_bytes
 from .parallel import loss_of
 from .progress import Watcher
+from .recipes import updates_of_epoch
 from .run_folder import RunFolder
 from .tasks.task import Task
+
+SELECT_BY = {"cider": "val_cider"}  # the metric that selects the best epoch, if not the score
 
 
 @dataclass
@@ -50,6 +53,9 @@ class Progress:
     wait_seconds: float = 0.0  # of these, waiting for data
     best_epoch: int = 0
     best_score: float = -math.inf
+    selection: float | None = None  # the moving average that selects the best epoch
+    best_selection: float | None = None  # and its value there; older runs select by the score
+    best_loss: float = math.inf  # the validation loss there
 
     def next_epoch(self) -> None:
         """Go on to the next epoch."""
@@ -70,6 +76,11 @@ def learning_rate(update: int, total: int, o: Optimisation) -> float:
     if o.schedule == "constant":
         return o.lr
     return o.lr * 0.5 * (1 + math.cos(math.pi * (update - warmup) / max(1, total - warmup)))
+
+
+def moving_average(before: float | None, value: float, weight: float) -> float:
+    """An exponential moving average, in which all earlier values have this weight together."""
+    return value if before is None else weight * before + (1 - weight) * value
 
 
 def parameter_groups(head: Head, o: Optimisation) -> list[dict[str, Any]]:
@@ -111,8 +122,7 @@ class Trainer:
         self.loss = loss_of(task, self.ranks)
         if not self.ranks.is_first:
             torch.manual_seed(self._dropout_seed())
-        n_batches = task.train.n_batches(self.o.batch_size)
-        self.total_updates = self.o.epochs * math.ceil(n_batches / self.o.accumulate)
+        self.total_updates = self.o.epochs * updates_of_epoch(self.o, task.train.n_items)
 
     def fit(self, watcher: Watcher, stop: StopRequest) -> bool:
         """Train until the last epoch or until nothing improves; False if asked to stop before.
@@ -225,10 +235,28 @@ class Trainer:
             "lr": self.optimizer.param_groups[0]["lr"],
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
-        if scores[task.score_name] > p.best_score:
+        if self._is_best(metrics):
             p.best_epoch, p.best_score = p.epoch, scores[task.score_name]
             self.ranks.first_does(self._save_best)
         return metrics
+
+    def _is_best(self, metrics: dict[str, Any]) -> bool:
+        """Whether this epoch is the best so far; adds ``val_selection``, if that is not the score.
+
+        Equal CIDEr-D, of the first epochs that describe no image well for example, is decided by
+        the loss.
+        """
+        p, o = self.progress, self.o
+        loss, value = metrics["val_loss"], metrics[SELECT_BY.get(o.select_by, self.task.score_name)]
+        p.selection = moving_average(p.selection, value, o.smoothing)
+        if o.select_by != "score":
+            metrics["val_selection"] = p.selection
+        best = p.best_score if p.best_selection is None else p.best_selection
+        tie = o.select_by != "score" and p.selection == best and loss < p.best_loss
+        if not (p.selection > best or tie):
+            return False
+        p.best_selection, p.best_loss = p.selection, loss
+        return True
 
     def _save_best(self) -> None:
         p, digests = self.progress, self.config.digests
@@ -282,6 +310,8 @@ class Trainer:
             # Scores on other data say nothing to those that follow.
             self.progress.best_epoch = self.progress.epoch - 1
             self.progress.best_score = -math.inf
+            self.progress.selection = self.progress.best_selection = None
+            self.progress.best_loss = math.inf
 
     def _read_last(self) -> dict[str, str]:
         """Restore the last state; returns the digests of the data that it was trained on."""

@@ -42,12 +42,13 @@ class PlainSAN(nn.Module):
         cells = standardize(features, san.cells, unit=False)
         asked = last_state(san.question, question, length)
         glance = san.whole
-        seen = glance.project(glance.dropout(glance.norm(cells.mean(1))))
+        seen = glance.growth(glance.project(glance.dropout(glance.norm(cells.mean(1)))))
         for hop in san.hops:
             query = hop.query(asked + seen)
             scores = torch.tanh(hop.cells(cells) + query[:, None]) @ hop.weight
             where = scores.float().softmax(1)
-            seen = seen + hop.value((where[:, None] @ cells).squeeze(1))
+            found = hop.dropout((where[:, None] @ cells).squeeze(1))
+            seen = seen + hop.growth(hop.value(found))
         return san.classifier(san.fusion(seen, asked))
 
 
@@ -67,7 +68,8 @@ class PlainMeanEmbed(nn.Module):
 
     def forward(self, features: Tensor, question: Tensor, length: Tensor) -> Tensor:
         head = self.head
-        image = head.project(standardize(features, head.cells, unit=True))
+        seen = head.image_dropout(standardize(features, head.cells, unit=True))
+        image = head.growth(head.project(seen))
         vectors = functional.embedding(question, head.question.embed.weight, padding_idx=0)
         mean = vectors.sum(1) / length[:, None]
         return head.classifier(head.fusion(image, head.question.dropout(mean)))

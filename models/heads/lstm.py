@@ -5,7 +5,9 @@ from torch import Tensor, nn
 from ..base import VqaHead
 from ..config import VqaHeadConfig
 from ..layers.cells import SpatialGate, Standardize
+from ..layers.dropout import Dropout
 from ..layers.fusion import Classifier, Fusion
+from ..layers.growth import growth
 from ..layers.question import AttendedQuestion, LSTMQuestion
 
 
@@ -19,7 +21,9 @@ class LSTMHead(VqaHead):
         c = config
         self.cells = Standardize(c.channels, c.standardize)
         self.gate = SpatialGate(c.channels)
+        self.image_dropout = Dropout(c.image_dropout)
         self.project = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
         self.question = self.make_question(c)
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
@@ -33,6 +37,7 @@ class LSTMHead(VqaHead):
         self, features: Tensor | None, image_index: Tensor, question: Tensor, length: Tensor
     ) -> Tensor:
         """Answer scores ``[B, A]`` from ``features`` ``[U, S, D]`` and questions ``[B, T]``."""
-        image = self.project(self.gate(self.standardized(features)))[image_index]  # [B, H]
+        seen = self.image_dropout(self.gate(self.standardized(features)))
+        image = self.growth(self.project(seen))[image_index]  # [B, H]
         scores: Tensor = self.classifier(self.fusion(image, self.question(question, length)))
         return scores

@@ -9,6 +9,7 @@ from ..layers.additive_attention import additive_scores, attend, mean_cell
 from ..layers.cells import BatchNorm, Standardize
 from ..layers.dropout import Dropout
 from ..layers.fusion import Classifier, Fusion
+from ..layers.growth import growth
 from ..layers.question import question_encoder
 
 
@@ -26,7 +27,9 @@ class Hop(nn.Module):
         self.cells = nn.Linear(c.channels, c.attention, bias=False)
         self.query = nn.Linear(c.hidden, c.attention)
         self.weight = nn.Parameter(torch.empty(c.attention).uniform_(-1, 1) / c.attention**0.5)
+        self.dropout = Dropout(c.image_dropout)
         self.value = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
 
     def forward(self, cells: Tensor, query: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
         """Attend to cells ``[U, S, D]`` with queries ``[B, H]``.
@@ -36,22 +39,29 @@ class Hop(nn.Module):
         """
         scores = additive_scores(self.cells(cells), self.query(query), self.weight, image_index)
         attention = scores.float().softmax(1)
-        return self.value(attend(cells, attention, image_index)), attention
+        seen = self.dropout(attend(cells, attention, image_index))
+        return self.growth(self.value(seen)), attention
 
 
 class Glance(nn.Module):
-    """The whole image before the first hop: the mean cell, normalised and projected."""
+    """The whole image before the first hop: the mean cell, projected.
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    Means vary far less than cells do. With ``whole_norm`` a batch norm gives them a scale of their
+    own, which a small set of images is learned by heart with.
+    """
+
+    def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__()
-        self.norm = BatchNorm(channels)
-        self.dropout = Dropout(0.2)
-        self.project = nn.Linear(channels, hidden)
+        c = config
+        self.norm: nn.Module = BatchNorm(c.channels) if c.whole_norm else nn.Identity()
+        self.dropout = Dropout(0.2 if c.whole_norm else c.image_dropout)
+        self.project = nn.Linear(c.channels, c.hidden)
+        self.growth = growth(c.growth)
 
     def forward(self, cells: Tensor) -> Tensor:
         """``[U, S, D]`` to ``[U, H]``."""
         mean = self.norm(mean_cell(cells))
-        projected: Tensor = self.project(self.dropout(mean))
+        projected: Tensor = self.growth(self.project(self.dropout(mean)))
         return projected
 
 
@@ -73,8 +83,7 @@ class SAN(VqaHead):
         self.enter: nn.Module = nn.Identity()
         if self.question.width != c.hidden:
             self.enter = nn.Linear(self.question.width, c.hidden)
-        # Means vary far less than cells do, so they get a scale of their own.
-        self.whole = Glance(c.channels, c.hidden) if c.whole else None
+        self.whole = Glance(c) if c.whole else None
         self.hops = nn.ModuleList(Hop(c) for _ in range(c.hops))
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)

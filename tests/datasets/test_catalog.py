@@ -187,6 +187,16 @@ def test_karpathy_flickr_by_file_name(tmp_path):
     assert ids(data.images("val")) == {"Flicker8k_Dataset/11_cd0.jpg": 1}
 
 
+def test_names_that_end_in_the_same_id_by_chance(tmp_path):
+    put(tmp_path / "train_captions.json", captions({79: "10_ef79.jpg"}))
+    put(tmp_path / "val_captions.json", captions({80: "11_cb79.jpg"}))
+    for name in ("10_ef79.jpg", "11_cb79.jpg"):
+        put(tmp_path / "images" / name)
+    data = open_dataset(str(tmp_path))
+    assert ids(data.images("train")) == {"images/10_ef79.jpg": 79}
+    assert ids(data.images("val")) == {"images/11_cb79.jpg": 80}
+
+
 def test_karpathy_beside_vqa_gives_all_images_of_both(tmp_path):
     put(tmp_path / "v2_OpenEnded_mscoco_train2014_questions.json", questions(25))
     rows = ((42, "val2014", "COCO_val2014_000000000042.jpg", "restval"),)

@@ -12,12 +12,19 @@ from torch import Tensor
 
 
 def run_head(
-    head: str, some_set: tuple[Path, list[Path]], out: Path, *more: object, code: int = 0
+    head: str,
+    some_set: tuple[Path, list[Path]],
+    out: Path,
+    *more: object,
+    code: int = 0,
+    control: bool = False,
 ) -> str:
     """Train a head on a set (its folder and its feature files); returns what was printed."""
     root, files = some_set
     features = [] if head == "question-only" else [f"--features={file}" for file in files]
     arguments = [head, "--data", root, *features, "--out", out, "--device", "cpu", *more]
+    if not control and "--resume" not in more:
+        arguments.append("--no-control")
     result = CliRunner().invoke(train_head, [str(argument) for argument in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 
 import click
 import numpy as np
@@ -154,6 +155,33 @@ def test_scores_of_different_data_are_not_set_against_each_other(
     assert " ahead of another" in said
     for words in ("ahead of san", "ahead of question-only", "ahead of elsewhere", "as does"):
         assert words not in said
+
+
+def test_the_gain_over_blind_has_a_column_with_its_interval(runs, tmp_path):
+    copy = Path(shutil.copytree(runs["mean-embed"], tmp_path / "run"))
+    gain = {"gain_over_blind": 1.234, "gain_interval": [-0.5, 3.0]}
+    summary = json.loads((copy / "summary.json").read_text())
+    (copy / "summary.json").write_text(json.dumps(summary | gain))
+    page = tmp_path / "page.html"
+    said = run(copy, runs["question-only"], "--out", page)
+    for text in (said, page.read_text()):
+        assert "gain over blind" in text
+        assert "+1.23 (-0.50 to +3.00)" in text
+    (copy / "summary.json").write_text(json.dumps(summary | gain | {"gain_interval": None}))
+    assert "+1.23" in run(copy, "--out", page)
+
+
+def test_the_best_epoch_is_the_one_that_was_selected(runs, tmp_path):
+    copy = Path(shutil.copytree(runs["rnn-decoder"], tmp_path / "run"))
+    (first, *_) = (json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines())
+    epochs = [
+        {**first, "epoch": 1, "val_bleu4": 0.9, "val_selection": 0.0, "val_loss": 3.0},
+        {**first, "epoch": 2, "val_bleu4": 0.1, "val_selection": 0.2, "val_loss": 2.0},
+        {**first, "epoch": 3, "val_bleu4": 0.1, "val_selection": 0.2, "val_loss": 1.0},
+    ]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
+    (record,) = read_records([copy])
+    assert record.best["epoch"] == 3
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from contextlib import nullcontext, suppress
 
 import click
 import torch
-from frostgrid.distributed import join_ranks
+from frostgrid import distributed
 from frostgrid.models.layers import dropout
-from frostgrid.train import cli, trainer
+from frostgrid.train import cli, control, trainer
+from frostgrid.train.config import Optimisation
+from frostgrid.train.recipes import Recipe
 
 
 def stop_in(batch: int) -> None:
@@ -46,11 +48,16 @@ def run_late(arguments, seconds):
     cli.train_head.main(arguments)
 
 
+def shorten_control():
+    """Have the control trained for two epochs, instead of a thousand updates."""
+    control.blind_recipe = lambda name: Recipe({}, Optimisation(epochs=2), ())
+
+
 def run_in_turn(runs):
     """Do one run after the other, in processes that meet once, as torchrun's can."""
     forward = dropout.Dropout.forward
-    with join_ranks("go on.", on_gpus=True) as ranks:
-        cli.join_ranks = lambda *a, **k: nullcontext(ranks)
+    with distributed.join_ranks("go on.", on_gpus=True) as ranks:
+        distributed.join_ranks = lambda *a, **k: nullcontext(ranks)
         for run in runs:
             dropout.Dropout.forward = forward if run["dropout"] else lambda self, x: x
             if run["stop_at"]:
@@ -62,6 +69,7 @@ def run_in_turn(runs):
 if __name__ == "__main__":
     warnings.simplefilter("error")
     torch.set_num_threads(1)
+    shorten_control()
     told = json.loads(sys.argv[1])
     if isinstance(told, dict):
         run_late(told["arguments"], told["late"])

@@ -25,11 +25,12 @@ HEADS = {
 }
 
 
-def arguments(head, tiny_set, out, *more):
+def arguments(head, tiny_set, out, *more, control=False):
     root, files = tiny_set
     features = [word for file in files for word in ("--features", str(file))]
     where = ["--data", str(root), *features, "--out", str(out), "--device", "cpu", "--amp", "off"]
-    return [head, *where, "--min-word-count", "1", *more]
+    without = [] if control else ["--no-control"]
+    return [head, *where, "--min-word-count", "1", *without, *more]
 
 
 def one_process(*words):
@@ -87,8 +88,14 @@ def test_two_processes_train_as_one_does_and_resume_to_the_same_bits(
     resumed = [
         {"arguments": arguments("san", tiny_set, whole, *small), "dropout": True},
         {"arguments": arguments("san", tiny_set, stopped, *small), "dropout": True, "stop_at": 6},
-        {"arguments": ["--resume", str(stopped), "--device", "cpu"], "dropout": True},
+        {
+            "arguments": ["--resume", str(stopped), "--device", "cpu", "--no-control"],
+            "dropout": True,
+        },
     ]
+    seen = tmp_path / "seen"  # and compared with a control, which rank 0 makes alone
+    controlled = arguments("mean-embed", tiny_set, seen, *epochs, control=True)
+    resumed.append({"arguments": controlled, "dropout": True})
     runs = [{"dropout": False, "stop_at": 0, **run} for run in pairs + resumed]
     process = two_processes(SCRIPT, json.dumps(runs))
     monkeypatch.setattr(dropout.Dropout, "forward", lambda self, x: x)
@@ -104,6 +111,8 @@ def test_two_processes_train_as_one_does_and_resume_to_the_same_bits(
     statistics = [state(tmp_path / f"tuned-{n}")["head.head.cells.mean"] for n in (1, 2)]
     torch.testing.assert_close(*statistics, rtol=1e-3, atol=1e-3)
     assert output.count(f"Stopped; go on with: train-head --resume {stopped}") == 1
+    assert output.count("over blind") == 1
+    assert "gain_over_blind" in json.loads((seen / "summary.json").read_text())
     ours, theirs = state(stopped), state(whole)
     assert ours.keys() == theirs.keys()
     assert "random.cpu.1" in ours

@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from frostgrid.errors import InputError
+from frostgrid.models.config import VqaHeadConfig
 from frostgrid.predict.trained import load_run
 from frostgrid.train.checkpoint import checksum, read_tensors, write_tensors
 from frostgrid.train.cli import train_head
@@ -137,6 +138,20 @@ def test_changed_data_begin_an_interrupted_epoch_again(run):
 
 
 # Other processes
+
+
+def test_a_config_of_an_earlier_version_selects_and_sees_as_it_did(run):
+    def forget(config):
+        config["head_settings"] = {}
+        for name in ("select_by", "smoothing"):
+            del config["optimisation"][name]
+
+    edit(run / "config.json", forget)
+    o = RunFolder(run).read_config().optimisation
+    assert (o.select_by, o.smoothing) == ("score", 0.0)
+    settings = VqaHeadConfig(10, 10, 8)
+    assert (settings.growth, settings.image_dropout, settings.whole_norm) == (1.0, 0.0, True)
+    assert settings.fusion == "multiply"
 
 
 def test_a_run_folder_is_trained_in_by_one_process(run, tiny_set, tmp_path):

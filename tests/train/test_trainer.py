@@ -1,15 +1,18 @@
-"""What a GPU alone does in training, as far as a CPU can show it."""
+"""How the best epoch is chosen, and what a GPU alone does, as far as a CPU can show it."""
+
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from frostgrid.train import prepare
+from frostgrid.train.config import convert
 from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.head import start_head
 from frostgrid.train.prepare import store_features
 from frostgrid.train.run_folder import RunFolder
 from frostgrid.train.tasks.task import Precision
-from frostgrid.train.trainer import Trainer
+from frostgrid.train.trainer import Progress, Trainer
 
 CPU = torch.device("cpu")
 
@@ -81,3 +84,25 @@ def test_both_splits_are_kept_on_a_gpu_or_neither(room, kept, trainer, monkeypat
     assert len(moved) == kept
     assert ("kept on cuda:0" in storage) == bool(kept)
     assert not streamed
+
+
+def test_the_best_epoch_of_captions_is_by_smoothed_cider_then_by_loss(trainer):
+    trainer.o = replace(trainer.o, select_by="cider", smoothing=0.5)
+    epochs = [(0.0, 3.0), (0.0, 2.5), (0.0, 2.6), (0.4, 2.4), (0.1, 2.3), (0.8, 2.9)]
+    chosen = [
+        trainer._is_best({"val_cider": cider, "val_loss": loss, "val_accuracy": 0.0})
+        for cider, loss in epochs
+    ]
+    assert chosen == [True, True, False, True, False, True]
+    assert trainer.progress.selection == pytest.approx(0.475)
+
+
+def test_a_state_of_an_older_version_goes_on_by_its_best_score(trainer):
+    fields = asdict(Progress(epoch=4, best_epoch=2, best_score=31.5))
+    for name in ("selection", "best_selection", "best_loss"):
+        del fields[name]
+    trainer.progress = convert(fields, Progress)
+    assert not trainer._is_best({"val_accuracy": 31.5, "val_loss": 0.1})
+    metrics = {"val_accuracy": 31.6, "val_loss": 0.1}
+    assert trainer._is_best(metrics)
+    assert "val_selection" not in metrics

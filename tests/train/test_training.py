@@ -18,7 +18,7 @@ from frostgrid.train.cli import train_head
 from frostgrid.train.config import Optimisation
 from frostgrid.train.data import batches, features
 from frostgrid.train.progress import Terminal
-from frostgrid.train.trainer import learning_rate
+from frostgrid.train.trainer import learning_rate, moving_average
 from reference.runs import lines, run_head, same_state
 
 SMALL = ("--epochs", "3", "--batch-size", "8", "--min-word-count", "1")
@@ -51,7 +51,7 @@ def test_a_run_leaves_all_its_files_and_score_agrees(head, tiny_set, tmp_path):
 def test_a_caption_run_scores_its_own_captions(head, tiny_set, tmp_path):
     out = tmp_path / "run"
     run_head(head, tiny_set, out, *SMALL)
-    best = max(m["val_bleu4"] for m in lines(out))
+    best = max(lines(out), key=lambda m: (m["val_selection"], -m["val_loss"]))["val_bleu4"]
     scored = CliRunner().invoke(score, [str(out / "preds.json"), "--json", "-"])
     assert json.loads(scored.stdout)["bleu"][3] == pytest.approx(best, rel=1e-6)
 
@@ -130,6 +130,21 @@ def test_training_stops_when_nothing_improves(tiny_set, tmp_path):
     more = ("--epochs", "30", "--patience", "2", "--lr", "1e-9")
     run_head("question-only", tiny_set, tmp_path / "run", *more)
     assert len(lines(tmp_path / "run")) == 3  # the first is the best; two more bring nothing
+
+
+def test_a_moving_average_does_not_jump():
+    average, seen = None, []
+    for value in (0.1, 0.5, 0.1, 0.4, 0.4):
+        average = moving_average(average, value, 0.5)
+        seen.append(average)
+    assert seen == pytest.approx([0.1, 0.3, 0.2, 0.3, 0.35])
+    assert moving_average(0.1, 0.5, 0.0) == 0.5
+
+
+def test_a_run_says_its_updates_and_that_its_best_epoch_is_the_last(tiny_set, tmp_path):
+    output = run_head("question-only", tiny_set, tmp_path / "run", "--epochs", "1")
+    assert "updates    at most 2: 1 epochs of 2, each of 32 questions" in output
+    assert "the best epoch is the last: more --epochs may do better" in output
 
 
 def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_path, monkeypatch):

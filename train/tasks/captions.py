@@ -117,12 +117,12 @@ class CaptionTask(Task):
             self.head, self.val_features, rows, self.words, self.precision, self.options
         )
 
-    def shuffled_score(self) -> float:
+    def shuffled_metrics(self) -> dict[str, float]:
         """See :class:`Task`."""
         self.head.eval()
         rows = self.val_rows[self.sample]
         self.captions = self.describe(rows[deranged(len(rows), 0)])
-        return self._score()["val_bleu4"]
+        return self._score()
 
     def write_predictions(self, path: Path) -> None:
         """See :class:`Task`; images beyond the epoch's sample are described now."""

@@ -66,5 +66,5 @@ class Task(ABC):
         """The last evaluation's predictions in the official result format."""
 
     @abstractmethod
-    def shuffled_score(self) -> float:
-        """The score with every validation image exchanged for another one."""
+    def shuffled_metrics(self) -> dict[str, float]:
+        """The official metrics with every validation image exchanged for another one."""

@@ -97,13 +97,14 @@ class VqaTask(Task):
         """See :class:`Task`."""
         return {"val_loss": self.predict(), "val_accuracy": self.accuracy()}
 
-    def shuffled_score(self) -> float:
+    def shuffled_metrics(self) -> dict[str, float]:
         """See :class:`Task`; a head that never looks scores the same."""
-        if self.val.features is None:
-            return self.evaluate()["val_accuracy"]
         self.head.eval()
-        self.predict(self.val.image_row[deranged(self.val.n_images, 0)])
-        return self.accuracy()
+        if self.val.features is None:
+            self.predict()
+        else:
+            self.predict(self.val.image_row[deranged(self.val.n_images, 0)])
+        return {"val_accuracy": self.accuracy()}
 
     def write_predictions(self, path: Path) -> None:
         """See :class:`Task`."""

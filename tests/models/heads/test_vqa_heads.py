@@ -61,9 +61,11 @@ def test_the_names_without_torch_are_those_of_the_registry() -> None:
 
 @pytest.mark.parametrize("name", VQA)
 @pytest.mark.parametrize("recipe", list(RECIPES))
-def test_the_loss_falls_on_eight_questions(name, recipe):
+@pytest.mark.parametrize("n_items", [8, 1_000_000])
+def test_the_loss_falls_on_eight_questions(name, recipe, n_items):
     sizes = {"embedding", "hidden", "attention", "classifier"}
-    settings = {k: v for k, v in RECIPES[recipe][name].head.items() if k not in sizes}
+    recipe_head = RECIPES[recipe][name].head_for(n_items)
+    settings = {k: v for k, v in recipe_head.items() if k not in sizes}
     head = build(name, **settings)
     features, image_index, question, length = example(name)
     if features is not None:
@@ -113,3 +115,22 @@ def test_san_attends_as_the_paper_says():
         u = u + hop.value((p[:, :, None] * v).sum(1))
     scores = head(features, image_index, question, length)
     torch.testing.assert_close(scores, head.classifier(u), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mean-embed", "lstm", "question-attention", "san"])
+def test_an_image_branch_may_start_at_nothing(name):
+    head = build(name, growth=0.0, fusion="concat", whole_norm=False).eval()
+    features, image_index, question, length = example(name)
+    scores = head(features, image_index, question, length)
+    torch.testing.assert_close(head(features.flip(0), image_index, question, length), scores)
+    scores.sum().backward()
+    grown = [p.grad for n, p in head.named_parameters() if n.endswith("growth.factor")]
+    assert grown
+    assert all(gradient.abs() > 0 for gradient in grown)  # so it can grow
+
+
+@pytest.mark.parametrize("name", VQA)
+def test_settings_of_older_runs_build_the_tensors_of_then(name):
+    """Growth of 1, and no dropout of the image, add no weights and draw no random numbers."""
+    assert not any("growth" in tensor for tensor in build(name).state_dict())
+    assert ("whole.norm.weight" in build(name).state_dict()) == (name == "san")

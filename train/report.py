@@ -1,0 +1,83 @@
+"""The last lines of a run: its best epoch, and what seeing the images is worth to the head."""
+
+import math
+from shlex import quote
+
+from .checkpoint import load_weights, read_tensors
+from .control import find_control, gain_over
+from .progress import print_now
+from .run_folder import RunFolder
+from .trainer import Trainer
+
+# Of a task: the control in words, and how its metric is shown.
+CONTROLS = {
+    "vqa": ("question-only under the same recipe", "{:.2f} %"),
+    "caption": ("CIDEr-D of the one caption that fits all images best", "{:.4f}"),
+}
+
+
+def report(trainer: Trainer, run: RunFolder, control: bool) -> None:
+    """Say and write down the best score, the score with images exchanged and, if asked, the gain.
+
+    The gain is the difference from a control that does not see the images.
+    """
+    task, p = trainer.task, trainer.progress
+    load_weights(task.head, read_tensors(run.best)[0], run.best)
+    shuffled = task.shuffled_metrics()
+    run.write_summary(
+        best_epoch=p.best_epoch,
+        best_score=p.best_score,
+        shuffled_score=shuffled[task.score_name],
+        parameters=sum(p.numel() for p in task.head.parameters()),
+    )
+    if note := doubt(trainer):
+        print_now(f"note       {note}")
+    best, without = (task.score_format.format(x) for x in (p.best_score, shuffled[task.score_name]))
+    print_now(f"best       {best} in epoch {p.best_epoch}")
+    if "val_cider" in shuffled:
+        run.write_summary(shuffled_cider=shuffled["val_cider"])
+        without += f", CIDEr-D {shuffled['val_cider']:.4f},"
+    print_now(f"images     {without} with the validation images exchanged for one another")
+    if control and task.val.features is not None:
+        report_gain(trainer, run)
+    print_now(f"wrote      {run.best}, {run.predictions}")
+    print_now(f"score it   score {quote(str(run.predictions))}")
+
+
+def doubt(trainer: Trainer) -> str:
+    """Why the run may have ended before its best epoch; "" if nothing speaks for that."""
+    p, o = trainer.progress, trainer.o
+    if p.best_epoch == o.epochs:
+        return "the best epoch is the last: more --epochs may do better"
+    left = o.epochs - (p.epoch - 1)
+    if left > 0:
+        return (
+            f"stopped {p.epoch - 1 - p.best_epoch} epochs after the best and {left} before the "
+            "last, when the learning rate was still high; --patience 0 trains all epochs"
+        )
+    return ""
+
+
+def report_gain(trainer: Trainer, run: RunFolder) -> None:
+    """Say and write down the gain over the control, with its interval."""
+    config = trainer.config
+    try:
+        control = find_control(config, trainer.task.precision, print_now)
+    except OSError as error:  # a cache folder that is full, or may not be written
+        print_now(f"control    left out: {error}")
+        return
+    gain = gain_over(control, run, config)
+    has_interval = math.isfinite(gain.interval.low)  # one image alone has none
+    run.write_summary(
+        control_score=gain.control,
+        gain_over_blind=gain.difference,
+        gain_interval=list(gain.interval) if has_interval else None,
+        control_seconds=control.seconds,
+    )
+    what, shape = CONTROLS[config.task]
+    signed = shape.replace(":", ":+")
+    low, high = (signed.format(value) for value in gain.interval)
+    interval = f", 95 % interval {low} to {high}" if has_interval else ""
+    score = shape.format(gain.control)
+    print_now(f"blind      {score}, {what} (took {control.seconds:.0f} s, once)")
+    print_now(f"gain       {signed.format(gain.difference)} over blind{interval}")
