@@ -23,7 +23,7 @@ import click
 import numpy as np
 import torch
 from frostgrid.models.registry import HEADS
-from frostgrid.train.config import Optimisation, RunConfig
+from frostgrid.train.settings.config import Optimisation, RunConfig
 from frostgrid.train.tasks.task import Task
 
 from .contenders import PLAIN

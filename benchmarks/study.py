@@ -11,7 +11,6 @@ from frostgrid.datasets.catalog import open_dataset
 from frostgrid.devices import amp_dtype, pick_device
 from frostgrid.models.base import CaptionHead
 from frostgrid.models.registry import HEADS
-from frostgrid.train.config import RunConfig
 from frostgrid.train.data import captions as caption_data
 from frostgrid.train.data import vqa as vqa_data
 from frostgrid.train.data.captions import CaptionData
@@ -20,6 +19,7 @@ from frostgrid.train.data.identity import ImageCheck
 from frostgrid.train.data.vqa import VqaData
 from frostgrid.train.data.vqa_targets import SoftTargets
 from frostgrid.train.head import build_head, fit_features
+from frostgrid.train.settings.config import RunConfig
 from frostgrid.train.tasks.captions import CaptionTask
 from frostgrid.train.tasks.task import Precision, Task
 from frostgrid.train.tasks.vqa import VqaTask

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 from frostgrid.process import set_environment
-from frostgrid.train.recipes import RECIPES
+from frostgrid.train.settings.recipes import RECIPES
 
 from .contenders import PLAIN, Case, Ours, Peers
 from .interleaved import machine

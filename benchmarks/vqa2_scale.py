@@ -20,13 +20,13 @@ from frostgrid.console import stop_on_signal
 from frostgrid.devices import amp_dtype, describe_device, pick_device
 from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
-from frostgrid.train.config import RunConfig
 from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.head import build_head, fit_features
 from frostgrid.train.prepare import store_features
 from frostgrid.train.progress import Watcher
-from frostgrid.train.recipes import RECIPES
 from frostgrid.train.run_folder import RunFolder
+from frostgrid.train.settings.config import RunConfig
+from frostgrid.train.settings.recipes import RECIPES
 from frostgrid.train.tasks.task import Precision, Task
 from frostgrid.train.tasks.vqa import VqaTask
 from frostgrid.train.trainer import Trainer

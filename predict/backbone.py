@@ -16,8 +16,8 @@ from ..featurize.file.quantize import quantize
 from ..featurize.images import Preprocessing
 from ..featurize.network import build_network, choose_precision
 from ..featurize.rebuild import rebuild
-from ..train.config import RunConfig
 from ..train.data.features import Cells
+from ..train.settings.config import RunConfig
 from .photo import Photo
 
 VALUES = {"backbone": BACKBONES, "layer": LAYERS, "crop": CROPS, "dtype": DTYPES}

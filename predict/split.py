@@ -7,11 +7,11 @@ from ..datasets.catalog import address_of, open_dataset
 from ..evaluate.reference_files import record_source
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
-from ..train.config import RunConfig
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import SplitFeatures
 from ..train.prepare import open_run_features
+from ..train.settings.config import RunConfig
 from ..train.tasks.captions import describe, write_captions
 from ..train.tasks.vqa import answer_questions, write_answers
 from .trained import TrainedRun

@@ -9,9 +9,9 @@ from ..devices import amp_dtype, use_exact_float32
 from ..models.base import Head
 from ..models.layers.additive_attention import set_kernels
 from ..train.checkpoint import load_weights, read_tensors
-from ..train.config import RunConfig
 from ..train.head import build_head
 from ..train.run_folder import RunFolder
+from ..train.settings.config import RunConfig
 from ..train.tasks.task import Precision
 
 

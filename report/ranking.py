@@ -12,7 +12,7 @@ from ..evaluate.reference_files import Choice
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.scoring import Request, score_files
 from ..evaluate.table import DASH, Table
-from ..train.config import RunConfig
+from ..train.settings.config import RunConfig
 from .runs import RunRecord
 
 HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a task's runs

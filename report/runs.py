@@ -12,8 +12,8 @@ from ..errors import InputError
 from ..evaluate.table import DASH
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..predict.trained import distinct_names
-from ..train.config import RunConfig
 from ..train.run_folder import RunFolder, read_json, read_metrics
+from ..train.settings.config import RunConfig
 from ..train.tasks.captions import CaptionTask
 from ..train.tasks.vqa import VqaTask
 

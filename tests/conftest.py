@@ -11,8 +11,8 @@ import torch
 from frostgrid.featurize.cli import featurize
 from frostgrid.models.kernels import choice, threads
 from frostgrid.train import control
-from frostgrid.train.config import Optimisation
-from frostgrid.train.recipes import Recipe
+from frostgrid.train.settings.config import Optimisation
+from frostgrid.train.settings.recipes import Recipe
 from hypothesis import settings
 from PIL import Image
 from reference.runs import run_head

@@ -11,7 +11,7 @@ from ..console import Command
 from ..models.names import BEFORE, TASKS
 from ..options import choice_option, data_option, device_option, trust_ids_option
 from ..parameters import OneOf
-from .recipes import RECIPES
+from .settings.recipes import RECIPES
 
 RESUMABLE = (
     *("head", "resume", "epochs", "device", "no_control"),
@@ -195,9 +195,9 @@ def train_head(
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..distributed import join_ranks
-    from .config import convert
     from .plan import Plan, plan_new, plan_resume
     from .run import train
+    from .settings.config import convert
 
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]

@@ -23,12 +23,12 @@ from ..evaluate.bootstrap import Interval
 from ..evaluate.captions.scores import score_captions
 from ..evaluate.reference_files import Choice
 from ..evaluate.scoring import Request, score_files
-from .config import RunConfig
 from .data import captions as caption_data
 from .prepare import prepare
 from .progress import Watcher
-from .recipes import RECIPES, Recipe
 from .run_folder import RunFolder, read_json, write_json
+from .settings.config import RunConfig
+from .settings.recipes import RECIPES, Recipe
 from .tasks.captions import write_captions
 from .tasks.task import Precision
 from .trainer import Trainer

@@ -11,8 +11,8 @@ from ..models.base import Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
-from .config import RunConfig, read_settings
 from .finetuning import build_encoder, load_pretrained
+from .settings.config import RunConfig, read_settings
 from .tasks.task import Precision, Task
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers

@@ -6,10 +6,10 @@ from typing import Any
 
 from ..datasets.catalog import address_of
 from ..models.registry import HEADS
-from .config import RunConfig, check_optimisation
 from .data.locate import find_features
-from .recipes import RECIPES
 from .run_folder import RunFolder, next_free
+from .settings.config import RunConfig, check_optimisation
+from .settings.recipes import RECIPES
 
 # What goes before the recipe's own, where it is typed.
 OVERRIDES = (

@@ -15,7 +15,6 @@ from ..featurize.file.layout import GRID, name_grid
 from ..models.base import CaptionHead
 from ..models.finetuned import Encoder
 from ..models.registry import HEADS
-from .config import Optimisation, RunConfig, read_settings
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.digests import digest, features_digest
@@ -24,7 +23,8 @@ from .data.identity import ImageCheck
 from .finetuning import check_features, describe_encoder
 from .head import build_head
 from .memory import available_bytes
-from .recipes import RECIPES, fit_to_size, updates_of_epoch
+from .settings.config import Optimisation, RunConfig, read_settings
+from .settings.recipes import RECIPES, fit_to_size, updates_of_epoch
 from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask

@@ -14,7 +14,6 @@ from ..distributed import Ranks
 from ..errors import InputError
 from ..models.layers.additive_attention import set_kernels
 from ..process import keep_freed_memory
-from .config import RunConfig
 from .head import start_head
 from .parallel import check_same_data
 from .plan import Plan
@@ -22,6 +21,7 @@ from .prepare import Prepared, prepare
 from .progress import Terminal, Watcher, print_now
 from .report import report
 from .run_folder import RunFolder
+from .settings.config import RunConfig
 from .tasks.task import Precision
 from .trainer import Trainer
 

@@ -16,8 +16,8 @@ import msgspec
 from .. import __version__
 from ..atomic import write_bytes
 from ..errors import InputError
-from .config import RunConfig
 from .data.digests import digest
+from .settings.config import RunConfig
 
 # Of our own atomic writes, and of safetensors' in older versions.
 _LEFTOVER = re.compile(r"\..*\.tmp|\.tmp[A-Za-z0-9]{6}")

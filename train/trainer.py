@@ -25,7 +25,6 @@ from .checkpoint import (
     restore_random_state,
     write_tensors,
 )
-from .config import Optimisation, RunConfig, convert
 from .data.batches import Batch
 from .data.digests import name_changes
 from .data.order import image_order
@@ -33,8 +32,9 @@ from .data.prefetch import Waited
 from .memory import peak_memory_bytes
 from .parallel import loss_of
 from .progress import Watcher
-from .recipes import updates_of_epoch
 from .run_folder import RunFolder
+from .settings.config import Optimisation, RunConfig, convert
+from .settings.recipes import updates_of_epoch
 from .tasks.task import Task
 
 SELECT_BY = {"cider": "val_cider"}  # the metric that selects the best epoch, if not the score

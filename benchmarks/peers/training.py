@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from frostgrid.train.config import Optimisation
+from frostgrid.train.settings.config import Optimisation
 from frostgrid.train.trainer import learning_rate
 from torch import Tensor, nn
 from torch.nn import functional

@@ -19,7 +19,7 @@ from frostgrid.report.reproduce_cli import reproduce
 from frostgrid.report.reproduction_runs import Reproduction, measure_options, plan_runs
 from frostgrid.report.reproduction_tables import study_tables
 from frostgrid.report.runs import read_records
-from frostgrid.train.recipes import RECIPES
+from frostgrid.train.settings.recipes import RECIPES
 
 
 @pytest.fixture

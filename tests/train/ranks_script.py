@@ -18,8 +18,8 @@ import torch
 from frostgrid import distributed
 from frostgrid.models.layers import dropout
 from frostgrid.train import cli, control, trainer
-from frostgrid.train.config import Optimisation
-from frostgrid.train.recipes import Recipe
+from frostgrid.train.settings.config import Optimisation
+from frostgrid.train.settings.recipes import Recipe
 
 
 def stop_in(batch: int) -> None:

@@ -16,8 +16,8 @@ from frostgrid.models.config import VqaHeadConfig
 from frostgrid.predict.trained import load_run
 from frostgrid.train.checkpoint import checksum, read_tensors, write_tensors
 from frostgrid.train.cli import train_head
-from frostgrid.train.config import RunConfig
 from frostgrid.train.run_folder import RunFolder, read_metrics
+from frostgrid.train.settings.config import RunConfig
 from reference.runs import final_state, lines, run_head, same_state
 from safetensors import safe_open
 from safetensors.torch import save_file

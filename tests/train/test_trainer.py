@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.train import prepare
-from frostgrid.train.config import convert
 from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.head import start_head
 from frostgrid.train.prepare import store_features
 from frostgrid.train.run_folder import RunFolder
+from frostgrid.train.settings.config import convert
 from frostgrid.train.tasks.task import Precision
 from frostgrid.train.trainer import Progress, Trainer
 

@@ -15,9 +15,9 @@ from frostgrid.models.registry import HEADS
 from frostgrid.train import prepare, trainer
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
-from frostgrid.train.config import Optimisation
 from frostgrid.train.data import batches, features
 from frostgrid.train.progress import Terminal
+from frostgrid.train.settings.config import Optimisation
 from frostgrid.train.trainer import learning_rate, moving_average
 from reference.runs import lines, run_head, same_state
 

@@ -3,7 +3,7 @@ import torch
 from frostgrid.models.config import VqaHeadConfig
 from frostgrid.models.names import TASKS
 from frostgrid.models.registry import HEADS
-from frostgrid.train.recipes import RECIPES
+from frostgrid.train.settings.recipes import RECIPES
 from frostgrid.train.tasks.losses import commonest_cross_entropy
 
 VQA = [name for name, head in HEADS.items() if head.task == "vqa"]

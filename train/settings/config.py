@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from ..errors import InputError
-from ..models.names import TASKS
+from ...errors import InputError
+from ...models.names import TASKS
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from frostgrid.train.config import Optimisation
-from frostgrid.train.recipes import (
+from frostgrid.train.settings.config import Optimisation
+from frostgrid.train.settings.recipes import (
     ADAPTIVE,
     MIN_BATCH_SIZE,
     MIN_BATCHES,

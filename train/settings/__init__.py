@@ -1,0 +1,1 @@
+"""What a run is told: its config, and the recipes of the heads."""
