@@ -18,6 +18,8 @@ SHORT: dict[str, list[str]] = {
     "beam": ["--rounds", "2"],
     "extraction": [],
     "faults": ["--tries", "1"],
+    "score_faults": ["--tries", "1"],
+    "train_faults": ["--tries", "1"],
     "sizes": ["--seeds", "0"],
     "score_vqa": ["--questions", "50000", "--images", "10000", "--rounds", "3"],
     "score_captions": ["--images", "5000", "--rounds", "2"],
