@@ -75,7 +75,7 @@ def report_gain(trainer: Trainer, run: RunFolder) -> None:
         control_seconds=control.seconds,
     )
     what, shape = CONTROLS[config.task]
-    signed = shape.replace(":", ":+")
+    signed = shape.replace(":", ":+").replace("%", "points")  # of two percentages
     low, high = (signed.format(value) for value in gain.interval)
     interval = f", 95 % interval {low} to {high}" if has_interval else ""
     score = shape.format(gain.control)

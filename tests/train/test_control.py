@@ -24,7 +24,7 @@ def test_the_blind_head_is_trained_once_and_its_score_stands_beside(
     low, high = summary["gain_interval"]
     assert low <= summary["gain_over_blind"] <= high
     assert f"{summary['control_score']:.2f} %, question-only under the same recipe" in again
-    assert f"{summary['gain_over_blind']:+.2f} % over blind" in again
+    assert f"{summary['gain_over_blind']:+.2f} points over blind" in again
 
 
 def test_captions_stand_beside_the_one_that_fits_all_best(tiny_set, tmp_path, empty_cache):
