@@ -31,7 +31,7 @@ def fake_cuda(amp: torch.dtype | None = None) -> Iterator[None]:
         stack.enter_context(patch.object(nn.LSTM, "forward", _lstm))
         stack.enter_context(patch.object(nn.LSTM, "flatten_parameters", lambda self: None))
         # Numbers that the host asks for: there are none, so any will do that fit the shapes.
-        stack.enter_context(patch.object(additive_attention, "_slots", lambda i, n: i * 0))
+        stack.enter_context(patch.object(additive_attention, "slots", lambda i, n: i * 0))
         for name, replacement in {
             "__int__": lambda self: 0,
             "__bool__": lambda self: False,
