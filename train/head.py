@@ -12,7 +12,9 @@ from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
 from .finetuning import build_encoder, load_pretrained
+from .initial import load_initial
 from .settings.config import RunConfig, read_settings
+from .tasks.captions import CaptionTask
 from .tasks.task import Precision, Task
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
@@ -69,6 +71,10 @@ def check_head_settings(config: RunConfig, settings: VqaHeadConfig | CaptionHead
 
 def start_head(task: Task, config: RunConfig, encoder_weights: str | None) -> None:
     """Give a new run's head what it begins with, besides weights from the seed."""
+    if config.scst is not None:
+        assert isinstance(task, CaptionTask)
+        load_initial(task, config)
+        return
     if isinstance(task.head.encoder, Encoder):
         assert config.finetune is not None
         identity = config.feature_identity

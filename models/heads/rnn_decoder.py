@@ -68,7 +68,8 @@ class RNNDecoder(CaptionHead):
         real = token_mask(length.cpu() - 1, words.shape[1]).flatten().nonzero().squeeze(1)
         real = real.to(tokens.device, non_blocking=True)
         scores = self.scores(output.flatten(0, 1).index_select(0, real))
-        return TeacherForcedOutput(scores, tokens[:, 1:].flatten().index_select(0, real), None)
+        target = tokens[:, 1:].flatten().index_select(0, real)
+        return TeacherForcedOutput(scores, target, real // words.shape[1], None)
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

@@ -116,7 +116,7 @@ class TransformerDecoder(CaptionHead):
         real = real.squeeze(1).to(tokens.device, non_blocking=True)
         target = tokens[:, 1:].flatten().index_select(0, real)
         x = x[: len(real)] if packs(tokens.device) else x.index_select(0, real)
-        return TeacherForcedOutput(self.scores(self.norm(x)), target, None)
+        return TeacherForcedOutput(self.scores(self.norm(x)), target, real // n_tokens, None)
 
     def _layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]

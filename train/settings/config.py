@@ -38,6 +38,15 @@ class Optimisation:
 
 
 @dataclass(frozen=True)
+class SelfCritical:
+    """Self-critical training: the run that it begins from, and how captions are drawn."""
+
+    init: str  # the run's folder
+    init_sha256: str  # of its best checkpoint
+    samples: int = 5  # captions drawn of an image, at least 2
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One training run, as ``config.json`` keeps it."""
 
@@ -60,6 +69,7 @@ class RunConfig:
     # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
     digests: dict[str, str] = field(default_factory=dict)
     trust_ids: bool = False  # take features by image id alone, with nothing but the split compared
+    scst: SelfCritical | None = None  # how a captioning head learns from captions of its own
 
     @staticmethod
     def of_fields(fields: Any) -> "RunConfig":

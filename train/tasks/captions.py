@@ -54,6 +54,7 @@ class CaptionTask(Task):
             SamplesByImage(data.image_id, data.tokens, data.length, features)
             for data, features in (train, val)
         )
+        self.train_data = train[0]
         self.val_data, self.val_features = val
         self.val_rows = self.val_features.rows(self.val_data.image_ids)
         self.sample = np.arange(min(SAMPLE_IMAGES, len(self.val_rows)))
