@@ -171,6 +171,13 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
 )
 @device_option
 @click.option(
+    "--word-vectors",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Let words begin with the vectors of this file, GloVe's text or .safetensors, which say "
+    "how many numbers a word's vector has.  [default: random]",
+)
+@click.option(
     "--scst",
     is_flag=True,
     help="With --init: learn from captions that the decoder draws itself, by their CIDEr-D "

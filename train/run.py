@@ -14,7 +14,7 @@ from ..distributed import Ranks
 from ..errors import InputError
 from ..models.layers.additive_attention import set_kernels
 from ..process import keep_freed_memory
-from .head import start_head
+from .head import load_word_vectors, start_head
 from .parallel import check_same_data
 from .plan import Plan
 from .prepare import Prepared, prepare
@@ -100,6 +100,10 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     prepared = ranks.together(lambda: prepare(config, precision, plan.adaptive))
     if not plan.resume:
         ranks.together(lambda: start_head(prepared.task, prepared.config, plan.encoder_weights))
+        if (vectors := prepared.config.word_vectors) is not None:
+            head, words = prepared.task.head, prepared.vocabulary["words"]
+            found = ranks.together(lambda: load_word_vectors(head, words, vectors))
+            prepared.facts.append(("vectors", found))
     for name, fact in prepared.facts:
         say(f"{name:10} {fact}")
     say(f"run        {plan.folder}")

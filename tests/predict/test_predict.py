@@ -16,7 +16,9 @@ def call(*words: object, code: int = 0) -> Result:
     return result
 
 
-@pytest.mark.parametrize("head", ["san", "question-only", "rnn-decoder"])
+@pytest.mark.parametrize(
+    "head", ["san", "mcan", "question-only", "rnn-decoder", "transformer-decoder"]
+)
 def test_a_split_is_predicted_into_a_new_folder_and_scored(
     head: str, runs: dict[str, Path], tiny_set: tuple[Path, list[Path]], tmp_path: Path
 ) -> None:

@@ -47,6 +47,14 @@ class SelfCritical:
 
 
 @dataclass(frozen=True)
+class WordVectors:
+    """The file that the words' vectors begin with."""
+
+    file: str
+    width: int  # numbers of a vector: the head's ``embedding``
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One training run, as ``config.json`` keeps it."""
 
@@ -69,6 +77,7 @@ class RunConfig:
     # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
     digests: dict[str, str] = field(default_factory=dict)
     trust_ids: bool = False  # take features by image id alone, with nothing but the split compared
+    word_vectors: WordVectors | None = None
     scst: SelfCritical | None = None  # how a captioning head learns from captions of its own
 
     @staticmethod
