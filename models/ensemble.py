@@ -65,7 +65,8 @@ class Ensemble(CaptionHead):
         nothing = torch.zeros(0, dtype=torch.long, device=word.device)
         words = torch.split(word, [head.read(nothing).shape[1] for head in self._heads()], 1)
         ends = list(accumulate(self.n_states))
-        log_p, states = [], []
+        log_p: list[Tensor] = []
+        states: list[Tensor] = []
         for i, head in enumerate(self._heads()):
             own = prepared[ends[i] - self.n_states[i] : ends[i]]
             output, after, _ = head.step(encoded.each[i], image_index, words[i], own)

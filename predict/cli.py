@@ -3,18 +3,22 @@
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..console import Command
-from ..options import device_option, run_argument, trust_ids_option
+from ..options import device_option, runs_argument, trust_ids_option
 from ..parameters import FiniteFloat, OneOf, OutputFile
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
+if TYPE_CHECKING:
+    from ..train.settings.config import RunConfig
+    from .trained import TrainedRun
+
 
 @click.command("predict", cls=Command)
-@run_argument
+@runs_argument
 @click.option(
     "--split",
     type=OneOf(["train", "val", "test"]),
@@ -37,7 +41,8 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
     "--out",
     type=OutputFile(".json"),
     metavar="FILE.json",
-    help="Result file.  [default: RUN/preds-SPLIT.json]",
+    help="Result file.  [default: RUN/preds-SPLIT.json; of several runs the first one's "
+    "preds-SPLIT-ensemble.json]",
 )
 @click.option(
     "--beam",
@@ -66,17 +71,55 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
     help="Captions only: generate no three words in a row twice.",
 )
 @device_option
-def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
-    """Write the answers or captions of RUN's best epoch for a split, in the official format."""
+def predict(
+    runs: tuple[Path, ...], split: str, data: str | None, device: str, **options: Any
+) -> None:
+    """Write the answers or captions of RUN's best epoch for a split, in the official format.
+
+    Of several runs, the probabilities are averaged.
+    """
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
-    from ..train.data.locate import find_features
+    from .ensemble import predict_together
     from .split import can_be_scored, predict_split
     from .trained import load_run
 
-    trained = load_run(run, pick_device(device))
+    loaded = [load_run(run, pick_device(device)) for run in runs]
+    configs = [asked_config(trained, split, data, options) for trained in loaded]
+    for files in dict.fromkeys(", ".join(c.features) for c in configs if c.features):
+        click.echo(f"features   {files}")
+    search = BeamOptions(
+        beam=options["beam"],
+        max_length=options["max_length"],
+        length_power=options["length_power"],
+        no_repeated_trigrams=options["no_repeated_trigrams"],
+    )
+    name = f"preds-{split}.json" if len(runs) == 1 else f"preds-{split}-ensemble.json"
+    out = options["out"] or runs[0] / name
+    out.parent.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    if len(runs) == 1:
+        written = predict_split(loaded[0], configs[0], split, out, search)
+    else:
+        written = predict_together(runs, loaded, configs, split, out, search)
+    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
+    if can_be_scored(configs[0], split):
+        click.echo(f"score it   score {quote(str(written.path))}")
+    else:
+        click.echo(
+            f"score it   {configs[0].data} has no {written.kind} for the split {split} to score "
+            "against"
+        )
+
+
+def asked_config(
+    trained: "TrainedRun", split: str, data: str | None, options: dict[str, Any]
+) -> "RunConfig":
+    """A run's config with the data and the features that are asked for."""
+    from ..train.data.locate import find_features
+
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
         features = trained.config.features
@@ -84,26 +127,8 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
             native = trained.config.finetune is not None
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
-        click.echo(f"features   {', '.join(features)}")
     # What was trusted in training holds for the run's own data, not for others.
     is_own = data is None and not options["features"]
     trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
     data = trained.config.data if data is None else data
-    config = replace(trained.config, data=data, features=features, trust_ids=trust_ids)
-    search = BeamOptions(
-        beam=options["beam"],
-        max_length=options["max_length"],
-        length_power=options["length_power"],
-        no_repeated_trigrams=options["no_repeated_trigrams"],
-    )
-    out = options["out"] or run / f"preds-{split}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory()
-    written = predict_split(trained, config, split, out, search)
-    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
-    if can_be_scored(config, split):
-        click.echo(f"score it   score {quote(str(written.path))}")
-    else:
-        click.echo(
-            f"score it   {data} has no {written.kind} for the split {split} to score against"
-        )
+    return replace(trained.config, data=data, features=features, trust_ids=trust_ids)

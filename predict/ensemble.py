@@ -9,16 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.catalog import open_dataset
+from ..datasets.catalog import address_of, open_dataset
 from ..errors import InputError
+from ..evaluate.reference_files import record_source
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..models.ensemble import Ensemble
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import Cells, SplitFeatures
+from ..train.prepare import open_run_features
+from ..train.settings.config import RunConfig
 from ..train.tasks.captions import describe, write_captions
 from ..train.tasks.vqa import EVAL_BATCH, answer_scores, write_answers
+from .split import SplitPredictions
 from .trained import TrainedRun
 
 CHUNK = 2**26  # probabilities kept at a time
@@ -31,6 +35,35 @@ class Member:
     path: Path
     run: TrainedRun
     features: SplitFeatures | None
+
+
+def predict_together(
+    paths: Sequence[Path],
+    runs: Sequence[TrainedRun],
+    configs: Sequence[RunConfig],
+    split: str,
+    out: Path,
+    options: BeamOptions,
+) -> SplitPredictions:
+    """As ``predict_split``, by several runs of one data set, each with its own config."""
+    first = configs[0]
+    for path, config in zip(paths, configs, strict=True):
+        if config.data != first.data:
+            raise InputError(
+                f"{path} was trained on {config.data}, {paths[0]} on {first.data}; say by --data "
+                "which of them to predict."
+            )
+    members = [
+        Member(path, run, open_run_features(config, split))
+        for path, run, config in zip(paths, runs, configs, strict=True)
+    ]
+    check_together(members)
+    if first.task == "vqa":
+        n, kind = answer_together(members, first.data, split, out), "answers"
+    else:
+        n, kind = describe_together(members, first.data, split, out, options), "captions"
+    record_source(out, address_of(first.data), split, first.task)
+    return SplitPredictions(out, n, kind)
 
 
 def check_together(members: Sequence[Member]) -> None:

@@ -34,7 +34,8 @@ def plan_self_critical(head: str, o: dict[str, Any], typed: list[str]) -> Plan:
             f"{begun.path}: trains {config.head!r}, not {head!r}; name a run of {head} by --init, "
             f"or train {config.head}."
         )
-    given = {name: o[name] for name in ("seed", "amp", "kernels", "order") if name in typed}
+    kept = ("seed", "amp", "kernels", "order")
+    given: dict[str, Any] = {name: o[name] for name in kept if name in typed}
     if "data" in typed:
         given["data"] = address_of(o["data"])
     if "features" in typed:

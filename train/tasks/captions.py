@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -131,9 +132,21 @@ class CaptionTask(Task):
         write_captions(path, self.val_data.image_ids, self.captions + rest)
 
 
+class Floats(Protocol):
+    """Cells of images, as a decoder takes them: see ``Cells``."""
+
+    def floats(self) -> Any: ...  # noqa: D102
+
+
+class Gathered(Protocol):
+    """Where the cells of images are gathered from: ``SplitFeatures``, or like it."""
+
+    def gather(self, rows: NDArray[np.int64], device: torch.device) -> Floats: ...  # noqa: D102
+
+
 def describe(
     head: CaptionHead,
-    features: SplitFeatures,
+    features: Gathered,
     rows: NDArray[np.int64],
     words: Sequence[str],
     precision: Precision,

@@ -84,7 +84,7 @@ def advantages(reward: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each sample's reward less the mean of its image's others: ``[U, n]`` to ``[U · n]``."""
     n = reward.shape[1]
     others = (reward.sum(1, keepdims=True) - reward) / (n - 1)
-    return (reward - others).reshape(-1)
+    return np.asarray(reward - others, np.float64).reshape(-1)
 
 
 def share_of_images(batch: Batch, n_images: int) -> float:
