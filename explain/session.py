@@ -12,7 +12,7 @@ from ..predict.backbone import FrozenNetwork, PhotoFeatures, identity_key
 from ..predict.inference import AnswerPrediction, AttentionMap, Prediction, predict_image
 from ..predict.photo import Photo, decode_photo
 from ..predict.trained import TrainedRun
-from .overlay import overlay_uri
+from ..train.data.features import Cells
 
 CACHED_PHOTOS = 8  # whose features are kept, so that a second question needs no extraction
 MAX_PIXELS = 64_000_000  # of an image; decoding takes up to 16 bytes for each
@@ -66,10 +66,16 @@ class InferenceSession:
 
         Raises ``InputError`` for an empty question and for a photo that cannot be decoded.
         """
+        return predict_image(run.trained, self.cells(run, photo), question)
+
+    def cells(self, run: SessionRun, photo: Photo) -> Cells | None:
+        """The photo's features that the run's head reads, [1, S, D] or [1, D]; None if it is blind.
+
+        Raises ``InputError`` for a photo that cannot be decoded.
+        """
         if run.network is None:
-            return predict_image(run.trained, None, question)
-        features = self._extract(photo, run.network)
-        return predict_image(run.trained, features.select(run.trained.head.features), question)
+            return None
+        return self._extract(photo, run.network).select(run.trained.head.features)
 
     def reply(self, data: bytes, task: str, question: str) -> list[dict[str, Any]]:
         """The predictions of all runs of a task for an image file, ready to be sent as JSON.
@@ -120,6 +126,8 @@ def draw_frames(
     run: SessionRun, photo: Photo, labels: list[str], attention: list[AttentionMap]
 ) -> list[dict[str, str]]:
     """The photo with each map over it, under its label."""
+    from .overlay import overlay_uri  # and matplotlib, which a run without a page does not need
+
     return [
         {"label": label, "image": overlay_uri(photo.picture, one, run.crop, FRAME_PIXELS)}
         for label, one in zip(labels, attention, strict=True)
