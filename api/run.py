@@ -73,9 +73,9 @@ class Run:
         if n_answers < 1:
             raise InputError(f"n_answers is {n_answers}; it must be at least 1.")
         taken, (loaded,) = take_photo(photo), self._session.runs
-        found = answer_question(
-            self._trained, self._session.cells(loaded, taken), question, n_answers
-        )
+        features = self._session.extract(taken, loaded.network)
+        cells = None if features is None else features.select(self._trained.head.features)
+        found = answer_question(self._trained, cells, question, n_answers)
         text, probability = found.answers[0]
         return Answer(
             text=text,
@@ -128,8 +128,9 @@ class Run:
 
     def _describe(self, photo: PhotoLike, search: BeamOptions) -> Caption:
         taken, (loaded,) = take_photo(photo), self._session.runs
-        cells = self._session.cells(loaded, taken)
-        assert cells is not None  # every captioning head reads images
+        features = self._session.extract(taken, loaded.network)
+        assert features is not None  # every captioning head reads images
+        cells = features.select(self._trained.head.features)
         found = generate_caption(self._trained, cells, search)
         asked = Asked(taken, loaded.crop, self._title)
         return Caption(found.sentence, grids(found.attention), found, asked, found.words)
