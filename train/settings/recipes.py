@@ -97,6 +97,7 @@ _SMALL_SET: dict[str, Any] = {"fusion": "concat", "growth": 0.1, "image_dropout"
 # The sizes of the heads that are transformers.
 _TRANSFORMER: dict[str, Any] = {"hidden": 512, "layers": 2, "heads": 8, "feed_forward": 1024}
 _SAN_SMALL_SET: dict[str, Any] = {**_SMALL_SET, "whole_norm": False}
+_MCAN_SMALL_SET = {**_SMALL_SET, "hidden": 256, "feed_forward": 512, "layer_dropout": 0.2}
 
 # All five captions of an image at once teach little more than two of them. BLEU-4 of a few hundred
 # greedy captions jumps from epoch to epoch, so it does not select the best one.
@@ -152,14 +153,19 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "lstm": Recipe(small_set=_SMALL_SET),
         "question-attention": Recipe(small_set=_SMALL_SET),
         "san": Recipe(small_set=_SAN_SMALL_SET),
-        "mcan": Recipe(_TRANSFORMER, small_set=_SMALL_SET),
+        "mcan": Recipe(_TRANSFORMER, Optimisation(lr=5e-4), small_set=_MCAN_SMALL_SET),
         # It reads pooled features, of which copies cost nothing.
         "rnn-decoder": Recipe(_CAPTION_HEAD, replace(_CAPTION, texts_per_image=1), _LENGTH),
         "show-attend-tell": Recipe(
             _CAPTION_HEAD, replace(_CAPTION, attention_penalty=1.0), _LENGTH
         ),
         "up-down": Recipe({**_CAPTION_HEAD, "sampling": 0.1}, _CAPTION, _LENGTH),
-        "transformer-decoder": Recipe({**_CAPTION_HEAD, **_TRANSFORMER}, _CAPTION, _LENGTH),
+        "transformer-decoder": Recipe(
+            {**_CAPTION_HEAD, **_TRANSFORMER},
+            replace(_CAPTION, lr=5e-4),
+            (*_LENGTH, "head"),
+            {"layer_dropout": 0.2},
+        ),
     },
     "report": {
         "question-only": Recipe(_REPORT_HEAD, _REPORT_VQA, ()),
