@@ -173,6 +173,10 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         name: getattr(config, name) for name in ("head", "data", "split", "recipe", "seed", "amp")
     }
     settings |= {"kernels": config.kernels, "fine-tuned": config.finetune}
+    settings |= {
+        "self-critical, from": config.scst and config.scst.init,
+        "word vectors": config.word_vectors and config.word_vectors.file,
+    }
     settings |= asdict(config.optimisation)
     settings |= {f"head: {name}": value for name, value in (head | config.head_settings).items()}
     settings |= {f"data: {name}": value for name, value in config.data_settings.items()}
