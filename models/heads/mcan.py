@@ -137,7 +137,8 @@ class MCAN(VqaHead):
             dim=0, return_inverse=True
         )
         distinct, length = distinct[:, :-1], distinct[:, -1]
-        own = words_of(length, question.shape[1], torch.arange(len(length)), len(length))
+        of_itself = torch.arange(len(length), device=length.device)
+        own = words_of(length, question.shape[1], of_itself, len(length))
         x = self.question(distinct, length, own)
         asked, _ = self.asked(x, own)
         return words.by_text.pack(own.by_text.pad(x)[which]), asked[which]
