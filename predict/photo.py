@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from ..errors import InputError
+from ..featurize.decoding import decode_one
 from ..featurize.images import (
     ImageError,
-    Pixels,
     Preprocessing,
-    decode_image,
     decode_upright,
     pillow_formats,
     read_image_file,
@@ -38,10 +38,10 @@ class Photo:
         """The hash of the file's bytes."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def pixels(self, preprocessing: Preprocessing) -> Pixels:
-        """The input of a frozen network, uint8 [size, size, 3]."""
+    def pixels(self, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+        """The input of a frozen network on this device, uint8 [H, W, 3]."""
         try:
-            return decode_image(self.data, preprocessing)
+            return decode_one(self.data, preprocessing, device)
         except ImageError as error:
             raise photo_error(self.name, error) from error
 
