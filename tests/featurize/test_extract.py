@@ -65,6 +65,25 @@ def test_rows_equal_the_network_on_each_image(run: Run, job: Job, extractor: Ext
     assert verify(features, lambda n: None).is_sound
 
 
+def test_images_of_many_shapes_are_each_seen_alone(
+    run: Run, job: Job, extractor: Extractor
+) -> None:
+    sizes = [(48, 40), (40, 48), (48, 40), (200, 9), (33, 33)]
+    for i, size in enumerate(sizes):
+        Image.open(job.images.path(i)).resize(size).save(job.images.path(i))
+    job.images.path(6).write_bytes(b"")
+    native = replace(extractor, preprocessing=Preprocessing(64, "native"), skip_errors=True)
+    features, n_done = run(job, native)
+    assert n_done == 10
+    assert features.status.tolist() == [DONE] * 6 + [FAILED] + [DONE] * 4
+    for row in np.flatnonzero(features.status == DONE):
+        pixels = decode_image(job.images.path(row).read_bytes(), native.preprocessing)
+        with torch.inference_mode():
+            grid, pooled = extractor.network(torch.tensor(pixels)[None])
+        np.testing.assert_allclose(features.grid[row], grid[0], rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(features.pooled[row], pooled[0], rtol=2e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("n_batches", [0, 1, 2])
 def test_a_stopped_run_goes_on_to_the_last_bit(
     run: Run, job: Job, extractor: Extractor, tmp_path: Path, n_batches: int
@@ -218,6 +237,14 @@ def test_repair_finds_flipped_bits_and_changed_images(
     features, n_done = run(job, extractor, repair=True)
     assert n_done == 1
     assert not np.array_equal(features.grid[4], expected["grid"][4])
+
+
+def test_a_batch_of_which_no_image_can_be_read(run: Run, job: Job, extractor: Extractor) -> None:
+    for row in range(4, 8):
+        job.images.path(row).write_bytes(b"")
+    features, n_done = run(job, replace(extractor, skip_errors=True))
+    assert n_done == 7
+    assert features.status.tolist() == [DONE] * 4 + [FAILED] * 4 + [DONE] * 3
 
 
 def test_repair_needs_a_file(run: Run, job: Job, extractor: Extractor) -> None:
