@@ -15,12 +15,14 @@ from ...atomic import write_bytes
 from ...evaluate.captions.scores import score_captions
 from ...models.base import CaptionHead, TeacherForcedOutput
 from ...models.beam import BeamOptions, search
+from ...models.layers.padding import padded
 from ..data.batches import Batch, SamplesByImage
 from ..data.captions import CaptionData
 from ..data.features import SplitFeatures
 from ..data.order import deranged
 from ..data.prefetch import read_ahead
-from .losses import word_cross_entropy
+from ..data.resident import PaddedBatch, ResidentSamples, no_targets
+from .losses import class_cross_entropy, word_cross_entropy
 from .task import Precision, Task
 
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
@@ -78,6 +80,24 @@ class CaptionTask(Task):
             weight = self.attention_penalty * batch.part.samples
             loss = loss + weight * (1 - output.attention_sum).square().mean()
         return loss
+
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """See :class:`Task`."""
+        assert batch.features is not None
+        cells = batch.features.floats()
+        with padded(batch.is_image):
+            output = self.head(cells, batch.image_index, batch.tokens, batch.length)
+        n_words = (batch.length - 1).sum()  # none of padding
+        loss: Tensor = class_cross_entropy(output.scores, output.target) / n_words
+        if self.attention_penalty and output.attention_sum is not None:
+            missed = (1 - output.attention_sum).square().mean(1)
+            n_samples = batch.is_sample.sum()
+            loss = loss + self.attention_penalty * (missed * batch.is_sample).sum() / n_samples
+        return loss
+
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """See :class:`Task`."""
+        return ResidentSamples(self.train, no_targets, self.precision.device, batch_size)
 
     def evaluate(self) -> dict[str, float]:
         """Teacher-forced loss, perplexity, top-5 accuracy; BLEU-4 and CIDEr-D of own captions."""

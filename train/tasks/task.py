@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...models.base import Head
 from ..data.batches import Batch, SamplesByImage
+from ..data.resident import PaddedBatch, ResidentSamples
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,14 @@ class Task(ABC):
 
         Of a part of a batch, what it adds to the mean of the whole (see :class:`.batches.Part`).
         """
+
+    @abstractmethod
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """The same of a whole batch that is padded; no operation's shape depends on a number."""
+
+    @abstractmethod
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """The training samples on the device, whose features are resident there."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

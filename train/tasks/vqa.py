@@ -12,12 +12,25 @@ from torch import Tensor
 
 from ...atomic import write_bytes
 from ...models.base import Head
+from ...models.layers.padding import padded
 from ..data.batches import Batch, SamplesByImage
 from ..data.features import SplitFeatures
 from ..data.order import deranged
+from ..data.resident import (
+    ClassTargets,
+    PaddedBatch,
+    ResidentSamples,
+    SparseTargets,
+    Targets,
+)
 from ..data.vqa import VqaData
 from ..data.vqa_targets import SoftTargets
-from .losses import commonest_cross_entropy, soft_cross_entropy
+from .losses import (
+    class_cross_entropy,
+    commonest_cross_entropy,
+    few_classes_cross_entropy,
+    soft_cross_entropy,
+)
 from .task import Precision, Task
 
 # Questions, by the features that a head reads. Grids of more would need memory that training did
@@ -43,7 +56,7 @@ class VqaTask(Task):
     ) -> None:
         self.head, self.precision, self.answers = head, precision, answers
         self.loss_kind = loss
-        self.val_data = val[0]
+        self.train_data, self.val_data = train[0], val[0]
         assert train[0].targets is not None
         keep = np.diff(train[0].targets.indptr) > 0
         if loss == "commonest":
@@ -80,6 +93,25 @@ class VqaTask(Task):
         if self.loss_kind == "commonest":
             return commonest_cross_entropy(scores, *batch.target)
         return soft_cross_entropy(scores, *batch.target)
+
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """See :class:`Task`."""
+        features = None if batch.features is None else batch.features.floats()
+        with padded(batch.is_image):
+            scores = self.head(features, batch.image_index, batch.tokens, batch.length)
+        entropy = class_cross_entropy if len(batch.target) == 1 else few_classes_cross_entropy
+        loss: Tensor = entropy(scores, *batch.target) / batch.is_sample.sum()
+        return loss
+
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """See :class:`Task`."""
+        device, targets = self.precision.device, self.train_data.targets
+        assert targets is not None
+        place: Targets = ClassTargets(targets.commonest.astype(np.int64), device)
+        if self.loss_kind == "soft":
+            entries = soft_entries(targets, np.arange(len(targets)))
+            place = SparseTargets(*entries, len(targets), device)
+        return ResidentSamples(self.train, place, device, batch_size)
 
     def predict(self, image_row: NDArray[np.int64] | None = None) -> float:
         """Answer every validation question into ``predicted``; returns the mean loss."""
