@@ -54,10 +54,11 @@ def group(image_index: Tensor, n_images: int) -> ByImage:
     # All hops, or steps of a decoder, have the same queries.
     key = n_images, image_index._version
     known, found = getattr(image_index, "_grouped", (None, None))
-    if known != key:
+    if found is None or known != key:
         found = ByImage(image_index, n_images, queries_are_sorted())
         image_index._grouped = key, found  # type: ignore[attr-defined]
-    return found  # type: ignore[no-any-return]
+    grouped: ByImage = found
+    return grouped
 
 
 def score(projected: Tensor, query: Tensor, weight: Tensor, by_image: ByImage, out: Tensor) -> None:

@@ -45,6 +45,7 @@ def choose_step(kind: StepKind, plain: PlainStep, say: Callable[[str], None]) ->
         if not reason:
             how = "captured" if recorder else "of fixed shapes, computed as they come"
             say(f"{how}; the first ones equal the plain step's")
+            plain.task.place_validation()
             # The graphs that were compared are of a head without dropout.
             return CapturedStep(plain, samples, say, recorder)
         captured.leave()

@@ -92,7 +92,7 @@ class PlainStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return self.scaler.get_scale() >= scale
+        return bool(self.scaler.get_scale() >= scale)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next update."""

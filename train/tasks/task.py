@@ -50,6 +50,7 @@ class Task(ABC):
     train: SamplesByImage
     val: SamplesByImage
     precision: Precision
+    placed_val: ResidentSamples | None = None  # the validation samples, where they are on a device
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -65,6 +66,10 @@ class Task(ABC):
     @abstractmethod
     def place_samples(self, batch_size: int) -> ResidentSamples:
         """The training samples on the device, whose features are resident there."""
+
+    @abstractmethod
+    def place_validation(self) -> None:
+        """Keep the validation samples on the device too, as ``placed_val``."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

@@ -112,6 +112,19 @@ def test_commonest_answers_too(step_of):
         np.testing.assert_allclose(losses(step, plain, 1), wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["lstm", "show-attend-tell"])
+def test_the_validation_split_on_the_device_gives_the_same_metrics(name, step_of):
+    task = step_of(name).task
+    task.head.eval()
+    wanted = task.evaluate()
+    predicted = getattr(task, "predicted", None)
+    task.place_validation()
+    assert task.placed_val is not None
+    assert task.evaluate() == pytest.approx(wanted, rel=1e-5)
+    assert np.array_equal(getattr(task, "predicted", None), predicted)
+    assert task.shuffled_metrics()
+
+
 def state_of(plain):
     weights = [value.clone() for value in plain.task.head.state_dict().values()]
     return [*weights, torch.get_rng_state()]
