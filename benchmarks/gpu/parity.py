@@ -17,7 +17,7 @@ from frostgrid.models.layers.attention_timing import (
 from frostgrid.models.layers.recurrent import lstm_step
 from frostgrid.models.registry import HEADS
 from frostgrid.train.steps.captured import CapturedStep, Recorder
-from frostgrid.train.steps.choice import KeptState, choose_step, compare, without_chance
+from frostgrid.train.steps.choice import KeptState, choose_step, without_chance
 from torch import Tensor
 
 from .data import make_task, plain_step, precision_of, small
@@ -139,9 +139,8 @@ def captured(bench: Bench, name: str) -> None:
         samples = task.place_samples(plain.o.batch_size)
         recorder = Recorder(bench.device) if bench.is_gpu else None
         step = CapturedStep(plain, samples, said.append, recorder)
-        differs = compare(plain, step)
         worst = largest_gap(plain, step)
-        notes = "".join(f"; {text}" for text in (differs, *said) if text)
+        notes = "".join(f"; {text}" for text in said)
         bench.say(
             f"captured {name}, {'half' if half else 'float32'}",
             f"losses within {worst:.1e} over {UPDATES} updates; {len(step.graphs)} graphs of "

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.choice import kernels, set_kernels
+from ..kernels.graphs import capture
 from .additive_attention import additive_scores, attend
 from .padding import padded
 
@@ -81,10 +82,12 @@ def measure(call: Callable[[], None], device: torch.device) -> float:
 
 def record(call: Callable[[], None]) -> Callable[[], None]:
     """``CALLS`` calls as a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+
+    def calls() -> None:
         for _ in range(CALLS):
             call()
+
+    graph, _ = capture(calls)
     return graph.replay
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...models.kernels.graphs import capture
 from ..data.batches import Batch
 from ..data.resident import ResidentSamples, Shape, Slot
 from .plain import PlainStep
@@ -25,10 +26,7 @@ class Graph:
 
     def __init__(self, function: Function, given: Tensor, pool: Any) -> None:
         self.given = given.clone()
-        self.graph = torch.cuda.CUDAGraph()
-        # Other threads, a writer of events for one, may use the GPU meanwhile.
-        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
-            self.result = function(self.given)
+        self.graph, self.result = capture(lambda: function(self.given), pool)
 
     def __call__(self, given: Tensor) -> Tensor:
         """The result, in memory that the next call overwrites."""
@@ -132,11 +130,6 @@ class CapturedStep:
         self.optimizer.zero_grad(set_to_none=True)
         return torch.stack([loss.detach().double() * packed[-2], norm.double()])
 
-    def leave(self) -> None:
-        """Give the optimiser back to the plain step as it was."""
-        for group in self.optimizer.param_groups:
-            group["capturable"], group["lr"] = False, float(group["lr"])
-
 
 def move_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Keep the learning rates where a graph reads them, and let the optimiser be captured."""
@@ -144,6 +137,12 @@ def move_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         group["capturable"] = True
         if not isinstance(group["lr"], Tensor):
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+
+
+def leave(optimizer: torch.optim.Optimizer) -> None:
+    """Take back what :func:`move_rates` did."""
+    for group in optimizer.param_groups:
+        group["capturable"], group["lr"] = False, float(group["lr"])
 
 
 def first_line(error: Exception) -> str:

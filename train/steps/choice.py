@@ -13,7 +13,7 @@ from torch import nn
 from ...models.layers.dropout import Dropout
 from ..checkpoint import random_state, restore_random_state
 from ..data.resident import Slot
-from .captured import CapturedStep, Recorder, first_line
+from .captured import CapturedStep, Recorder, first_line, leave
 from .plain import PlainStep
 
 StepKind = Literal["auto", "captured", "plain"]
@@ -36,21 +36,36 @@ def choose_step(kind: StepKind, plain: PlainStep, say: Callable[[str], None]) ->
         return plain
     reason = why_plain(plain)
     if not reason:
-        samples = plain.task.place_samples(plain.o.batch_size)
-        recorder = Recorder(plain.device) if plain.device.type == "cuda" else None
-        captured = CapturedStep(plain, samples, lambda text: None, recorder)
-        reason = compare(plain, captured)
-        if captured.failure:
-            reason = f"as a step cannot be captured ({captured.failure})"
-        if not reason:
-            how = "captured" if recorder else "of fixed shapes, computed as they come"
-            say(f"{how}; the first ones equal the plain step's")
-            plain.task.place_validation()
-            # The graphs that were compared are of a head without dropout.
-            return CapturedStep(plain, samples, say, recorder)
-        captured.leave()
+        try:
+            return captured_step(plain, say)
+        except Exception as error:  # whatever it is, the plain step does not need it
+            reason = f"as {error}"
+            if not isinstance(error, CapturedDiffers):
+                reason = (
+                    f"as the captured step failed ({type(error).__name__}: {first_line(error)})"
+                )
+            leave(plain.optimizer)
     say(f"plain, {reason}")
     return plain
+
+
+class CapturedDiffers(Exception):
+    """A captured step does not do what the plain one does; says how."""
+
+
+def captured_step(plain: PlainStep, say: Callable[[str], None]) -> CapturedStep:
+    """The captured step, once it was compared; raises ``CapturedDiffers``, or what fails in it."""
+    samples = plain.task.place_samples(plain.o.batch_size)
+    recorder = Recorder(plain.device) if plain.device.type == "cuda" else None
+    tried = CapturedStep(plain, samples, lambda text: None, recorder)
+    compare(plain, tried)
+    if tried.failure:
+        raise CapturedDiffers(f"a step cannot be captured ({tried.failure})")
+    plain.task.place_validation()
+    how = "captured" if recorder else "of fixed shapes, computed as they come"
+    say(f"{how}; the first ones equal the plain step's")
+    # The graphs that were compared are of a head without dropout.
+    return CapturedStep(plain, samples, say, recorder)
 
 
 def why_plain(plain: PlainStep) -> str:
@@ -70,8 +85,8 @@ def why_plain(plain: PlainStep) -> str:
     return ""
 
 
-def compare(plain: PlainStep, captured: CapturedStep) -> str:
-    """Take some updates by both steps, and go back; says, as ``why_plain``, how they differ.
+def compare(plain: PlainStep, captured: CapturedStep) -> None:
+    """Take some updates by both steps, and go back; raises ``CapturedDiffers``.
 
     Both start from the same weights and get the same batches, without dropout.
     """
@@ -84,8 +99,6 @@ def compare(plain: PlainStep, captured: CapturedStep) -> str:
             for take in (take_plain, take_captured):
                 found.append([take(plain, captured, *pair) for pair in pairs])
                 kept.restore()
-    except (RuntimeError, ValueError, TypeError) as error:
-        return f"as the captured step failed ({type(error).__name__}: {first_line(error)})"
     finally:
         plain.optimizer.zero_grad(set_to_none=True)
         kept.restore()
@@ -93,8 +106,9 @@ def compare(plain: PlainStep, captured: CapturedStep) -> str:
     for ours, theirs in zip(*found, strict=True):
         for name, a, b, gap in zip(("loss", "gradient norm"), ours, theirs, gaps, strict=True):
             if not abs(a - b) <= gap * abs(a):
-                return f"as the captured step's {name} is {b:.6g}, the plain one's {a:.6g}"
-    return ""
+                raise CapturedDiffers(
+                    f"the captured step's {name} is {b:.6g}, the plain one's {a:.6g}"
+                )
 
 
 def pairs_of_one_shape(captured: CapturedStep) -> list[Pair]:
