@@ -80,7 +80,8 @@ class PlainStep:
             loss = self.loss(batch, last)
         # Gradients of several processes are averaged, but their losses are parts of one.
         torch.autograd.backward(self.scaler.scale(loss / (in_group / self.ranks.n)))
-        return loss.detach().double() * batch.part.n_samples
+        total: Tensor = loss.detach().double() * batch.part.n_samples
+        return total
 
     def update(self, rate: float) -> bool:
         """Move the weights; False if they stayed, because float16 overflowed."""
