@@ -84,6 +84,11 @@ def test_both_splits_are_kept_on_a_gpu_or_neither(room, kept, trainer, monkeypat
     assert len(moved) == kept
     assert ("kept on cuda:0" in storage) == bool(kept)
     assert not streamed
+    # A process that does not validate has room for the training split where both would not fit.
+    moved.clear()
+    room = 2.1 * task.train.features.bytes_of(task.train.n_images) / total
+    assert "kept on cuda:0" in store_features(task, validates=False)[0]
+    assert moved == [task.train.features]
 
 
 def test_the_best_epoch_of_captions_is_by_smoothed_cider_then_by_loss(trainer):
