@@ -124,7 +124,9 @@ def train_blind(config: RunConfig, folder: RunFolder, precision: Precision) -> N
         words = prepared.vocabulary["words"]
         load_word_vectors(prepared.task.head, words, config.word_vectors)
     folder.create(prepared.config, prepared.vocabulary)
-    Trainer(prepared.task, prepared.config, folder).fit(Watcher(), StopRequest())
+    trainer = Trainer(prepared.task, prepared.config, folder)
+    trainer.choose_step(lambda text: None)
+    trainer.fit(Watcher(), StopRequest())
 
 
 def write_constant(config: RunConfig, folder: RunFolder) -> None:

@@ -17,7 +17,17 @@ from .tasks.captions import CaptionTask
 # Options that may be typed beside --init; the run that it names decides the rest.
 BESIDE_INIT = (
     *("head", "init", "scst", "out", "data", "features", "trust_ids", "seed", "device", "amp"),
-    *("kernels", "order", "epochs", "batch_size", "lr", "accumulate", "patience", "encoder_lr"),
+    *(
+        "kernels",
+        "order",
+        "step",
+        "epochs",
+        "batch_size",
+        "lr",
+        "accumulate",
+        "patience",
+        "encoder_lr",
+    ),
     *("no_control", "flip"),
 )
 
@@ -34,7 +44,7 @@ def plan_self_critical(head: str, o: dict[str, Any], typed: list[str]) -> Plan:
             f"{begun.path}: trains {config.head!r}, not {head!r}; name a run of {head} by --init, "
             f"or train {config.head}."
         )
-    kept = ("seed", "amp", "kernels", "order")
+    kept = ("seed", "amp", "kernels", "order", "step")
     given: dict[str, Any] = {name: o[name] for name in kept if name in typed}
     if "data" in typed:
         given["data"] = address_of(o["data"])

@@ -8,6 +8,8 @@ from ..config import CaptionHeadConfig
 from ..layers.cells import Standardize, layer_dtype
 from ..layers.dropout import Dropout
 from ..layers.packing import group_by_image, packs, words_of
+from ..layers.padding import next_words, shapes_are_fixed
+from ..layers.question import token_mask
 from ..layers.transformer import (
     CellAttention,
     CellMemory,
@@ -97,8 +99,7 @@ class TransformerDecoder(CaptionHead):
             return super().forward(features, image_index, tokens, length)
         encoded = self.encode(features)
         n_texts, n_tokens = len(tokens), tokens.shape[1] - 1
-        length = length.cpu() - 1
-        words = words_of(length, n_tokens, image_index, len(encoded.mean))
+        words = words_of(length - 1, n_tokens, image_index, len(encoded.mean))
         memory = self._memory(encoded).of(words.image)
         said = words.by_text.pack(tokens[:, :-1, None]).squeeze(1)
         place = torch.arange(n_tokens, device=tokens.device)
@@ -110,13 +111,16 @@ class TransformerDecoder(CaptionHead):
         return self._scored(x, tokens, length)
 
     def _scored(self, x: Tensor, tokens: Tensor, length: Tensor) -> TeacherForcedOutput:
-        """The scores of rows ``[P, H]`` and their targets, without pads."""
-        n_tokens = tokens.shape[1] - 1
-        real = (torch.arange(n_tokens, device="cpu") < length[:, None]).flatten().nonzero()
-        real = real.squeeze(1).to(tokens.device, non_blocking=True)
-        target = tokens[:, 1:].flatten().index_select(0, real)
-        x = x[: len(real)] if packs(tokens.device) else x.index_select(0, real)
-        return TeacherForcedOutput(self.scores(self.norm(x)), target, real // n_tokens, None)
+        """The scores of rows ``[P, H]``, without those of pads unless shapes are fixed."""
+        target, n_tokens = next_words(tokens, length).flatten(), tokens.shape[1] - 1
+        if shapes_are_fixed():
+            position = torch.arange(len(target), device=tokens.device)
+        else:
+            position = token_mask(length.cpu() - 1, n_tokens).flatten().nonzero().squeeze(1)
+            position = position.to(tokens.device, non_blocking=True)
+            x = x[: len(position)] if packs(tokens.device) else x.index_select(0, position)
+            target = target.index_select(0, position)
+        return TeacherForcedOutput(self.scores(self.norm(x)), target, position // n_tokens, None)
 
     def _layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]

@@ -2,7 +2,8 @@
 
 On the CPU there is a row a word, and an image's words are brought together, so that its cells serve
 all of its texts without a copy. On a GPU, where shapes that follow the lengths would make the host
-wait, a row is a position of ``[B, T]``, pads included, and each text gets its image's cells.
+wait, and wherever shapes are fixed, a row is a position of ``[B, T]``, pads included, and each text
+gets a copy of its image's cells.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .additive_attention import slots
+from .padding import shapes_are_fixed
 from .question import token_mask
 
 # oneDNN takes a millisecond to compile a product of a size that it has not seen, so the number of
@@ -61,7 +63,7 @@ class Words(NamedTuple):
 
 def packs(device: torch.device) -> bool:
     """Whether rows are words alone, and grouped by image, on a device."""
-    return device.type == "cpu"
+    return device.type == "cpu" and not shapes_are_fixed()
 
 
 def words_of(length: Tensor, n_tokens: int, image_index: Tensor, n_images: int) -> Words:

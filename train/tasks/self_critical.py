@@ -27,6 +27,8 @@ class SelfCriticalTask(CaptionTask):
     captions. Captions are drawn without dropout.
     """
 
+    why_plain = "as captions are drawn until each has ended"
+
     def __init__(self, *caption_task: Any, samples: int) -> None:
         super().__init__(*caption_task)
         self.samples = samples

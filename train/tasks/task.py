@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...models.base import Head
 from ..data.batches import Batch, SamplesByImage
+from ..data.resident import PaddedBatch, ResidentSamples
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,13 @@ class Task(ABC):
     score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
     score_format: ClassVar[str]  # how the score is shown
     item_name: ClassVar[str]  # what a batch counts
+    why_plain: ClassVar[str] = ""  # why its updates cannot be captured, if so
 
     head: Head
     train: SamplesByImage
     val: SamplesByImage
     precision: Precision
+    placed_val: ResidentSamples | None = None  # the validation samples, where they are on a device
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -56,6 +59,18 @@ class Task(ABC):
 
         Of a part of a batch, what it adds to the mean of the whole (see :class:`.batches.Part`).
         """
+
+    @abstractmethod
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """The same of a whole batch that is padded; no operation's shape depends on a number."""
+
+    @abstractmethod
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """The training samples on the device, whose features are resident there."""
+
+    @abstractmethod
+    def place_validation(self) -> None:
+        """Keep the validation samples on the device too, as ``placed_val``."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
