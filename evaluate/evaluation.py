@@ -33,7 +33,7 @@ VQA_DEVIATIONS = "rounding:python3|unicode:python3|duplicates:refused"
 REASONS = {
     "missing": "without features (--missing skip)",
     "limit": "beyond --limit",
-    "hold_out": "trained on (--hold-out)",
+    "hold_out": "on images that are not held out (--hold-out)",
 }
 
 

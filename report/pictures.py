@@ -14,7 +14,7 @@ from ..models.base import CaptionHead
 from ..predict.inference import AttentionMap, answer_question, teacher_force
 from ..predict.trained import TrainedRun, load_run
 from ..train.data.features import Cells, SplitFeatures
-from ..train.prepare import open_run_features
+from ..train.inputs import open_run_features
 
 PICTURE_PIXELS = 360  # the longer side of a picture
 OVERLAY_PIXELS = 280  # the longer side of a picture with attention over it

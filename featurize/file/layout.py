@@ -13,6 +13,7 @@ N_CELLS = GRID[0] * GRID[1]
 ERROR_BYTES = 160
 
 TO_DO, DONE, FAILED = 0, 1, 2
+ABSENT = 255  # in no file: the status of an image that has no row
 
 # The attributes that a trained head depends on, beside the grid's shape.
 IDENTITY = (

@@ -50,6 +50,11 @@ class Task(ABC):
     val: SamplesByImage
     precision: Precision
 
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate on."""
+        return self.val.n_items > 0
+
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """The batch's mean loss, a float32 scalar with gradients.
