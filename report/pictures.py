@@ -9,6 +9,7 @@ from PIL import Image
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..explain.overlay import overlay_uri
+from ..featurize.choices import CROPS
 from ..featurize.images import ImageError, decode_upright, read_image_file
 from ..models.base import CaptionHead
 from ..predict.inference import AttentionMap, answer_question, teacher_force
@@ -49,7 +50,8 @@ class RunAttention:
         config = self.trained.config
         self.crop: str = config.feature_identity.get("crop", "squash")
         self.features: SplitFeatures | None = None
-        if self.trained.head.has_attention:
+        # Where imported cells lie in the picture is not known.
+        if self.trained.head.has_attention and self.crop in CROPS:
             self.features = open_run_features(config, config.split)
 
     @property

@@ -12,6 +12,7 @@ GRID = (14, 14)
 N_CELLS = GRID[0] * GRID[1]
 ERROR_BYTES = 160
 
+IMPORTED = "imported"  # the backbone of features that others extracted
 TO_DO, DONE, FAILED = 0, 1, 2
 ABSENT = 255  # in no file: the status of an image that has no row
 
