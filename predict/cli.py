@@ -93,6 +93,8 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     # What was trusted in training holds for the run's own data, not for others.
     is_own = data is None and not options["features"]
     trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    if is_own and split == "val" and split in training_splits(trained.config):
+        click.echo("note       the run was trained on the split val too (--split trainval)")
     missing = trained.config.missing if is_own else options["missing"]
     if options["missing"] == "skip":
         missing = "skip"

@@ -107,13 +107,13 @@ def validated_split(train_split: str, hold_out: float | None) -> str:
 
 def check_validation(dataset: Dataset, task: str) -> None:
     """Raise ``InputError``, with what to do, for a data set without a split to validate on."""
+    remedy = "to validate on a tenth of the training images, add --hold-out 0.1."
     try:
         dataset.annotations_path("val") if task == "vqa" else dataset.captions_path("val")
     except InputError as error:
-        raise InputError(
-            f"{str(error).rstrip('.')}; to validate on a tenth of the training images, add "
-            "--hold-out 0.1."
-        ) from error
+        raise InputError(f"{str(error).rstrip('.')}; {remedy}") from error
+    if not len(dataset.stated_images("val").image_ids):  # of one file that holds all splits
+        raise InputError(f"{dataset.name}: its files name no image of the split 'val'; {remedy}")
 
 
 def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 from shlex import quote
 
+from ..datasets.catalog import open_dataset
 from .checkpoint import load_weights, read_tensors
 from .control import find_control, gain_over
 from .progress import print_now
@@ -52,9 +53,10 @@ def report_unvalidated(trainer: Trainer, run: RunFolder) -> None:
     p, folder = trainer.progress, quote(str(run.path))
     n_parameters = sum(p.numel() for p in trainer.task.head.parameters())
     run.write_summary(best_epoch=p.best_epoch, best_score=None, parameters=n_parameters)
-    print_now(f"kept       the last epoch, {p.best_epoch}: all images were trained on, none scored")
+    print_now(f"kept       the last epoch, {p.best_epoch}: there was nothing to validate on")
     print_now(f"wrote      {run.best}")
-    print_now(f"predict    frostgrid predict {folder} --split test")
+    if "test" in open_dataset(trainer.config.data).splits():
+        print_now(f"predict    frostgrid predict {folder} --split test")
 
 
 def doubt(trainer: Trainer) -> str:

@@ -158,6 +158,7 @@ def test_both_splits_are_trained_on_and_nothing_is_scored(head, twins, tmp_path)
     assert "20 train on 10 images" in output
     assert "without validation" in call(compare, run, code=1)
     shown = call(predict, run, "--split", "val", "--device", "cpu")
+    assert "was trained on the split val too" in shown
     assert "wrote      8 answers" in shown or "wrote      4 captions" in shown
 
 
@@ -211,3 +212,27 @@ def test_images_that_were_not_downloaded_are_left_out(tmp_path):
         "mean-embed", (tmp_path, files), tmp_path / "run", *SMALL, "--missing", "skip"
     )
     assert "on 1 images: without features (1 not in the feature files)" in output
+
+
+def test_one_file_of_all_splits_may_have_none_to_validate_on(tmp_path):
+    write_split(tmp_path, "train", 6, 100)
+    content = json.loads((tmp_path / "train_captions.json").read_text())
+    texts = {image["id"]: [] for image in content["images"]}
+    for entry in content["annotations"]:
+        texts[entry["image_id"]].append({"raw": entry["caption"]})
+    images = [
+        {
+            "filename": i["file_name"],
+            "split": "train",
+            "imgid": i["id"],
+            "sentences": texts[i["id"]],
+        }
+        for i in content["images"]
+    ]
+    for path in tmp_path.glob("train_*.json"):
+        path.unlink()
+    (tmp_path / "dataset_flickr8k.json").write_text(json.dumps({"images": images}))
+    some = tmp_path, [extract(tmp_path, "train")]
+    refused = run_head("rnn-decoder", some, tmp_path / "run", *SMALL, code=1)
+    assert "name no image of the split 'val'; to validate on a tenth" in refused
+    run_head("rnn-decoder", some, tmp_path / "run", *SMALL, "--hold-out", "0.3")

@@ -1,6 +1,7 @@
 """A folder with a file an image: grid-feats-vqa's ``.pth``, or NumPy's ``.npy`` and ``.npz``."""
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,9 @@ def open_tensor(path: Path, key: str | None, header_only: bool = False) -> Any:
     try:
         with path.open("rb") as file:  # older files are no zip archives, and cannot be mapped
             is_zip = file.read(2) == b"PK"
-        loaded = torch.load(path, "cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle's protocol
+            loaded = torch.load(path, "cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: holds more than tensors: Python objects, which can run programs when they "

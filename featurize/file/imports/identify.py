@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from ....datasets.catalog import open_dataset
 from ....datasets.images.image_list import digest_images, number_at_end
+from ....datasets.images.picture_formats import image_suffixes
 from ....errors import InputError
+from .array_folder import SUFFIXES
 from .source import Source
 
 
@@ -60,15 +62,14 @@ def identify(source: Source, owner: Owner) -> Identified:
     An item with a name is the image of that stem in the data set's JSON files, or else the one of
     the number that ends it.
     """
-    by_stem = {PurePosixPath(name).stem: i for i, name in owner.names.items() if name}
+    by_stem = {stem_of(name): image_id for image_id, name in owner.names.items() if name}
     taken: dict[int, int] = {}
     n_others = n_repeated = 0
     for index, item in enumerate(source.items):
         image_id = item.image_id
         if image_id is None:
-            image_id = by_stem.get(
-                PurePosixPath(item.name).stem, number_at_end(suffixed(item.name))
-            )
+            stem = stem_of(item.name)
+            image_id = by_stem.get(stem, number_at_end(f"{stem}."))
         if image_id is None:
             raise InputError(
                 f"{item.name}: does not end in a number, which would be its image id"
@@ -94,9 +95,16 @@ def identify(source: Source, owner: Owner) -> Identified:
     return Identified(owner, index, ids, names, n_others, n_lacking, n_repeated)
 
 
-def suffixed(name: str) -> str:
-    """A name with a suffix, which ``number_at_end`` looks before."""
-    return name if PurePosixPath(name).suffix else f"{name}."
+def stem_of(name: str) -> str:
+    """A file's name without folders and the suffixes of features and pictures.
+
+    Of ``val2014/7.jpg.npz`` that is ``7``.
+    """
+    path = PurePosixPath(name)
+    for suffixes in (SUFFIXES, image_suffixes()):
+        if path.suffix.lower() in suffixes:
+            path = path.with_suffix("")
+    return path.name
 
 
 def check_equal(source: Source, first: int, second: int, image_id: int) -> None:
