@@ -21,6 +21,12 @@ SMALL = ("--epochs", "2", "--batch-size", "8", "--min-word-count", "1", "--amp",
 Set = tuple[Path, list[Path]]
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `compare` puts its page."""
+    monkeypatch.chdir(tmp_path)
+
+
 def extract(root: Path, split: str, *more: object) -> Path:
     out = root / f"{split}.h5"
     words = ["--weights", "random", "--image-size", "64", "--data", root, "--split", split]

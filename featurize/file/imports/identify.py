@@ -91,8 +91,8 @@ def identify(source: Source, owner: Owner) -> Identified:
     ids = np.fromiter(taken, np.int64, len(taken))
     names = [owner.names.get(i, "") or source.items[k].name for i, k in taken.items()]
     n_lacking = len(owner.names) - len(taken) if owner.data else 0
-    index = list(taken.values())
-    return Identified(owner, index, ids, names, n_others, n_lacking, n_repeated)
+    rows = list(taken.values())
+    return Identified(owner, rows, ids, names, n_others, n_lacking, n_repeated)
 
 
 def stem_of(name: str) -> str:
