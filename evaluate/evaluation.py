@@ -41,13 +41,13 @@ REASONS = {
 class Evaluation:
     """One results file with its scores, of questions or of captions.
 
-    ``n_references``: how many questions or images there are to predict. ``left_out``: why some of
-    them were not, as recorded with the results; reason -> how many.
+    ``n_references``: how many questions or images there are to predict, None: as many.
+    ``left_out``: why some were not, as recorded with the results; reason -> how many.
     """
 
     path: Path
     scores: VqaScores | CaptionScores
-    n_references: int
+    n_references: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -87,7 +87,7 @@ class Evaluation:
     @property
     def part(self) -> str:
         """Of how many there are only a part was scored, and why; "" for all."""
-        if self.n == self.n_references:
+        if self.n_references in (None, self.n):
             return ""
         reasons = "+".join(f"{reason}={n}" for reason, n in self.left_out.items())
         return f"|of:{self.n_references}|{f'left-out:{reasons}' if reasons else 'only-predicted'}"
@@ -143,7 +143,7 @@ def evaluate(
 def check_parts(evaluations: Sequence[Evaluation]) -> None:
     """Raise ``InputError`` unless all files are of the same items, as many as were recorded."""
     first = evaluations[0]
-    n_expected = first.n_references - sum(first.left_out.values())
+    n_expected = (first.n_references or first.n) - sum(first.left_out.values())
     if first.left_out and first.n != n_expected:
         raise InputError(
             f"{first.path}: holds {first.n} predictions, but its config.json says that "

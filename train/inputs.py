@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.catalog import open_dataset
 from ..datasets.dataset import Dataset
 from ..errors import InputError
-from ..featurize.file.layout import ABSENT, DONE, FAILED, GRID, TO_DO, name_grid
+from ..featurize.file.layout import ABSENT, DONE, FAILED, GRID, IDENTITY_BEFORE, TO_DO, name_grid
 from ..models.registry import HEADS
 from .data.features import SplitFeatures, open_split
 from .data.identity import ImageCheck
@@ -179,8 +179,8 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)
-    # Runs from before there was another grid do not name theirs.
-    wanted = {"grid": name_grid(GRID), **config.feature_identity}
+    # Runs from before there was another grid, or decoder, do not name theirs.
+    wanted = {"grid": name_grid(GRID), **IDENTITY_BEFORE, **config.feature_identity}
     if config.feature_identity and identity != wanted:
         what = ", ".join(
             f"{name} {identity.get(name)!r} instead of {value!r}"

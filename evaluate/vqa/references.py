@@ -38,12 +38,15 @@ class VqaReferences:
     """
 
     def __init__(
-        self, annotations: Path, questions: Path | None = None, only_predicted: bool = False
+        self,
+        annotations: Path | SourceFile,
+        questions: Path | None = None,
+        only_predicted: bool = False,
     ) -> None:
-        self.annotations = annotations
         self.questions = questions
         self.only_predicted = only_predicted
         self._copy = FileCopy(annotations, has_kept_table)
+        self.annotations = self._copy.path
         self._table: AnnotationTable | None = None
         self._is_irregular = False
 
