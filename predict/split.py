@@ -55,7 +55,8 @@ def predict_split(
     else:
         assert source is not None
         written = predict_captions(run, config.data, part, source, out, options)
-    said = describe_left_out(written.counts, split, written.kind, why)
+    asked = "questions" if config.task == "vqa" else "captions"
+    said = describe_left_out(written.counts, split, asked, why)
     record_source(out, address_of(config.data), split, config.task, written.counts)
     return replace(written, left_out=said)
 
