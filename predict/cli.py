@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console import Command
-from ..options import device_option, runs_argument, trust_ids_option
+from ..options import device_option, missing_option, runs_argument, trust_ids_option
 from ..parameters import FiniteFloat, OneOf, OutputFile
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
 @trust_ids_option
+@missing_option
 @click.option(
     "--out",
     type=OutputFile(".json"),
@@ -104,6 +105,8 @@ def predict(
         written = predict_split(loaded[0], configs[0], split, out, search)
     else:
         written = predict_together(runs, loaded, configs, split, out, search)
+    if written.left_out:
+        click.echo(f"left out   {written.left_out}")
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
     if can_be_scored(configs[0], split):
         click.echo(f"score it   score {quote(str(written.path))}")
@@ -119,16 +122,27 @@ def asked_config(
 ) -> "RunConfig":
     """A run's config with the data and the features that are asked for."""
     from ..train.data.locate import find_features
+    from ..train.inputs import training_splits
 
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
         features = trained.config.features
-        if data is not None or split not in ("train", trained.config.split):
+        if data is not None or split not in (
+            *training_splits(trained.config),
+            trained.config.split,
+        ):
             native = trained.config.finetune is not None
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
     # What was trusted in training holds for the run's own data, not for others.
     is_own = data is None and not options["features"]
     trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    if is_own and split == "val" and split in training_splits(trained.config):
+        click.echo("note       the run was trained on the split val too (--split trainval)")
+    missing = trained.config.missing if is_own else options["missing"]
+    if options["missing"] == "skip":
+        missing = "skip"
     data = trained.config.data if data is None else data
-    return replace(trained.config, data=data, features=features, trust_ids=trust_ids)
+    return replace(
+        trained.config, data=data, features=features, trust_ids=trust_ids, missing=missing
+    )

@@ -9,20 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.catalog import address_of, open_dataset
+from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..evaluate.reference_files import record_source
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..models.ensemble import Ensemble
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import Cells, SplitFeatures
-from ..train.prepare import open_run_features
+from ..train.data.selection import SplitPart
+from ..train.inputs import open_run_features
 from ..train.settings.config import RunConfig
 from ..train.tasks.captions import describe, write_captions
 from ..train.tasks.vqa import EVAL_BATCH, answer_scores, write_answers
-from .split import SplitPredictions
+from .split import SplitPredictions, check_left, images_of, part_with_features, recorded
 from .trained import TrainedRun
 
 CHUNK = 2**26  # probabilities kept at a time
@@ -58,12 +58,12 @@ def predict_together(
         for path, run, config in zip(paths, runs, configs, strict=True)
     ]
     check_together(members)
+    part, why = part_with_features(configs, split)
     if first.task == "vqa":
-        n, kind = answer_together(members, first.data, split, out), "answers"
+        written = answer_together(members, first.data, part, out)
     else:
-        n, kind = describe_together(members, first.data, split, out, options), "captions"
-    record_source(out, address_of(first.data), split, first.task)
-    return SplitPredictions(out, n, kind)
+        written = describe_together(members, first.data, part, out, options)
+    return recorded(written, first, split, why)
 
 
 def check_together(members: Sequence[Member]) -> None:
@@ -82,8 +82,10 @@ def check_together(members: Sequence[Member]) -> None:
             )
 
 
-def answer_together(members: Sequence[Member], data: str, split: str, out: Path) -> int:
-    """Answer every question of the split; returns how many there are.
+def answer_together(
+    members: Sequence[Member], data: str, part: SplitPart, out: Path
+) -> SplitPredictions:
+    """Answer every question on a part of a split.
 
     Answers are those of any run; one that a run does not know has probability 0 there.
     """
@@ -91,10 +93,11 @@ def answer_together(members: Sequence[Member], data: str, split: str, out: Path)
     answers = list(dict.fromkeys(a for member in members for a in member.run.answers))
     column = {answer: i for i, answer in enumerate(answers)}
     asked = [
-        vqa_data.load_split(dataset, split, member.run.words, member.run.answers)
+        vqa_data.load_split(dataset, part.split, member.run.words, member.run.answers).of_part(part)
         for member in members
     ]
     question_id = asked[0].question_id
+    check_left(len(question_id), part)
     predicted = np.zeros(len(question_id), np.int64)
     step = max(1, CHUNK // len(answers))
     for start in range(0, len(question_id), step):
@@ -104,7 +107,7 @@ def answer_together(members: Sequence[Member], data: str, split: str, out: Path)
             add_probabilities(member, questions, start, columns, total)
         predicted[start : start + step] = total.argmax(1)
     write_answers(out, question_id, predicted, answers)
-    return len(question_id)
+    return SplitPredictions(out, len(question_id), "answers", counts=asked[0].left_out)
 
 
 def add_probabilities(
@@ -151,9 +154,9 @@ class AllFeatures:
 
 
 def describe_together(
-    members: Sequence[Member], data: str, split: str, out: Path, options: BeamOptions
-) -> int:
-    """Describe every image of the split; returns how many there are."""
+    members: Sequence[Member], data: str, part: SplitPart, out: Path, options: BeamOptions
+) -> SplitPredictions:
+    """Describe every image of a part of a split."""
     heads: list[CaptionHead] = []
     each: list[SplitFeatures] = []
     for member in members:
@@ -161,11 +164,11 @@ def describe_together(
         assert member.features is not None
         heads.append(member.run.head)
         each.append(member.features)
-    image_ids = open_dataset(data).images(split).image_ids
+    image_ids, counts = images_of(data, part)
     features, first = AllFeatures(each, image_ids), members[0].run
     images = np.arange(len(image_ids))
     captions = describe(
         Ensemble(heads).eval(), features, images, first.words, first.precision, options
     )
     write_captions(out, image_ids, captions)
-    return len(captions)
+    return SplitPredictions(out, len(captions), "captions", counts=counts)

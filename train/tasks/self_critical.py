@@ -35,7 +35,8 @@ class SelfCriticalTask(CaptionTask):
         self.head.sampling = 0.0  # a caption's probability is that of its own words
         data = self.train_data
         self.reward = CiderReward(spoken(data), image_offsets(data))
-        self.image_of = np.repeat(np.arange(len(data.image_ids)), np.diff(image_offsets(data)))
+        counts = np.diff(image_offsets(data))
+        self.image_of = np.repeat(np.arange(len(counts)), counts)
         self.reward_sum, self.n_drawn, self.reward_seconds = 0.0, 0, 0.0
 
     def loss(self, batch: Batch) -> Tensor:
@@ -69,17 +70,11 @@ class SelfCriticalTask(CaptionTask):
         self.n_drawn += len(reward)
         return reward.reshape(-1, self.samples)
 
-    def evaluate(self) -> dict[str, float]:
-        """See :class:`Task`; besides, of the training since the last: the mean reward.
-
-        ``reward_seconds`` is how long the scoring of drawn captions took.
-        """
-        own = {
-            "train_reward": self.reward_sum / max(1, self.n_drawn),
-            "reward_seconds": self.reward_seconds,
-        }
+    def training_metrics(self) -> dict[str, float]:
+        """See :class:`Task`: the mean reward, and the seconds that its scoring took."""
+        mean, seconds = self.reward_sum / max(1, self.n_drawn), self.reward_seconds
         self.reward_sum, self.n_drawn, self.reward_seconds = 0.0, 0, 0.0
-        return {**super().evaluate(), **own}
+        return {"train_reward": mean, "reward_seconds": seconds}
 
 
 def advantages(reward: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,6 +53,11 @@ class Task(ABC):
     precision: Precision
     placed_val: ResidentSamples | None = None  # the validation samples, where they are on a device
 
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate on."""
+        return self.val.n_items > 0
+
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """The batch's mean loss, a float32 scalar with gradients.
@@ -75,6 +80,10 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
         """Metrics of the validation split: ``val_loss`` and the score at least."""
+
+    def training_metrics(self) -> dict[str, float]:
+        """What the task measured in training since the last call: nothing by default."""
+        return {}
 
     @abstractmethod
     def write_predictions(self, path: Path) -> None:
