@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from frostgrid.train import prepare, trainer
+from frostgrid.train import prepare
 from frostgrid.train.checkpoint import load_weights, read_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.initial import load_initial
 from frostgrid.train.run_folder import RunFolder
 from frostgrid.train.settings.config import SelfCritical
+from frostgrid.train.steps.plain import PlainStep
 from frostgrid.train.tasks import self_critical
 from frostgrid.train.tasks.self_critical import advantages
 from frostgrid.train.tasks.task import Precision
@@ -121,16 +122,16 @@ def test_a_run_goes_on_from_another_one_and_resumes(runs, tiny_set, tmp_path, mo
     assert 0 < summary["scoring_share"] < 1
     assert all(0 <= epoch["train_reward"] <= 10 for epoch in lines(tmp_path / "whole"))
 
-    steps, backward = 0, trainer.Trainer._backward
+    steps, backward = 0, PlainStep.backward
 
-    def interrupted(self, batch, in_group):
+    def interrupted(self, *arguments):
         nonlocal steps
         steps += 1
         if steps == 6:
             os.kill(os.getpid(), signal.SIGTERM)
-        return backward(self, batch, in_group)
+        return backward(self, *arguments)
 
-    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(PlainStep, "backward", interrupted)
     run_head("show-attend-tell", tiny_set, tmp_path / "stopped", *more, code=1)
     monkeypatch.undo()
     resume = ["--resume", str(tmp_path / "stopped"), "--device", "cpu", "--no-control"]
