@@ -11,14 +11,19 @@ import click
 from click.core import ParameterSource
 
 from ..console import Command
-from ..options import choice_option, device_option, run_argument, trust_ids_option
+from ..options import (
+    choice_option,
+    device_option,
+    missing_option,
+    run_argument,
+    trust_ids_option,
+)
 from ..parameters import FEATURE_FILE, FiniteFloat, OneOf, OutputFile
 from .choices import BEAM, FORMATS, LENGTH_POWER, MAX_LENGTH
 
 if TYPE_CHECKING:
     from ..models.beam import BeamOptions
     from ..train.settings.config import RunConfig
-    from .photos import PhotosRequest
     from .trained import TrainedRun
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -44,6 +49,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
 @trust_ids_option
+@missing_option
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -125,6 +131,7 @@ def predict(context: click.Context, /, run: Path, device: str, **options: Any) -
     from ..devices import pick_device
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
+    from .photos_cli import photos_request, write_photos
     from .trained import load_run
 
     check_usage(options)
@@ -181,71 +188,6 @@ def output_file(default: Path, options: dict[str, Any]) -> tuple[Path, str]:
     return out or default.with_name(f"{default.name}.{form}"), form
 
 
-def photos_request(
-    trained: TrainedRun, options: dict[str, Any], split_is_typed: bool
-) -> PhotosRequest | None:
-    """What is asked about photos, None if a data set's split is to be predicted."""
-    from .photos import PhotosRequest, is_of_other_images
-
-    images, question, questions = (options[name] for name in ("images", "question", "questions"))
-    features = options["features"][0] if len(options["features"]) == 1 else None
-    asked = question is not None or questions is not None
-    if not images and not asked:
-        open_to_it = trained.config.task == "caption" and not options["data"] and not split_is_typed
-        if not (open_to_it and features and is_of_other_images(features, trained.config)):
-            return None
-    name, task = trained.config.head, trained.config.task
-    if task == "caption" and asked:
-        raise click.UsageError(f"{name} describes photos and takes no question.")
-    if task == "vqa" and not asked:
-        raise click.UsageError(
-            f"{name} answers questions; ask one of every photo by --question, or each its own by "
-            "--questions FILE."
-        )
-    return PhotosRequest(
-        images=images,
-        features=features,
-        question=question,
-        questions=questions,
-        keep=options["keep_features"],
-        on_error=options["on_error"],
-        weights=options["weights"],
-        device=str(trained.precision.device),
-    )
-
-
-def write_photos(
-    trained: TrainedRun,
-    request: PhotosRequest,
-    options: dict[str, Any],
-    search: BeamOptions,
-    out: Path,
-    form: str,
-) -> None:
-    """Predict photos of one's own and write what was found."""
-    from .photos import answer_photos, describe_photos, open_photos
-    from .records import write_attention, write_records
-
-    task, with_attention = trained.config.task, options["attention"] is not None
-    with open_photos(trained, request, out.parent) as photos:
-        click.echo(f"photos     {len(photos.rows):,} of {request.images or request.features}")
-        if photos.failed:
-            click.echo(f"left out   {len(photos.failed):,} photos that could not be decoded")
-        if task == "vqa":
-            records, maps = answer_photos(trained, photos, request, with_attention, click.echo)
-        else:
-            records, maps = describe_photos(trained, photos, search, with_attention)
-    write_records(out, records, task, form)
-    kind = "answers" if task == "vqa" else "captions"
-    click.echo(f"wrote      {len(records):,} {kind} to {out}")
-    if with_attention:
-        ids = [record["question_id" if task == "vqa" else "image_id"] for record in records]
-        write_attention(options["attention"], zip(ids, maps, strict=True))
-        click.echo(f"attention  {options['attention']}")
-    if request.keep:
-        click.echo(f"features   {request.keep}")
-
-
 def write_split(
     trained: TrainedRun, options: dict[str, Any], search: BeamOptions, out: Path, form: str
 ) -> None:
@@ -260,6 +202,8 @@ def write_split(
         written = predict_split(trained, config, split, out, search)
     else:
         written = write_split_records(trained, config, split, out, search, form)
+    if written.left_out:
+        click.echo(f"left out   {written.left_out}")
     click.echo(f"wrote      {written.n:,} {written.kind} to {out}")
     if options["attention"]:
         write_attention(options["attention"], split_attention(trained, config, split, search))
@@ -275,12 +219,16 @@ def write_split(
 def split_config(trained: TrainedRun, options: dict[str, Any]) -> RunConfig:
     """The run's config with the data and the features that are asked for."""
     from ..train.data.locate import find_features
+    from ..train.inputs import training_splits
 
     split, data = options["split"], options["data"]
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
         features = trained.config.features
-        if data is not None or split not in ("train", trained.config.split):
+        if data is not None or split not in (
+            *training_splits(trained.config),
+            trained.config.split,
+        ):
             native = trained.config.finetune is not None
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
@@ -288,5 +236,12 @@ def split_config(trained: TrainedRun, options: dict[str, Any]) -> RunConfig:
     # What was trusted in training holds for the run's own data, not for others.
     is_own = data is None and not options["features"]
     trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    if is_own and split == "val" and split in training_splits(trained.config):
+        click.echo("note       the run was trained on the split val too (--split trainval)")
+    missing = trained.config.missing if is_own else options["missing"]
+    if options["missing"] == "skip":
+        missing = "skip"
     data = trained.config.data if data is None else data
-    return replace(trained.config, data=data, features=features, trust_ids=trust_ids)
+    return replace(
+        trained.config, data=data, features=features, trust_ids=trust_ids, missing=missing
+    )

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..datasets.catalog import address_of, open_dataset
 from ..datasets.questions import load_questions
 from ..evaluate.reference_files import record_source
 from ..models.beam import BeamOptions
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
-from ..train.prepare import open_run_features
+from ..train.inputs import find_missing, open_run_features, stated_ids
 from ..train.settings.config import RunConfig
 from .passes import answer_all, describe_all
 from .records import AttentionGrid, Record, write_records
@@ -59,7 +61,7 @@ def write_split_records(
     with tempfile.TemporaryDirectory(prefix=".predict-", dir=out.parent) as folder:
         written = predict_split(run, config, split, Path(folder) / "preds.json", options)
         write_records(out, detail_records(written.path, config, split), config.task, form)
-    record_source(out, address_of(config.data), split, config.task)
+    record_source(out, address_of(config.data), split, config.task, written.counts)
     return replace(written, path=out)
 
 
@@ -70,11 +72,17 @@ def split_attention(
     features = open_run_features(config, split)
     assert features is not None  # a head with attention reads them
     dataset = open_dataset(config.data)
+    missing = np.zeros(0, np.int64)
+    if config.missing == "skip":
+        missing, _ = find_missing(config, split, stated_ids(dataset, split))
     if config.task == "vqa":
         asked = vqa_data.load_split(dataset, split, run.words, run.answers)
-        samples = SamplesByImage(asked.image_id, asked.tokens, asked.length, features)
+        keep = ~np.isin(asked.image_id, missing)
+        samples = SamplesByImage(asked.image_id, asked.tokens, asked.length, features, keep)
         maps = answer_all(run, samples, with_attention=True).attention
-        return zip(asked.question_id.tolist(), maps, strict=True)
-    ids = dataset.images(split).image_ids
+        return zip(asked.question_id[keep].tolist(), maps, strict=True)
+    is_whole = config.missing != "skip"  # else the files that are left out need not be there
+    images = dataset.images(split) if is_whole else dataset.stated_images(split)
+    ids = images.image_ids[~np.isin(images.image_ids, missing)]
     maps = describe_all(run, features, features.rows(ids), options, with_attention=True).attention
     return zip(ids.tolist(), maps, strict=True)

@@ -21,10 +21,10 @@ from .trained import TrainedRun
 
 @dataclass(frozen=True)
 class Answers:
-    """Q questions' best answers.
+    """Q questions' best answers; 0 for those that the samples leave out.
 
     ``answer``: int64 [Q], numbers into the run's answers; ``probability``: float32 [Q];
-    ``attention``: the last hop's [H, W] for each question, in order, if it was asked for.
+    ``attention``: the last hop's [H, W] for each question that is not left out, if asked for.
     """
 
     answer: NDArray[np.int64]
@@ -44,7 +44,7 @@ def answer_all(run: TrainedRun, samples: SamplesByImage, with_attention: bool) -
     """Answer every question."""
     head, device = run.head, run.precision.device
     assert isinstance(head, VqaHead)
-    n = samples.n_items
+    n = len(samples.length)
     answer, probability = np.zeros(n, np.int64), np.zeros(n, np.float32)
     maps: dict[int, AttentionGrid] = {}
     with run.precision.evaluation():
@@ -78,7 +78,8 @@ def describe_all(
     assert isinstance(head, CaptionHead)
     texts: list[str] = []
     grids: list[AttentionGrid] = []
-    parts = np.split(rows, np.arange(EVAL_IMAGES, len(rows), EVAL_IMAGES))
+    size = EVAL_IMAGES[head.features]
+    parts = np.split(rows, np.arange(size, len(rows), size))
     makers = (lambda part=part: features.gather(part, device) for part in parts)
     with run.precision.evaluation():
         for cells in read_ahead(makers):
