@@ -78,7 +78,7 @@ def describe_all(
     assert isinstance(head, CaptionHead)
     texts: list[str] = []
     grids: list[AttentionGrid] = []
-    size = EVAL_IMAGES[head.features]
+    size = EVAL_IMAGES[device.type]
     parts = np.split(rows, np.arange(size, len(rows), size))
     makers = (lambda part=part: features.gather(part, device) for part in parts)
     with run.precision.evaluation():

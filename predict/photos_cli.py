@@ -1,4 +1,4 @@
-"""``frostgrid predict`` of photos (``--images``, or ``--features`` of a folder) instead of a split."""
+"""``frostgrid predict`` of photos, ``--images`` or ``--features`` of a folder, not of a split."""
 
 from __future__ import annotations
 
