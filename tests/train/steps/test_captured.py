@@ -206,6 +206,13 @@ def test_when_nothing_is_captured(step_of):
     plain.scaler = torch.amp.GradScaler("cpu")
     assert "float16" in choice.why_plain(plain)
 
+    class Other(type(plain.task)):
+        def loss(self, batch):
+            return super().loss(batch) ** 2
+
+    plain.task.__class__ = Other  # whose padded loss is that of another task
+    assert choice.why_plain(plain) == "as the loss of Other has no padded form"
+
 
 def test_a_run_by_captured_steps_stops_and_resumes(tiny_set, tmp_path, monkeypatch):
     more = ("--epochs", "2", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")
