@@ -147,11 +147,7 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
                 raise ImageError(reason)
             if draft_size is not None:
                 image.draft("RGB", (draft_size, draft_size))
-            image.load()
-            # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
-            if image.mode == "I" and image.format not in ("PNG", "PPM"):
-                raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
-            return to_rgb(ImageOps.exif_transpose(image))
+            return upright(image)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -164,6 +160,15 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
         ) from error
     except Exception as error:  # Pillow's many decoders raise nearly anything on damaged bytes.
         raise ImageError(f"cannot be decoded: {error}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The whole image in RGB, EXIF orientation applied; raises what decoding it raises."""
+    image.load()
+    # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
+    return to_rgb(ImageOps.exif_transpose(image))
 
 
 @cache

@@ -8,6 +8,7 @@ import torch
 
 from ..distributed import Ranks
 from ..models.base import Head
+from .averaging import WeightAverage
 from .checkpoint import (
     damaged,
     flatten_optimizer,
@@ -59,10 +60,18 @@ class Progress:
 
 
 class RunState:
-    """A run's progress, weights, optimiser and random numbers, to be written and read."""
+    """A run's progress, weights, their average, optimiser and random numbers, written and read."""
 
-    def __init__(self, head: Head, step: PlainStep, config: RunConfig, ranks: Ranks) -> None:
-        self.head, self.step, self.config, self.ranks = head, step, config, ranks
+    def __init__(
+        self,
+        head: Head,
+        step: PlainStep,
+        average: WeightAverage | None,
+        config: RunConfig,
+        ranks: Ranks,
+    ) -> None:
+        self.head, self.step, self.average = head, step, average
+        self.config, self.ranks = config, ranks
         self.progress = Progress()
         if not ranks.is_first:
             torch.manual_seed(self._dropout_seed())
@@ -70,6 +79,8 @@ class RunState:
     def write(self, path: Path) -> None:
         """Write all that resuming needs."""
         tensors = {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
         tensors |= flatten_optimizer(self.step.optimizer)
         for name, state in random_state(self.step.device).items():
             every = self.ranks.gather(state)
@@ -91,6 +102,8 @@ class RunState:
         load_weights(self.head, weights, path)
         try:
             restore_optimizer(self.step.optimizer, tensors)
+            if self.average is not None:
+                self.average.load({k.removeprefix("average."): v for k, v in tensors.items()})
             if about["scaler"]:  # none was needed where the run began
                 self.step.scaler.load_state_dict(about["scaler"])
             self.progress = convert(about["progress"], Progress)
