@@ -40,7 +40,9 @@ ROOM = 60e9  # bytes, for features of the full size and what extraction writes
 
 
 @click.command()
-@click.option("--out", "folder", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), help="Where results go.  [default: nowhere]"
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--fraction", type=float, help="Of VQA v2's size.  [default: 1; 0.0003 on a CPU]")
 @click.option(
@@ -48,19 +50,24 @@ ROOM = 60e9  # bytes, for features of the full size and what extraction writes
 )
 @click.option("--work", type=click.Path(path_type=Path), hidden=True, help="Of a part's process.")
 def main(
-    folder: Path, device: str, fraction: float | None, parts: tuple[str, ...], work: Path | None
+    folder: Path | None,
+    device: str,
+    fraction: float | None,
+    parts: tuple[str, ...],
+    work: Path | None,
 ) -> None:
     """Measure the product on this machine's GPU, or test this program on a CPU."""
     where = pick_device(device)
     share = fraction or (1.0 if where.type == "cuda" else ON_CPU)
-    folder.mkdir(parents=True, exist_ok=True)
-    if work is not None:
+    if work is not None and folder is not None:
         run_here(Bench(parts[0], folder, work, where, share, time.time()))
         return
     about = f"{machine()}; {describe_device(where)}; {share:g} of VQA v2's and COCO's size"
     print(about, flush=True)
     end = time.monotonic() + ALL_SECONDS
     with tempfile.TemporaryDirectory(dir=memory_folder(), prefix="frostgrid-gpu-") as temporary:
+        folder = folder or Path(temporary) / "results"
+        folder.mkdir(parents=True, exist_ok=True)
         for group in groups_of(parts):
             benches = [
                 Bench(part, folder, Path(temporary), where, share, time.time()) for part in group
@@ -70,8 +77,8 @@ def main(
                 # A CPU may be slow and busy; there nothing is measured.
                 left = end - time.monotonic() if bench.is_gpu else 3600.0
                 wait_for(bench, process, min(LIMITS[bench.part], left) if bench.is_gpu else left)
-            write_table(folder, about)
-    print(f"\n{write_table(folder, about)}")
+            table = write_table(folder, about)
+    print(f"\n{table}")
 
 
 def groups_of(parts: tuple[str, ...]) -> list[list[str]]:
