@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError
+from ..featurize.decoding import decode_one
 from ..featurize.images import (
     ImageError,
-    Pixels,
     Preprocessing,
-    decode_image,
     decode_upright,
     pillow_formats,
     read_image_file,
@@ -53,12 +53,13 @@ class Photo:
             data = f"{data.size}".encode() + data.tobytes()
         return hashlib.sha256(data).hexdigest()
 
-    def pixels(self, preprocessing: Preprocessing) -> Pixels:
-        """The input of a frozen network, uint8 [size, size, 3]."""
+    def pixels(self, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+        """The input of a frozen network on this device, uint8 [H, W, 3]."""
         if isinstance(self.data, Image.Image):
-            return np.asarray(resize(self.data, preprocessing.image_size, preprocessing.crop))
+            resized = resize(self.data, preprocessing.place(*self.data.size))
+            return torch.tensor(np.asarray(resized)).to(device)
         try:
-            return decode_image(self.data, preprocessing)
+            return decode_one(self.data, preprocessing, device)
         except ImageError as error:
             raise photo_error(self.name, error) from error
 

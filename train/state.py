@@ -62,17 +62,13 @@ class Progress:
 class RunState:
     """A run's progress, weights, their average, optimiser and random numbers, written and read."""
 
-    def __init__(
-        self,
-        head: Head,
-        step: PlainStep,
-        average: WeightAverage | None,
-        config: RunConfig,
-        ranks: Ranks,
-    ) -> None:
-        self.head, self.step, self.average = head, step, average
-        self.config, self.ranks = config, ranks
+    def __init__(self, head: Head, step: PlainStep, config: RunConfig, ranks: Ranks) -> None:
+        self.head, self.step, self.config, self.ranks = head, step, config, ranks
         self.progress = Progress()
+        self.average: WeightAverage | None = None
+        if config.optimisation.averaging:
+            named = {name: p for name, p in head.named_parameters() if p.requires_grad}
+            self.average = WeightAverage(named, config.optimisation.averaging)
         if not ranks.is_first:
             torch.manual_seed(self._dropout_seed())
 

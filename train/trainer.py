@@ -13,7 +13,6 @@ from torch import Tensor
 from ..console import StopRequest
 from ..distributed import Ranks
 from ..errors import InputError
-from .averaging import WeightAverage
 from .checkpoint import write_tensors
 from .data.digests import name_changes
 from .data.order import image_order
@@ -48,11 +47,7 @@ class Trainer:
         self.device = task.precision.device
         self.plain = PlainStep(task, self.o, self.ranks)
         self.step: Step = self.plain
-        self.average: WeightAverage | None = None
-        if self.o.averaging:
-            named = {n: p for n, p in task.head.named_parameters() if p.requires_grad}
-            self.average = WeightAverage(named, self.o.averaging)
-        self.state = RunState(task.head, self.plain, self.average, config, self.ranks)
+        self.state = RunState(task.head, self.plain, config, self.ranks)
         self.total_updates = self.o.epochs * updates_of_epoch(self.o, task.train.n_items)
 
     @property
@@ -107,8 +102,8 @@ class Trainer:
             if last:
                 # An update that float16 overflowed is left out, and the schedule does not move.
                 p.updates += self.step.update(learning_rate(p.updates, self.total_updates, o))
-                if self.average is not None:
-                    self.average.update(p.updates)
+                if self.state.average is not None:
+                    self.state.average.update(p.updates)
             loss_sum += loss
             show = p.batches % 20 == 0 or p.batches == len(cuts)
             watcher.step(self._running_loss(loss_sum) if show else None)
@@ -135,7 +130,8 @@ class Trainer:
 
     def _averaged(self) -> AbstractContextManager[None]:
         """The context in which the head has the weights to validate and to keep."""
-        return nullcontext() if self.average is None else self.average.applied()
+        average = self.state.average
+        return nullcontext() if average is None else average.applied()
 
     def _evaluate(self) -> dict[str, Any]:
         p, task = self.progress, self.task

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .layout import FAILED, IDENTITY, TO_DO, grid_of, name_grid
+from .layout import FAILED, IDENTITY, IDENTITY_BEFORE, TO_DO, grid_of, name_grid
 from .opening import incomplete, read_structure
 from .rows import LONG, JoinedRows, check_distinct, read_rows
 from .structure import Structure, cut_off, damaged
@@ -137,7 +137,8 @@ class FeatureFile:
 def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
     """The part of ``provenance`` that ``FeatureFile.identity`` returns."""
     grid = name_grid(grid_of(provenance))
-    return {name: provenance[name] for name in IDENTITY} | {"grid": grid}
+    later = {name: provenance.get(name, before) for name, before in IDENTITY_BEFORE.items()}
+    return {name: provenance[name] for name in IDENTITY} | {"grid": grid} | later
 
 
 def join_rows(parts: list["FeatureFile"]) -> dict[str, Any]:
