@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from frostgrid.devices import use_exact_float32
 from frostgrid.distributed import Ranks
 from frostgrid.models.names import TASKS
 from frostgrid.models.registry import HEADS
@@ -90,10 +91,10 @@ def losses(step, plain, n_epochs=4):
 
 
 @pytest.fixture(params=[CPU, GPU], ids=str)
-def device(request, monkeypatch):
+def device(request):
     """A CPU, or a GPU that computes float32 as such."""
-    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(backend, "allow_tf32", False)
+    if request.param.type == "cuda":
+        use_exact_float32()
     return request.param
 
 
