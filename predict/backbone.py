@@ -115,9 +115,11 @@ class FrozenNetwork:
             here = replace(here, decode="cpu")
         with torch.inference_mode():
             pixels = photo.pixels(here, self.device)[None]
-            columns = as_stored(*self.network(pixels), self.dtype)
+            grid, pooled = self.network(pixels)
+            columns = as_stored(grid, pooled, self.dtype)
             if not all_finite(columns):
-                columns = as_stored(*self.exact_network(pixels), self.dtype)
+                grid, pooled = self.exact_network(pixels)
+                columns = as_stored(grid, pooled, self.dtype)
             if not all_finite(columns):
                 raise InputError(
                     f"A feature of the photo is not a finite number in {self.dtype}, in which the "

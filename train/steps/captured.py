@@ -137,7 +137,7 @@ class CapturedStep:
 def move_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Keep the learning rates where a graph reads them, and let the optimiser be captured."""
     # It would warn of steps that are not captured; some are not, on purpose.
-    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined, unused-ignore]
     for group in optimizer.param_groups:
         group["capturable"] = True
         if not isinstance(group["lr"], Tensor):
