@@ -63,7 +63,7 @@ def test_a_photo_on_which_half_precision_overflows_is_computed_in_float32(runs, 
 
     network.network = overflow
     found = network.extract(photo).grid.values.float()
-    assert (found - wanted).abs().max() <= 0.01 * wanted.abs().max()
+    assert (found - wanted).norm() <= 0.02 * wanted.norm()  # bfloat16, and float32
     network.exact_network = overflow
     with pytest.raises(InputError, match="not a finite number in float16"):
         network.extract(photo)
