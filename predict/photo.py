@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ..errors import InputError
-from ..featurize.decoding import decode_one
+from ..featurize.decode.batches import decode_one
 from ..featurize.images import (
     ImageError,
     Preprocessing,

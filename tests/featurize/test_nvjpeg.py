@@ -11,14 +11,14 @@ import pytest
 import torch
 from frostgrid.datasets.images.image_list import list_folder_images
 from frostgrid.errors import InputError
-from frostgrid.featurize import nvjpeg
-from frostgrid.featurize.decoding import decode_one
+from frostgrid.featurize.decode import nvjpeg
+from frostgrid.featurize.decode.batches import decode_one
+from frostgrid.featurize.decode.jpeg_headers import find_jpeg
 from frostgrid.featurize.extract import Extractor
 from frostgrid.featurize.file.join import join_files
 from frostgrid.featurize.file.layout import FAILED
 from frostgrid.featurize.images import ImageError, Preprocessing, decode_image
 from frostgrid.featurize.jobs import Job
-from frostgrid.featurize.jpeg_headers import find_jpeg
 from PIL import Image
 
 CPU = torch.device("cpu")
