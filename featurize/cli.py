@@ -160,7 +160,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option("--overwrite", is_flag=True, help="Start afresh even if the file exists.")
 @click.pass_context
-def featurize(context: click.Context, /, **arguments: Any) -> None:
+def featurize(context: click.Context, /, **arguments: Any) -> list[Path]:
     """Run every image once through a frozen ResNet; write its grid of features to a file.
 
     IMAGE_DIR is any folder of images; without it, the images of --data are used. Run again on an
@@ -174,7 +174,7 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
     source = context.get_parameter_source
     defaults = frozenset(name for name in arguments if source(name) is ParameterSource.DEFAULT)
     try:
-        run(FeaturizeOptions(**arguments, defaults=defaults), click.echo)
+        return run(FeaturizeOptions(**arguments, defaults=defaults), click.echo)
     except OptionsError as error:
         raise click.UsageError(str(error)) from error
 

@@ -161,14 +161,7 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
     with open_image(data) as image:
         if draft_size is not None:
             image.draft("RGB", (draft_size, draft_size))
-        image.load()
-        # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
-        if image.mode == "I" and image.format not in ("PNG", "PPM"):
-            raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
-        # Where there is nothing to turn or convert, Pillow would copy all pixels twice.
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        return to_rgb(image)
+        return upright(image)
 
 
 @contextmanager
@@ -194,6 +187,18 @@ def open_image(data: bytes) -> Iterator[Image.Image]:
         ) from error
     except Exception as error:  # Pillow's many decoders raise nearly anything on damaged bytes.
         raise ImageError(f"cannot be decoded: {error}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The whole image in RGB, EXIF orientation applied; raises what decoding it raises."""
+    image.load()
+    # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
+    # Where there is nothing to turn or convert, Pillow would copy all pixels twice.
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return to_rgb(image)
 
 
 @cache

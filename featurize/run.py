@@ -37,15 +37,15 @@ Say = Callable[[str], object]
 LISTED = 20  # damaged rows or failed images
 
 
-def run(options: FeaturizeOptions, say: Say) -> None:
-    """Extract, estimate or verify, whichever is asked for.
+def run(options: FeaturizeOptions, say: Say) -> list[Path]:
+    """Extract, estimate or verify, whichever is asked for; returns the feature files.
 
     Raises ``InputError`` if a file could not be finished or is not sound.
     """
     if options.verify:
         outs = [options.out] if options.out else [job.out for job in plan(options)]
         verify_files(outs, say)
-        return
+        return outs
     remedy = "what was done is kept. Run the same command again to go on."
     with warnings.catch_warnings(), join_ranks(remedy) as ranks:
         # Images that Pillow only warns of are refused too, so that memory stays bounded.
@@ -65,6 +65,7 @@ def run(options: FeaturizeOptions, say: Say) -> None:
                     speak(forecast(job, extractor))
                 else:
                     run_job(job, extractor, options, ranks, stop, speak)
+    return [job.out for job in jobs]
 
 
 def make_extractor(options: FeaturizeOptions, jobs: list[Job], ranks: Ranks) -> Extractor:

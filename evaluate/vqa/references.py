@@ -36,10 +36,10 @@ class VqaReferences:
     nothing that the score needs: they are only checked to be the annotated ones.
     """
 
-    def __init__(self, annotations: Path, questions: Path | None = None) -> None:
-        self.annotations = annotations
+    def __init__(self, annotations: Path | SourceFile, questions: Path | None = None) -> None:
         self.questions = questions
         self._copy = FileCopy(annotations, has_kept_table)
+        self.annotations = self._copy.path
         self._table: AnnotationTable | None = None
         self._is_irregular = False
 

@@ -63,6 +63,12 @@ class FeatureFile:
             raise other_parts(path) if self.parts != [self] else damaged(path)
         self._order = check_distinct(path, self.image_id, self.file_name)
 
+    def __repr__(self) -> str:
+        return (
+            f"<frostgrid.FeatureFile {str(self.path)!r}: {self.n_images} images, {self.n_cells} "
+            f"cells of {self.channels} channels, {self.grid.dtype}>"
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         return open_features, (self.path,)
 
