@@ -85,6 +85,7 @@ def load_backbone(
     """
     if is_timm(name):
         encoder, origin = build_encoder(name, weights, seed, layer)
+        sha256 = hash_state(encoder.model.state_dict())  # before another size changes positions
         seen = encoder.fit(name, image_size, any_shape)
         return Backbone(
             name,
@@ -92,7 +93,7 @@ def load_backbone(
             encoder,
             channels=seen.channels,
             weights=origin,
-            weights_sha256=hash_state(encoder.model.state_dict()),
+            weights_sha256=sha256,
             mean=encoder.mean,
             std=encoder.std,
             pooling=seen.pooling,

@@ -122,7 +122,7 @@ def build_encoder(name: str, weights: str, seed: int, layer: str) -> tuple[TimmE
     else:
         load_file(model, weights)
         origin = Path(weights).name
-    return TimmEncoder(model, layer, timm.data.resolve_model_data_config(model)), origin
+    return TimmEncoder(model, layer, model.pretrained_cfg), origin
 
 
 def check_name(timm: Any, name: str) -> None:
@@ -156,8 +156,8 @@ def create(timm: Any, name: str, pretrained: bool) -> Any:
     except Exception as error:  # timm and its hub raise many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         remedy = (
-            "download that file elsewhere and give it by --weights FILE, or try everything with "
-            "--weights random"
+            "download them elsewhere (huggingface.co/timm has them under this name) and give "
+            "--weights FILE, or try everything with --weights random"
             if pretrained
             else "choose another encoder"
         )
