@@ -189,3 +189,15 @@ def test_a_damaged_file_is_the_failure_that_pillow_gives() -> None:
     with pytest.raises(ImageError) as found:
         decode_one(data, Preprocessing(32, decode="gpu"), CPU)
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("crop", ["squash", "center", "pad", "native"])
+def test_nvjpegs_pixels_are_near_pillows(crop: str) -> None:
+    device = torch.device("cuda", 0)
+    assert not nvjpeg.why_unavailable(device)
+    data = turned(6)
+    expected = decode_image(data, Preprocessing(32, crop)).astype(int)
+    found = decode_one(data, Preprocessing(32, crop, decode="gpu"), device).cpu().numpy()
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 4
