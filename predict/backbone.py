@@ -9,8 +9,8 @@ import msgspec
 import torch
 
 from ..errors import InputError
-from ..featurize.backbones import native_grid
-from ..featurize.choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS
+from ..featurize.choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS, is_timm
+from ..featurize.decode.nvjpeg import why_unavailable
 from ..featurize.file.layout import GRID, IDENTITY_BEFORE, IMPORTED, name_grid
 from ..featurize.file.opening import read_structure
 from ..featurize.images import Preprocessing
@@ -21,7 +21,6 @@ from ..featurize.network import (
     build_network,
     choose_precision,
 )
-from ..featurize.nvjpeg import why_unavailable
 from ..featurize.rebuild import rebuild
 from ..train.data.features import Cells
 from ..train.settings.config import RunConfig
@@ -85,7 +84,7 @@ class FrozenNetwork:
         precision = choose_precision(device, "auto")
         shape = GRID
         if identity.grid != name_grid(GRID):
-            shape = native_grid(self.backbone.layer, self.preprocessing.image_size)
+            shape = self.backbone.native_grid(self.preprocessing.image_size)
         self._build = partial(build_network, self.backbone, device, output=output, shape=shape)
         self.network = self._build(precision)
 
@@ -158,7 +157,8 @@ def read_identity(config: RunConfig) -> FeatureIdentity:
             f'"feature_identity" in the run\'s config.json: {error}; {remedy}.'
         ) from error
     for name, values in VALUES.items():
-        if getattr(identity, name) not in values:
+        is_known = getattr(identity, name) in values
+        if not is_known and not (name == "backbone" and is_timm(identity.backbone)):
             raise InputError(
                 f'"feature_identity" in the run\'s config.json: {name} is '
                 f"{getattr(identity, name)!r}, expected {' or '.join(values)}; {remedy}."
