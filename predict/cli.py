@@ -1,20 +1,33 @@
 """``frostgrid predict``: parse, predict a split, print what was written."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..console import Command
-from ..options import device_option, missing_option, runs_argument, trust_ids_option
-from ..parameters import FiniteFloat, OneOf, OutputFile
-from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
+from ..options import (
+    choice_option,
+    device_option,
+    missing_option,
+    runs_argument,
+    trust_ids_option,
+)
+from ..parameters import FEATURE_FILE, FiniteFloat, OneOf, OutputFile
+from .choices import BEAM, FORMATS, LENGTH_POWER, MAX_LENGTH
 
 if TYPE_CHECKING:
+    from ..models.beam import BeamOptions
     from ..train.settings.config import RunConfig
+    from .split import SplitPredictions
     from .trained import TrainedRun
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("predict", cls=Command)
@@ -39,11 +52,48 @@ if TYPE_CHECKING:
 @trust_ids_option
 @missing_option
 @click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Describe, or ask about, the photos in a folder, instead of a split.",
+)
+@click.option("--question", help="VQA only: ask this of every photo of --images or --features.")
+@click.option(
+    "--questions",
+    type=FILE,
+    metavar="FILE",
+    help="VQA only: CSV or JSON lines of image and question, on these photos.",
+)
+@click.option(
+    "--keep-features",
+    type=OutputFile(*FEATURE_FILE),
+    metavar="FILE.h5",
+    help="Keep the features of --images here; a file that is there is gone on with.",
+)
+@choice_option(
+    "--on-error",
+    values=("stop", "skip"),
+    help="At a photo of --images that cannot be decoded: stop, or leave it out.",
+)
+@click.option(
+    "--weights",
+    metavar="imagenet|random|FILE",
+    help="The frozen network's weights for --images, where the run does not say how to get them.",
+)
+@click.option(
     "--out",
-    type=OutputFile(".json"),
-    metavar="FILE.json",
-    help="Result file.  [default: RUN/preds-SPLIT.json; of several runs the first one's "
-    "preds-SPLIT-ensemble.json]",
+    type=OutputFile(".json", ".jsonl", ".csv"),
+    metavar="FILE",
+    help="Result file: .json is the official format, .jsonl and .csv have the questions and file "
+    "names too.  [default: RUN/preds-SPLIT.json, or RUN/preds-FOLDER.json; of several runs "
+    "RUN/preds-SPLIT-ensemble.json in the first]",
+)
+@click.option("--format", "form", type=OneOf(FORMATS), help="Of the file.  [default: by --out]")
+@click.option(
+    "--attention",
+    type=OutputFile(".npz"),
+    metavar="FILE.npz",
+    help="Write where the head looked too: an array for each question_id, or image_id.",
 )
 @click.option(
     "--beam",
@@ -72,58 +122,150 @@ if TYPE_CHECKING:
     help="Captions only: generate no three words in a row twice.",
 )
 @device_option
-def predict(
-    runs: tuple[Path, ...], split: str, data: str | None, device: str, **options: Any
-) -> None:
+@click.pass_context
+def predict(context: click.Context, /, runs: tuple[Path, ...], device: str, **options: Any) -> None:
     """Write the answers or captions of RUN's best epoch for a split, in the official format.
 
-    Of several runs, the probabilities are averaged.
+    Of several runs the probabilities are averaged.
+
+    With --images, or --features of a folder, those of any photos: a captioning run describes them,
+    a VQA run answers --question or --questions.
     """
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
-    from .ensemble import predict_together
-    from .split import can_be_scored, predict_split
+    from .photos_cli import photos_request, write_photos
     from .trained import load_run
 
-    loaded = [load_run(run, pick_device(device)) for run in runs]
-    configs = [asked_config(trained, split, data, options) for trained in loaded]
-    for files in dict.fromkeys(", ".join(c.features) for c in configs if c.features):
-        click.echo(f"features   {files}")
+    check_usage(options)
+    if len(runs) > 1:
+        check_together_usage(options)
+    run, picked = runs[0], pick_device(device)
+    trained = load_run(run, picked)
+    if options["attention"] and not trained.has_attention:
+        raise click.UsageError(
+            f"{trained.config.head} has no attention over cells; drop --attention."
+        )
     search = BeamOptions(
         beam=options["beam"],
         max_length=options["max_length"],
         length_power=options["length_power"],
         no_repeated_trigrams=options["no_repeated_trigrams"],
     )
-    name = f"preds-{split}.json" if len(runs) == 1 else f"preds-{split}-ensemble.json"
-    out = options["out"] or runs[0] / name
+    if len(runs) > 1:
+        all_trained = [trained, *(load_run(other, picked) for other in runs[1:])]
+        keep_freed_memory()
+        write_together(runs, all_trained, options, search)
+        return
+    split_is_typed = context.get_parameter_source("split") is ParameterSource.COMMANDLINE
+    request = photos_request(trained, options, split_is_typed)
+    name = f"preds-{options['split'] if request is None else request.where.stem}"
+    out, form = output_file(run / name, options)
     out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    if len(runs) == 1:
-        written = predict_split(loaded[0], configs[0], split, out, search)
+    if request is None:
+        write_split(trained, options, search, out, form)
     else:
-        written = predict_together(runs, loaded, configs, split, out, search)
-    if written.left_out:
-        click.echo(f"left out   {written.left_out}")
-    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
-    if can_be_scored(configs[0], split):
-        click.echo(f"score it   score {quote(str(written.path))}")
-    else:
-        click.echo(
-            f"score it   {configs[0].data} has no {written.kind} for the split {split} to score "
-            "against"
+        write_photos(trained, request, options, search, out, form)
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Raise a usage error for options that do not go together."""
+    if options["question"] is not None and options["questions"]:
+        raise click.UsageError("--question and --questions exclude each other.")
+    if options["images"]:
+        for name in ("data", "features"):
+            if options[name]:
+                raise click.UsageError(
+                    f"--images and --{name} exclude each other: the features of --images are made "
+                    "on the way."
+                )
+        return
+    for name in ("keep_features", "weights"):
+        if options[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} is of use with --images alone.")
+    asked = options["question"] is not None or options["questions"]
+    if asked and (options["data"] or len(options["features"]) != 1):
+        raise click.UsageError(
+            "--question and --questions are about photos: name a folder by --images, or its "
+            "feature file by --features."
         )
 
 
-def asked_config(
-    trained: "TrainedRun", split: str, data: str | None, options: dict[str, Any]
-) -> "RunConfig":
-    """A run's config with the data and the features that are asked for."""
+def check_together_usage(options: dict[str, Any]) -> None:
+    """Raise a usage error for options that several runs cannot go with."""
+    for name in ("images", "question", "questions", "attention"):
+        if options[name]:
+            raise click.UsageError(f"--{name} is for one run; several predict a split.")
+    if output_file(Path("preds"), options)[1] != "json":
+        raise click.UsageError("Several runs write .json alone.")
+
+
+def write_together(
+    runs: tuple[Path, ...],
+    trained: list[TrainedRun],
+    options: dict[str, Any],
+    search: BeamOptions,
+) -> None:
+    """Predict a split by several runs and say how it is scored."""
+    from .ensemble import predict_together
+
+    split = options["split"]
+    configs = [split_config(one, options) for one in trained]
+    out, _ = output_file(runs[0] / f"preds-{split}-ensemble", options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    tell_written(predict_together(runs, trained, configs, split, out, search), configs[0], split)
+
+
+def tell_written(written: SplitPredictions, config: RunConfig, split: str) -> None:
+    """Say what was written of a split, and how it is scored."""
+    from .split import can_be_scored
+
+    if written.left_out:
+        click.echo(f"left out   {written.left_out}")
+    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
+    if can_be_scored(config, split):
+        click.echo(f"score it   score {quote(str(written.path))}")
+    else:
+        click.echo(
+            f"score it   {config.data} has no {written.kind} for the split {split} to score against"
+        )
+
+
+def output_file(default: Path, options: dict[str, Any]) -> tuple[Path, str]:
+    """Where the predictions go, and in which of ``FORMATS``."""
+    out: Path | None = options["out"]
+    form = options["form"] or (out.suffix.lower().removeprefix(".") if out else "") or FORMATS[0]
+    return out or default.with_name(f"{default.name}.{form}"), form
+
+
+def write_split(
+    trained: TrainedRun, options: dict[str, Any], search: BeamOptions, out: Path, form: str
+) -> None:
+    """Predict a split and say how it is scored."""
+    from .details import split_attention, write_split_records
+    from .records import write_attention
+    from .split import predict_split
+
+    split = options["split"]
+    config = split_config(trained, options)
+    if form == "json":
+        written = predict_split(trained, config, split, out, search)
+    else:
+        written = write_split_records(trained, config, split, out, search, form)
+    if options["attention"]:
+        write_attention(options["attention"], split_attention(trained, config, split, search))
+        click.echo(f"attention  {options['attention']}")
+    tell_written(written, config, split)
+
+
+def split_config(trained: TrainedRun, options: dict[str, Any]) -> RunConfig:
+    """The run's config with the data and the features that are asked for."""
     from ..train.data.locate import find_features
     from ..train.inputs import training_splits
 
+    split, data = options["split"], options["data"]
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
         features = trained.config.features
@@ -134,6 +276,7 @@ def asked_config(
             native = trained.config.finetune is not None
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
+        click.echo(f"features   {', '.join(features)}")
     # What was trusted in training holds for the run's own data, not for others.
     is_own = data is None and not options["features"]
     trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
