@@ -14,7 +14,7 @@ from ..parameters import OneOf
 from .settings.recipes import RECIPES
 
 RESUMABLE = (
-    *("head", "resume", "epochs", "device", "no_control"),
+    *("head", "resume", "epochs", "device", "step", "no_control"),
     *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
@@ -196,6 +196,12 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
 )
 @device_option
+@choice_option(
+    "--step",
+    values=("auto", "captured", "plain"),
+    help="Updates as CUDA graphs, which a GPU does without waiting for the processor, or one "
+    "operation after the other; auto: graphs on a GPU, where the features fit it.",
+)
 @click.option(
     "--no-control",
     is_flag=True,
@@ -205,8 +211,8 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with the run in this folder; besides, only --epochs, --device and where --data and "
-    "--features are now.",
+    help="Go on with the run in this folder; besides, only --epochs, --device, --step and where "
+    "--data and --features are now.",
 )
 @click.option(
     "--accept-changed-data",
@@ -252,8 +258,8 @@ def check_options(
         if fixed:
             raise click.UsageError(
                 f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
-                "only --epochs, --device, and where --data and --features are, may change, and "
-                "--trust-ids be added."
+                "only --epochs, --device, --step, and where --data and --features are, may change, "
+                "and --trust-ids be added."
             )
         from .run_folder import RunFolder
 

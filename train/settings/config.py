@@ -58,6 +58,8 @@ class RunConfig:
     feature_identity: dict[str, Any] = field(default_factory=dict)
     # Of the images in an epoch; auto: as their size demands.
     order: Literal["auto", "full", "local"] = "auto"
+    # How updates are computed: as CUDA graphs, or one operation after the other; auto: what fits.
+    step: Literal["auto", "captured", "plain"] = "auto"
     finetune: Literal["layer4"] | None = None  # the backbone's block that learns with the head
     # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
     digests: dict[str, str] = field(default_factory=dict)
