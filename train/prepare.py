@@ -105,7 +105,7 @@ def store_features(task: Task, step: str = "auto", validates: bool = True) -> tu
     See ``prepare`` for ``validates``; a captured ``step`` has them in the device's own memory.
     """
     device = task.precision.device
-    splits = (task.train, task.val) if validates else (task.train,)
+    splits = (task.train, task.val) if validates and task.validates else (task.train,)
     parts = [(p, p.features) for p in splits if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
