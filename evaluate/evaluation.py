@@ -17,7 +17,7 @@ from ..datasets.formats import SourceFile
 from .layouts import Task
 from .metrics import Family, Metric, vqa_families
 from .reference_files import References
-from .vqa.accuracy import RULE_VERSION, VqaScores
+from .vqa.accuracy import VqaScores
 from .vqa.references import VqaReferences
 
 if TYPE_CHECKING:
@@ -63,11 +63,21 @@ class Evaluation:
     @property
     def signature(self) -> str:
         """How the numbers were computed; printed beside them."""
-        if self.task == "vqa":
-            how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
+        if isinstance(self.scores, VqaScores):
+            how = f"metric:vqa-accuracy|rule:{self.scores.rule}|{VQA_DEVIATIONS}"
+            if self.scores.n_lone:
+                how += f"|answers:{self.scores.n_lone} lone ones as ten"
         else:
             from .captions.scores import SIGNATURE as how
+
+            how += self._dropped()
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
+
+    def _dropped(self) -> str:
+        n_captions, n_images = getattr(self.scores, "n_dropped", (0, 0))
+        if not n_captions:
+            return ""
+        return f"|dropped:rejected+precanned({n_captions} captions, {n_images} images)"
 
 
 def evaluate(results: Sequence[Path | SourceFile], references: References) -> list[Evaluation]:

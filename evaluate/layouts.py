@@ -46,6 +46,9 @@ TASK_OF_KEYS: dict[Keys, Task] = {
     **{keys: task for task, keys in OFFICIAL.items()},
     **{Keys("question_id", text): "vqa" for text in ("text", "prediction")},
     **{Keys("image_id", text): "caption" for text in ("text", "prediction")},
+    Keys("image", "answer"): "vqa",  # VizWiz
+    Keys("image", "caption"): "caption",
+    Keys("questionId", "prediction"): "vqa",  # GQA
 }
 EXPECTED = (
     'a list of results, {"question_id": ..., "answer": ...} or {"image_id": ..., "caption": ...}, '

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..atomic import write_bytes
+from ..datasets.layouts.official import as_official
 from ..errors import InputError
 from .layouts import ResultsFile, Task
 from .vqa.references import VqaReferences
@@ -30,10 +31,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class CaptionReferences:
-    """A COCO captions file, or a Karpathy file and which split of it."""
+    """A COCO captions file, or a Karpathy file and which split of it; ``origin``: the user's own."""
 
     path: Path
     split: str
+    origin: Path
 
 
 References = VqaReferences | CaptionReferences
@@ -93,13 +95,15 @@ def chosen_references(path: Path, task: Task, choice: Choice) -> tuple[Reference
                 f'{path}: holds answers to questions ("answer"), but --captions was given; '
                 "give --annotations."
             )
-        return VqaReferences(choice.annotations, choice.questions), str(choice.annotations)
+        official = as_official(choice.annotations, "annotations", choice.split or DEFAULT_SPLIT)
+        return VqaReferences(official, choice.questions), str(choice.annotations)
     if choice.captions is None:
         raise InputError(
             f'{path}: holds captions ("caption"), but --annotations was given; give --captions.'
         )
     split = choice.split or DEFAULT_SPLIT
-    return CaptionReferences(choice.captions, split), str(choice.captions)
+    official = as_official(choice.captions, "captions", split)
+    return CaptionReferences(official.path, split, official.origin), str(choice.captions)
 
 
 def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[References, str]:
@@ -108,8 +112,11 @@ def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[Re
 
     dataset = open_dataset(data)
     path = dataset.annotations_path(split) if task == "vqa" else dataset.captions_path(split)
-    origin = f"{path} ({data}, split {split}{by_whom})"
-    return (VqaReferences(path) if task == "vqa" else CaptionReferences(path, split)), origin
+    official = dataset.official(path)
+    origin = f"{official.origin} ({data}, split {split}{by_whom})"
+    if task == "vqa":
+        return VqaReferences(official), origin
+    return CaptionReferences(path, split, official.origin), origin
 
 
 def source_path(results: Path) -> Path:

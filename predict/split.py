@@ -59,7 +59,7 @@ def predict_answers(
     questions = vqa_data.load_split(open_dataset(data), split, run.words, run.answers)
     samples = SamplesByImage(questions.image_id, questions.tokens, questions.length, features)
     predicted, _ = answer_questions(run.head, samples, run.precision)
-    write_answers(out, questions.question_id, predicted, run.answers)
+    write_answers(out, questions.question_id, predicted, run.answers, questions.id_names)
     return SplitPredictions(out, len(predicted), "answers")
 
 
@@ -73,8 +73,9 @@ def predict_captions(
 ) -> SplitPredictions:
     """Describe every image of the split."""
     assert isinstance(run.head, CaptionHead)
-    image_ids = open_dataset(data).images(split).image_ids
+    dataset = open_dataset(data)
+    image_ids = dataset.images(split).image_ids
     rows = features.rows(image_ids)
     captions = describe(run.head, features, rows, run.words, run.precision, options)
-    write_captions(out, image_ids, captions)
+    write_captions(out, image_ids, captions, dataset.stated_images(split).id_names)
     return SplitPredictions(out, len(captions), "captions")

@@ -1,12 +1,15 @@
 """Caption results files scored against reference captions, and the metrics of their scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ...datasets.captions import read_captions
+from ...datasets.captions import References, read_references
+from ...datasets.file_bytes import read_whole
 from ...datasets.formats import CaptionResult, SourceFile, decode
+from ...datasets.ids import canonical
 from ...errors import InputError
 from ..bootstrap import Float64
 from ..ids import check_same_ids
@@ -20,36 +23,40 @@ def score_caption_files(
     results: Sequence[Path | SourceFile], references: CaptionReferences
 ) -> list[CaptionScores]:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
-    by_image = read_captions(references.path, references.split).by_image()
-    return [score_file(each, references.path, by_image) for each in results]
+    file = SourceFile(references.origin, read_whole(references.path))
+    known = read_references(file, references.split)
+    return [score_file(each, references.origin, known) for each in results]
 
 
 def score_file(
-    results: Path | SourceFile, references: Path, by_image: dict[int, list[str]]
+    results: Path | SourceFile, path_of_references: Path, references: References
 ) -> CaptionScores:
     """Score a caption results file.
 
     Images are taken in the order of the references, as officially, whatever that of the results.
+    Images whose captions were all dropped are left out of the results too.
     """
     captions = read_caption_results(results)
+    by_image = references.by_image
     path = results if isinstance(results, Path) else results.path
-    check_same_ids("image_id", (path, captions), (references, by_image))
+    captions = {image: text for image, text in captions.items() if image not in references.dropped}
+    check_same_ids("image_id", (path, captions), (path_of_references, by_image))
     predictions = [captions[image] for image in by_image]
-    return score_captions(list(by_image), predictions, list(by_image.values()))
+    scores = score_captions(list(by_image), predictions, list(by_image.values()))
+    return replace(scores, n_dropped=(references.n_dropped, len(references.dropped)))
 
 
-def read_caption_results(path: Path | SourceFile) -> dict[int, str]:
+def read_caption_results(path: Path | SourceFile) -> dict[int | str, str]:
     """Image id, be it written 7, "7" or 7.0, to caption.
 
     Raises ``InputError`` if an image is captioned twice.
     """
-    captions: dict[int, str] = {}
-    for i, entry in enumerate(decode(path, list[CaptionResult], strict=False)):
-        if entry.image_id in captions:
-            raise InputError(
-                f"{path}: entry {i}: image_id {entry.image_id} is captioned twice; keep one."
-            )
-        captions[entry.image_id] = entry.caption
+    captions: dict[int | str, str] = {}
+    for i, entry in enumerate(decode(path, list[CaptionResult])):
+        image_id = canonical(entry.image_id)
+        if image_id in captions:
+            raise InputError(f"{path}: entry {i}: image_id {image_id} is captioned twice; keep one.")
+        captions[image_id] = entry.caption
     return captions
 
 

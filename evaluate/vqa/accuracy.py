@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import vizwiz
 from .answers import are_unanimous, normalize_answer, strip_answer
 from .entries import AnnotationEntries
 
@@ -36,6 +37,7 @@ class VqaScores:
 
     ``question_ids`` and ``image_ids`` hold the N ids as the files have them. ``n_lost`` of the
     questions have no answer that could score: all that people said of them is one and the same.
+    ``rule``: whose; ``n_lone`` answers are the only one to their question and stand for ten.
     """
 
     question_ids: Sequence[Hashable]
@@ -44,6 +46,8 @@ class VqaScores:
     answer_type: Groups
     accuracy: Float64
     n_lost: int = 0
+    rule: str = RULE_VERSION
+    n_lone: int = 0
 
     @property
     def overall(self) -> float:
@@ -133,21 +137,31 @@ def are_numbered(answers: list[dict[str, Any]]) -> bool:
     return len(numbers) == len(answers)
 
 
-def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) -> VqaScores:
+def score_entries(
+    entries: AnnotationEntries, predictions: dict[Hashable, str], rule: str = "vqa"
+) -> VqaScores:
     """Score predictions, one for each annotated question, question by question."""
     annotations = list(entries.by_id.values())
     n_others = [
-        count_agreeing_others(entry["answers"], predictions[question])
-        for question, entry in entries.by_id.items()
+        vizwiz.count_agreeing_others([each["answer"] for each in entry["answers"]], said)
+        if rule == "vizwiz"
+        else count_agreeing_others(entry["answers"], said)
+        for entry, said in zip(
+            annotations, map(predictions.__getitem__, entries.by_id), strict=True
+        )
     ]
-    typed = annotations if entries.has_types else []
+    question_types, answer_types = (
+        group_labels(label(entry[key]) for entry in annotations if key in entries.types)
+        for key in ("question_type", "answer_type")
+    )
     return VqaScores(
         question_ids=list(entries.by_id),
         image_ids=[entry["image_id"] for entry in annotations],
-        question_type=group_labels(label(entry["question_type"]) for entry in typed),
-        answer_type=group_labels(label(entry["answer_type"]) for entry in typed),
+        question_type=question_types,
+        answer_type=answer_types,
         accuracy=mean_credit(n_others),
-        n_lost=sum(are_all_one(entry["answers"]) for entry in annotations),
+        n_lost=0 if rule == "vizwiz" else sum(are_all_one(e["answers"]) for e in annotations),
+        rule=vizwiz.RULE_VERSION if rule == "vizwiz" else RULE_VERSION,
     )
 
 

@@ -29,13 +29,18 @@ PACKED = (GZIP_MAGIC, ZIP_MAGIC, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BO
 class FileCopy:
     """A JSON file's content, unpacked; it is read, and hashed if it is long, in the background.
 
-    Where ``is_kept`` says of its size that all may be known from its hash, a file is not copied
+    ``name`` is the path for messages. Where ``is_kept`` says of its size that all may be known from its hash, a file is not copied
     before its text is asked for. Errors of reading (``InputError``, ``OSError``) are raised by the
     methods.
     """
 
-    def __init__(self, path: Path, is_kept: Callable[[int], bool] = lambda n_bytes: False) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        is_kept: Callable[[int], bool] = lambda n_bytes: False,
+        name: Path | None = None,
+    ) -> None:
+        self.path, self.name = path, name or path
         self._is_kept = is_kept
         self._text: bytes | mmap.mmap | None = None
         self._file: BinaryIO | None = None

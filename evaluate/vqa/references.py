@@ -6,11 +6,13 @@ NumPy is imported while the annotations are being hashed.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...datasets.formats import SourceFile, read_bytes
+from ...datasets.layouts.official import OfficialFile
 from ..ids import check_same_ids
 from .cache import has_kept_table, read_table
 from .columns import decode_results
@@ -34,14 +36,19 @@ class VqaReferences:
 
     Files in the official layout are read in columns; all others, entry by entry. The questions hold
     nothing that the score needs: they are only checked to be the annotated ones.
+
+    Answers are scored by the file's ``rule``; ``n_lone`` of them stand for ten people each.
     """
 
-    def __init__(self, annotations: Path, questions: Path | None = None) -> None:
-        self.annotations = annotations
+    def __init__(self, annotations: OfficialFile | Path, questions: Path | None = None) -> None:
+        if isinstance(annotations, Path):
+            annotations = OfficialFile(annotations, annotations)
+        self.annotations = annotations.origin
+        self.rule, self.n_lone = annotations.rule, annotations.n_lone
         self.questions = questions
-        self._copy = FileCopy(annotations, has_kept_table)
+        self._copy = FileCopy(annotations.path, has_kept_table, annotations.origin)
         self._table: AnnotationTable | None = None
-        self._is_irregular = False
+        self._is_irregular = self.rule != "vqa"  # columns hold answers in the forms of that rule
 
     def score(self, results: Path | SourceFile) -> VqaScores:
         """Score one results file. Raises ``InputError`` for what the official code breaks on."""
@@ -64,16 +71,17 @@ class VqaReferences:
             self._is_irregular = False
             self._check_questions(table.question_id.tolist())
             self._table = table
-        return self._table.score(results, decoded)
+        return replace(self._table.score(results, decoded), n_lone=self.n_lone)
 
     def _score_entries(self, results: Path, text: bytes) -> VqaScores:
         predictions = read_predictions(results, text)
         entries = self._entries
-        predictions = number_ids(results, predictions, entries.by_id)
+        predictions = number_ids(results, predictions)
         check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
         from .accuracy import score_entries
 
-        return score_entries(entries, predictions)
+        scores = score_entries(entries, predictions, self.rule)
+        return replace(scores, n_lone=self.n_lone)
 
     @cached_property
     def _entries(self) -> AnnotationEntries:

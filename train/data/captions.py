@@ -7,15 +7,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
+from ...datasets.cache import Arrays, cached_arrays, pack_names, string_array, strings_of, unpack_names
 from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
-from ...datasets.formats import read_source
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
 from .digests import digest
 from .vocabulary import build_vocabulary
 
-FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 3  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class CaptionData:
     and ``length``, int32 [C], both marks included, have a row a caption. ``image_ids``, int64 [N],
     and ``references``, the captions as written, have an entry an image, in the captions' order.
     ``n_cut`` captions were cut to the greatest length. ``digests``: that of the captions as
-    written.
+    written. ``id_names``: the image ids that are no numbers, by the number that stands for each.
     """
 
     image_id: NDArray[np.int64]
@@ -48,6 +47,7 @@ class CaptionData:
     image_ids: NDArray[np.int64]
     n_cut: int = 0
     digests: dict[str, str] = field(default_factory=dict)
+    id_names: dict[int, str] = field(default_factory=dict)
 
 
 def load_train_val(
@@ -58,7 +58,7 @@ def load_train_val(
     Raises ``InputError`` when a file is missing or does not fit; see ``read_captions``.
     """
     dataset.captions_path("val")  # training is scored on it, so say at once if it is missing
-    file = read_source(dataset.captions_path("train"))
+    file = dataset.source(dataset.captions_path("train"))
     key = [FORMAT_VERSION, asdict(options), file.sha256]
 
     def build() -> Arrays:
@@ -81,7 +81,7 @@ def load_split(
     Raises ``InputError`` as ``load_train_val`` does.
     """
     split = dataset.checked_split(split)
-    file = read_source(dataset.captions_path(split))
+    file = dataset.source(dataset.captions_path(split))
     # A Karpathy file holds all splits, so the file alone does not say which.
     key = [FORMAT_VERSION, split, max_length, list(words), file.sha256]
 
@@ -105,6 +105,7 @@ def _pack(
         "length": length,
         "image_ids": np.fromiter(by_image, np.int64, len(by_image)),
         "references": np.frombuffer(msgspec.json.encode(list(by_image.values())), np.uint8),
+        **pack_names(table.id_names),
     }
 
 
@@ -117,4 +118,5 @@ def _unpack(arrays: Arrays) -> CaptionData:
         image_ids=arrays["image_ids"],
         n_cut=int(arrays["n_cut"]),
         digests={"captions": strings_of(arrays["digests"])[0]},
+        id_names=unpack_names(arrays),
     )

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.annotations import AnswerTable, align_answers, read_answers
-from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
+from ...datasets.cache import Arrays, cached_arrays, pack_names, string_array, strings_of, unpack_names
 from ...datasets.dataset import Dataset
-from ...datasets.formats import SourceFile, read_source
+from ...datasets.formats import SourceFile
 from ...datasets.questions import QuestionTable, read_questions
 from ...datasets.text import QUESTION_SPECIALS, Vocabulary, tokenize_all
 from ...errors import InputError
@@ -50,7 +50,8 @@ class VqaData:
     ``question_id`` and ``image_id`` are int64 [Q]; ``tokens`` int32 [Q, T], padded with 0, and
     ``length`` int32 [Q], at least 1; ``targets`` is None where the split has no annotations.
     ``n_cut`` questions were cut to the greatest length. ``digests`` are those of the questions and
-    the answers as they were given, whatever they became.
+    the answers as they were given, whatever they became. ``id_names``: the question ids that are no
+    numbers, by the number that stands for each.
     """
 
     question_id: NDArray[np.int64]
@@ -60,6 +61,7 @@ class VqaData:
     targets: SoftTargets | None
     n_cut: int = 0
     digests: dict[str, str] = field(default_factory=dict)
+    id_names: dict[int, str] = field(default_factory=dict)
 
 
 def load_train_val(
@@ -123,7 +125,7 @@ def _read_files(dataset: Dataset, split: str) -> list[SourceFile]:
     paths = [dataset.questions_path(split)]
     if split == "train" or dataset.has_annotations(split):
         paths.append(dataset.annotations_path(split))
-    return [read_source(path) for path in paths]
+    return [dataset.source(path) for path in paths]
 
 
 def _parse(files: list[SourceFile]) -> tuple[QuestionTable, AnswerTable | None]:
@@ -176,7 +178,8 @@ def _describe(
         columns = given.question_id, given.indptr, given.text_index, given.person, given.texts
         digests["answers"] = digest(*columns)
     n_cut = sum(len(words) > max_length for words in tokens)
-    return {"n_cut": np.array(n_cut), "digests": string_array(list(digests.values()))}
+    arrays = {"n_cut": np.array(n_cut), "digests": string_array(list(digests.values()))}
+    return arrays | pack_names(questions.id_names)
 
 
 def _unpack(arrays: Arrays) -> VqaData:
@@ -192,4 +195,5 @@ def _unpack(arrays: Arrays) -> VqaData:
         targets=targets,
         n_cut=int(arrays["n_cut"]),
         digests={"questions": questions} | ({"answers": answers} if answers else {}),
+        id_names=unpack_names(arrays),
     )
