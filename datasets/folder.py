@@ -75,7 +75,8 @@ class FolderDataset(Dataset):
     def _json_paths(self, split: str) -> list[Path]:
         self.checked_split(split)
         found = [
-            self._find(kinds, split) for kinds in (("questions", "annotations"), ("captions", "images"))
+            self._find(kinds, split)
+            for kinds in (("questions", "annotations"), ("captions", "images"))
         ]
         return [path for path in found if path is not None]
 
@@ -147,8 +148,7 @@ class FolderDataset(Dataset):
 
     def _say_unknown(self) -> str:
         found = [
-            f"{path.name} holds {outline_of(path).describe()}"
-            for path in self.files.unknown[:3]
+            f"{path.name} holds {outline_of(path).describe()}" for path in self.files.unknown[:3]
         ]
         return f"; {'; '.join(found)}" if found else ""
 

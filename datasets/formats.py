@@ -205,16 +205,23 @@ def decode(source: Path | SourceFile, kind: type[T], *, strict: bool = True) -> 
             f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."
         ) from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {describe_misfit(error)}.") from error
+        raise InputError(f"{path}: {describe_misfit(path, data, error)}.") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{path}: {describe_damage(data, error)}.") from error
 
 
-def describe_misfit(error: msgspec.ValidationError) -> str:
-    """Where an entry does not fit, and how: "annotations[3].id: expected `int`, got `str`"."""
+def describe_misfit(path: Path, data: bytes, error: msgspec.ValidationError) -> str:
+    """Where an entry does not fit, and how: "annotations[3].id: expected `int`, got `null`".
+
+    Of a file that does not fit as a whole, what it holds, and what would fit.
+    """
     problem, _, location = str(error).partition(" - at `$")
-    location = location.rstrip("`").lstrip(".") or "the whole file"
-    return f"{location}: {problem[:1].lower()}{problem[1:]}"
+    location = location.rstrip("`").lstrip(".")
+    if location:
+        return f"{location}: {problem[:1].lower()}{problem[1:]}"
+    from .layouts.table import describe_unknown
+
+    return describe_unknown(SourceFile(path, data))
 
 
 def describe_damage(data: bytes, error: Exception) -> str:

@@ -2,8 +2,9 @@
 
 import re
 
-# Where data files may lie inside a data folder, whatever the case of these names.
-JSON_FOLDERS = ("", "annotations", "questions", "captions", "flickr8k_text")
+# Where data files may lie inside a data folder, whatever the case of these names and whichever
+# version follows them.
+JSON_FOLDERS = ("annotations", "questions", "captions", "flickr8k_text")
 
 SPLITS = ("train", "val", "test")
 # A split as people write it -> ours.

@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class CaptionReferences:
-    """A COCO captions file, or a Karpathy file and which split of it; ``origin``: the user's own."""
+    """A COCO captions file, or a Karpathy file and which split; ``origin``: the user's own."""
 
     path: Path
     split: str

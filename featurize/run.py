@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from ..console import StopRequest, progress_bar, say_bytes, say_duration, stop_on_signal
+from ..datasets.catalog import open_dataset
 from ..datasets.images.image_list import count_other_pictures
 from ..datasets.images.picture_formats import explain_left_out
 from ..devices import pick_device, use_exact_float32
@@ -52,6 +53,9 @@ def run(options: FeaturizeOptions, say: Say) -> None:
         jobs = plan(options)
         extractor = make_extractor(options, ranks)
         speak(headline(options, extractor))
+        if options.image_dir is None:
+            for note in open_dataset(options.data).notes():
+                speak(f"{options.data}: {note}")
         keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:

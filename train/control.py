@@ -128,9 +128,7 @@ def write_constant(config: RunConfig, folder: RunFolder) -> None:
     options = caption_data.CaptionOptions(**config.data_settings)
     train, val, _ = caption_data.load_train_val(open_dataset(config.data), options)
     text = constant_caption(train.image_ids, train.references)
-    write_captions(
-        folder.predictions, val.image_ids, [text] * len(val.image_ids), val.id_names
-    )
+    write_captions(folder.predictions, val.image_ids, [text] * len(val.image_ids), val.id_names)
 
 
 def constant_caption(image_ids: NDArray[np.int64], references: Sequence[Sequence[str]]) -> str:

@@ -23,8 +23,8 @@ class StatedImages:
 
     ``image_ids``: int64 [N], distinct; ``file_names``: N names as written, "" where no file gives
     one; ``digest``: the data set's identity, wherever it lies: sha256 over the sorted pairs of name
-    and id, "" if there are none; ``id_names``: the ids that are no numbers, by the number that stands
-    for each.
+    and id, "" if there are none; ``id_names``: the ids that are no numbers, by the number that
+    stands for each.
     """
 
     def __init__(

@@ -38,9 +38,7 @@ class DataFile:
 class DataFiles:
     """By kind and split the files that could serve, the files that do not, and some that cannot."""
 
-    by_use: dict[tuple[str, str], list[DataFile]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    by_use: dict[tuple[str, str], list[DataFile]] = field(default_factory=lambda: defaultdict(list))
     unknown: list[Path] = field(default_factory=list)
 
     def candidates(self, kind: str, split: str) -> list[DataFile]:
@@ -101,7 +99,7 @@ def list_folder(root: Path, folder: str) -> tuple[list[str], list[str]]:
     with os.scandir(root / folder) as entries:
         for entry in entries:
             lower = entry.name.lower()
-            if lower in JSON_FOLDERS and entry.is_dir():
+            if lower.rstrip("0123456789._-") in JSON_FOLDERS and entry.is_dir():
                 folders.append(entry.name)
             elif lower.removesuffix(".gz").endswith(SUFFIXES) and entry.is_file():
                 names.add(entry.name)
@@ -124,8 +122,10 @@ def add_file(files: DataFiles, path: Path, name: str) -> None:
                 kind = "images"
             files.by_use[kind, split].append(DataFile(path, path, layout, rank))
         return
-    if layout is None or name.startswith(_NO_TEXTS) or (
-        (layout.loose or _RESULTS in name.lower()) and not official
+    if (
+        layout is None
+        or name.startswith(_NO_TEXTS)
+        or ((layout.loose or _RESULTS in name.lower()) and not official)
     ):
         files.unknown.append(path)
         return

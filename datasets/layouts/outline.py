@@ -123,10 +123,10 @@ def _outline_head(head: str) -> Outline:
 
 
 def _outline_list(head: str, position: int) -> Outline:
-    position = _skip(head, position)
-    if head[position : position + 1] == "]":
-        return Outline("list")
     with suppress(ValueError, RecursionError):
+        position = _skip(head, position)
+        if head[position] == "]":
+            return Outline("list")
         return Outline("list", first=_DECODER.raw_decode(head, position)[0])
     return Outline()
 
@@ -164,7 +164,7 @@ def _outline_object(head: str, position: int) -> Outline:
                 break
             position += 1
     if not keys:
-        return Outline()
+        return Outline("object") if head[position:].strip() == "}" else Outline()
     first = first if first is not None else entries.get(keys[0])
     return Outline("object", tuple(keys), first, entries, labels)
 

@@ -88,7 +88,7 @@ class GqaTypes(msgspec.Struct):
 class GqaQuestion(msgspec.Struct):
     """A question of GQA."""
 
-    imageId: Id  # noqa: N815 - as the file spells it
+    imageId: Id
     question: str
     answer: str = ""
     types: GqaTypes = msgspec.field(default_factory=GqaTypes)
@@ -134,7 +134,7 @@ class Pairs(msgspec.Struct):
 
 
 def read_visual7w(source: SourceFile, companions: list[SourceFile]) -> Iterator[Row]:
-    """Visual7W's questions, to be answered in words: of its four choices only the right one is read."""
+    """Visual7W's questions, to be answered in words: only the right one of its choices is read."""
     for i, image in enumerate(decode(source, Pairs).images):
         for k, pair in enumerate(image.qa_pairs):
             yield Row(

@@ -1,4 +1,4 @@
-"""Rows, one a question or a caption, from lists, JSON lines and tables, whatever the columns' names."""
+"""Rows, one a question or a caption, from lists, JSON lines and tables with columns of any name."""
 
 import csv
 import io
@@ -72,23 +72,21 @@ def find_columns(names: Iterable[str]) -> dict[str, str]:
     return {meaning: name for meaning, name in found.items() if name is not None}
 
 
-def read_rows(
-    source: SourceFile, key: str = "", changes: Changes | None = None
-) -> Iterator[Row]:
+def read_rows(source: SourceFile, key: str = "", changes: Changes | None = None) -> Iterator[Row]:
     """The rows of a file: of the list under ``key``, if there is one, else of the file itself.
 
     ``changes``: by meaning, another column or a function of the entry.
     """
-    columns: dict[str, str] = {}
+    meanings: dict[tuple[str, ...], dict[str, Any]] = {}
     for where, entry in read_entries(source, key):
         if not isinstance(entry, dict):
             raise InputError(f"{source}: {where} is {json.dumps(entry)[:60]}; expected an object.")
-        if not columns.keys() >= entry.keys():
-            columns |= dict.fromkeys(entry)
-            meanings: dict[str, Any] = {**find_columns(columns), **(changes or {})}
+        names = tuple(entry)
+        if names not in meanings:
+            meanings[names] = {**find_columns(names), **(changes or {})}
         values = {
             meaning: column(entry) if callable(column) else entry.get(column)
-            for meaning, column in meanings.items()
+            for meaning, column in meanings[names].items()
         }
         yield make_row(source, where, values)
 
@@ -104,9 +102,9 @@ def read_entries(source: SourceFile, key: str = "") -> Iterator[tuple[str, Any]]
             if line.strip():
                 yield f"line {number}", load_line(source, number, line)
     else:
-        kind = msgspec.defstruct("File", [(key, list[Any])]) if key else list[Any]
+        kind: Any = msgspec.defstruct("File", [(key, list[Any])]) if key else list[Any]
         content = decode(source, kind)
-        entries = getattr(content, key) if key else content
+        entries: list[Any] = getattr(content, key) if key else content
         yield from ((f"{key or 'entry '}[{i}]", entry) for i, entry in enumerate(entries))
 
 

@@ -101,8 +101,10 @@ def has_rows(outline: Outline) -> bool:
         return False
     found = find_columns(names).keys()
     # An id and a caption are what results have.
-    return {"image", "captions"} <= found or {"image", "question"} <= found or (
-        {"image_id", "question", "answers"} <= found
+    return (
+        {"image", "captions"} <= found
+        or {"image", "question"} <= found
+        or ({"image_id", "question", "answers"} <= found)
     )
 
 
@@ -194,9 +196,7 @@ LAYOUTS = (
         wrap="captions",
         loose=True,
     ),
-    Layout(
-        "references {id: [captions]}", is_caption_lists, read=read_caption_lists, loose=True
-    ),
+    Layout("references {id: [captions]}", is_caption_lists, read=read_caption_lists, loose=True),
 )
 
 
@@ -215,3 +215,11 @@ def kind_of(file: Path | SourceFile) -> str:
 def describe_layouts() -> str:
     """The layouts that are known, in words."""
     return "; ".join(layout.name for layout in LAYOUTS)
+
+
+def describe_unknown(file: SourceFile) -> str:
+    """Of a file that does not fit: what it holds, and the layouts that would."""
+    return (
+        f"holds {outline_of(file).describe()}, which does not fit here; the layouts that are known "
+        f"are {describe_layouts()}"
+    )

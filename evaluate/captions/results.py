@@ -55,7 +55,9 @@ def read_caption_results(path: Path | SourceFile) -> dict[int | str, str]:
     for i, entry in enumerate(decode(path, list[CaptionResult])):
         image_id = canonical(entry.image_id)
         if image_id in captions:
-            raise InputError(f"{path}: entry {i}: image_id {image_id} is captioned twice; keep one.")
+            raise InputError(
+                f"{path}: entry {i}: image_id {image_id} is captioned twice; keep one."
+            )
         captions[image_id] = entry.caption
     return captions
 

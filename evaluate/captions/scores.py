@@ -34,10 +34,10 @@ SIGNATURE = (
 class CaptionScores:
     """The scores of N images; the fields of a metric not asked for hold NaN or zeros.
 
-    ``image_id`` [N], int64 or, if some are strings, of objects; ``bleu_statistics`` int64[N, 10] (4 clipped matches, 4 totals, length of
-    the prediction, closest reference length); ``rouge_l`` float64[N], fractions; ``cider``
-    float64[N], 0 to 10. ``n_dropped``: the reference captions that were left out, and the images
-    that had no other.
+    ``image_id`` [N], int64 or, if some are strings, of objects; ``bleu_statistics`` int64[N, 10] (4
+    clipped matches, 4 totals, length of the prediction, closest reference length); ``rouge_l``
+    float64[N], fractions; ``cider`` float64[N], 0 to 10. ``n_dropped``: the reference captions that
+    were left out, and the images that had no other.
     """
 
     image_id: NDArray[Any]

@@ -6,14 +6,15 @@ or without. What would break the official code raises an ``InputError`` that nam
 
 import json
 from collections import Counter
-from collections.abc import Collection, Hashable
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...datasets.formats import read_bytes
+from ...datasets.formats import SourceFile, read_bytes
 from ...datasets.ids import canonical
+from ...datasets.layouts.table import describe_unknown
 from ...errors import InputError
 from ..ids import shorten
 from .columns import decode_ids
@@ -75,9 +76,7 @@ def read_annotations(path: Path, text: bytes) -> AnnotationEntries:
     content = load_json(path, text)
     entries = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise InputError(
-            f'{path}: not a VQA annotations file; expected an object with a list "annotations".'
-        )
+        raise InputError(f"{path}: {describe_unknown(SourceFile(path, text))}.")
     if not entries:
         raise InputError(f"{path}: holds no annotation, so there is nothing to score.")
     by_id: dict[Hashable, dict[str, Any]] = {}

@@ -29,9 +29,9 @@ PACKED = (GZIP_MAGIC, ZIP_MAGIC, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BO
 class FileCopy:
     """A JSON file's content, unpacked; it is read, and hashed if it is long, in the background.
 
-    ``name`` is the path for messages. Where ``is_kept`` says of its size that all may be known from its hash, a file is not copied
-    before its text is asked for. Errors of reading (``InputError``, ``OSError``) are raised by the
-    methods.
+    ``name`` is the path for messages. Where ``is_kept`` says of its size that all may be known from
+    its hash, a file is not copied before its text is asked for. Errors of reading (``InputError``,
+    ``OSError``) are raised by the methods.
     """
 
     def __init__(

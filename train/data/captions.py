@@ -7,7 +7,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.cache import Arrays, cached_arrays, pack_names, string_array, strings_of, unpack_names
+from ...datasets.cache import (
+    Arrays,
+    cached_arrays,
+    pack_names,
+    string_array,
+    strings_of,
+    unpack_names,
+)
 from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all

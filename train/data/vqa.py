@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.annotations import AnswerTable, align_answers, read_answers
-from ...datasets.cache import Arrays, cached_arrays, pack_names, string_array, strings_of, unpack_names
+from ...datasets.cache import (
+    Arrays,
+    cached_arrays,
+    pack_names,
+    string_array,
+    strings_of,
+    unpack_names,
+)
 from ...datasets.dataset import Dataset
 from ...datasets.formats import SourceFile
 from ...datasets.questions import QuestionTable, read_questions
