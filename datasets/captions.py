@@ -24,11 +24,13 @@ class References:
     evaluation goes through them (without that list: of their first caption), and the captions of
     an image in the order of the file. ``n_dropped`` captions are left out because VizWiz marks them
     as rejected or precanned, and with them the images ``dropped``, which have no other.
+    ``domains``: nocaps' domain of each image.
     """
 
     by_image: dict[int | str, list[str]]
     n_dropped: int = 0
     dropped: frozenset[int | str] = frozenset()
+    domains: dict[int | str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def _read_coco(path: SourceFile, split: str) -> References:
             by_image.setdefault(image_id, []).append(caption.caption)
     dropped = frozenset(image_id for image_id in marked if not by_image.get(image_id))
     kept = {image_id: texts for image_id, texts in by_image.items() if image_id not in dropped}
-    return References(kept, n_dropped, dropped)
+    domains = {canonical(image.id): image.domain for image in captions.images if image.domain}
+    return References(kept, n_dropped, dropped, domains)
 
 
 def _read_karpathy(path: SourceFile, split: str) -> References:

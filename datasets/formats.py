@@ -35,6 +35,7 @@ class CaptionImage(msgspec.Struct, gc=False):
     id: Id
     file_name: str = ""
     coco_url: str = ""
+    domain: str = ""  # of nocaps: in-domain, near-domain or out-domain
 
     @property
     def name(self) -> str:

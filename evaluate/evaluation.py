@@ -70,14 +70,17 @@ class Evaluation:
         else:
             from .captions.scores import SIGNATURE as how
 
-            how += self._dropped()
+            how += self._parts()
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
 
-    def _dropped(self) -> str:
-        n_captions, n_images = getattr(self.scores, "n_dropped", (0, 0))
+    def _parts(self) -> str:
+        """What is particular about the reference captions."""
+        assert not isinstance(self.scores, VqaScores)
+        n_captions, n_images = self.scores.n_dropped
+        domains = "|domains:each by itself" if self.scores.domains else ""
         if not n_captions:
-            return ""
-        return f"|dropped:rejected+precanned({n_captions} captions, {n_images} images)"
+            return domains
+        return f"{domains}|dropped:rejected+precanned({n_captions} captions, {n_images} images)"
 
 
 def evaluate(results: Sequence[Path | SourceFile], references: References) -> list[Evaluation]:

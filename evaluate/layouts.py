@@ -110,10 +110,12 @@ def first_of_list(path: Path) -> object:
 
 
 def official_task(entry: object) -> Task | None:
-    """What an official list holds, by its first entry."""
+    """What an official list holds, by its first entry; VizWiz names images instead of questions."""
     if not isinstance(entry, dict):
         return None
-    return next((task for task, keys in OFFICIAL.items() if keys.text in entry), None)
+    found = (task for task, keys in OFFICIAL.items() if keys.text in entry)
+    task = next(found, None)
+    return None if task and "image" in entry and OFFICIAL[task].id not in entry else task
 
 
 def read_list(path: Path, content: list[object]) -> ResultsFile:

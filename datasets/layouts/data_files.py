@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...errors import InputError
 from ..official_names import JSON_FOLDERS, JSON_NAMES, SPLITS, split_in_name
 from .official import OfficialFile, convert
 from .outline import outline_of
@@ -137,7 +138,15 @@ def add_file(files: DataFiles, path: Path, name: str) -> None:
         splits = SPLITS if layout.kind == "karpathy" else (split_of(path),)
         uses = {(kind, split): path for split in splits}
     else:
-        made = convert(layout, path)
+        try:
+            made = convert(layout, path)
+        except InputError:
+            if not official:
+                raise
+            # Whoever reads it as what its name says will say what is wrong.
+            for use, rank in official:
+                files.by_use[use].append(DataFile(path, path, None, rank))
+            return
         uses, n_lone = made.files, made.n_lone
     for use, file in uses.items():
         files.by_use[use].append(DataFile(file, path, layout, rank, n_lone))

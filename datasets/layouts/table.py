@@ -87,8 +87,14 @@ def is_images(outline: Outline) -> bool:
 def is_caption_lists(outline: Outline) -> bool:
     """Whether an object's lists hold captions, as pycocoevalcap takes references."""
     first = [outline.entries.get(key) for key in outline.keys]
-    return bool(first) and all(
-        isinstance(each, str) or (isinstance(each, dict) and "caption" in each) for each in first
+    of_others = {"images", "annotations", "questions", "data"} & {*outline.keys}
+    return (
+        bool(first)
+        and not of_others
+        and all(
+            isinstance(each, str) or (isinstance(each, dict) and "caption" in each)
+            for each in first
+        )
     )
 
 
@@ -142,7 +148,12 @@ LAYOUTS = (
         read=rows(**VIZWIZ_CHANGES),
         rule="vizwiz",
     ),
-    Layout("GQA {id: {imageId, question, answer}}", by_id("imageId", "question"), read=read_gqa),
+    Layout(
+        "GQA {id: {imageId, question, answer}}",
+        by_id("imageId", "question"),
+        read=read_gqa,
+        rule="gqa",
+    ),
     Layout(
         'TextVQA {"data": [{image_id, question, answers}]}',
         listed("data", "image_id", "question"),

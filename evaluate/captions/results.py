@@ -41,9 +41,24 @@ def score_file(
     path = results if isinstance(results, Path) else results.path
     captions = {image: text for image, text in captions.items() if image not in references.dropped}
     check_same_ids("image_id", (path, captions), (path_of_references, by_image))
-    predictions = [captions[image] for image in by_image]
-    scores = score_captions(list(by_image), predictions, list(by_image.values()))
-    return replace(scores, n_dropped=(references.n_dropped, len(references.dropped)))
+    scores = score_images(captions, by_image, list(by_image))
+    members: dict[str, list[int | str]] = {}
+    for image in by_image:
+        if image in references.domains:
+            members.setdefault(references.domains[image], []).append(image)
+    domains = {
+        name: score_images(captions, by_image, images) for name, images in sorted(members.items())
+    }
+    n_dropped = (references.n_dropped, len(references.dropped))
+    return replace(scores, n_dropped=n_dropped, domains=domains)
+
+
+def score_images(
+    captions: dict[int | str, str], by_image: dict[int | str, list[str]], images: list[int | str]
+) -> CaptionScores:
+    """Score some images as if there were no others."""
+    texts = [captions[image] for image in images]
+    return score_captions(images, texts, [by_image[image] for image in images])
 
 
 def read_caption_results(path: Path | SourceFile) -> dict[int | str, str]:
@@ -63,16 +78,25 @@ def read_caption_results(path: Path | SourceFile) -> dict[int | str, str]:
 
 
 def caption_families(scores: CaptionScores) -> list[Family]:
-    """BLEU-1 to BLEU-4 from pooled counts, and the means of ROUGE-L and CIDEr."""
+    """BLEU-1 to BLEU-4 from pooled counts, and the means of ROUGE-L and CIDEr; of nocaps by domain.
+
+    A domain's intervals are over its own images.
+    """
+    whole = family_of(scores, OVERALL)
+    return [whole, *(family_of(part, name) for name, part in scores.domains.items())]
+
+
+def family_of(scores: CaptionScores, group: str) -> Family:
+    """The metrics of one set of images."""
     n = len(scores.image_id)
     statistics = np.column_stack(
         [scores.bleu_statistics, scores.rouge_l, scores.cider, np.ones(n)]
     ).astype(np.float64)
     values = (*scores.bleu(), scores.rouge_mean(), scores.cider_mean())
     metrics = [
-        Metric(OVERALL, name, n, value) for name, value in zip(CAPTION_METRICS, values, strict=True)
+        Metric(group, name, n, value) for name, value in zip(CAPTION_METRICS, values, strict=True)
     ]
-    return [Family(metrics, statistics, n, caption_metrics, caption_metrics)]
+    return Family(metrics, statistics, n, caption_metrics, caption_metrics)
 
 
 def caption_metrics(sums: Float64) -> Float64:

@@ -1,7 +1,7 @@
 """Caption predictions scored against references: per-image statistics first, totals last."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ class CaptionScores:
     ``image_id`` [N], int64 or, if some are strings, of objects; ``bleu_statistics`` int64[N, 10] (4
     clipped matches, 4 totals, length of the prediction, closest reference length); ``rouge_l``
     float64[N], fractions; ``cider`` float64[N], 0 to 10. ``n_dropped``: the reference captions that
-    were left out, and the images that had no other.
+    were left out, and the images that had no other. ``domains``: nocaps' domains, each scored as a
+    set of its own.
     """
 
     image_id: NDArray[Any]
@@ -45,6 +46,7 @@ class CaptionScores:
     rouge_l: NDArray[np.float64]
     cider: NDArray[np.float64]
     n_dropped: tuple[int, int] = (0, 0)
+    domains: Mapping[str, "CaptionScores"] = field(default_factory=dict)
 
     def bleu(self, weights: Weights | None = None) -> tuple[float, float, float, float]:
         """Corpus BLEU-1 to BLEU-4; ``weights`` [N] is the multiplicity of each image."""

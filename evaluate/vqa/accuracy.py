@@ -1,8 +1,8 @@
 """VQA accuracy as the official evaluation has it (Antol et al. 2015), question by question."""
 
 import json
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -31,6 +31,18 @@ class Groups(NamedTuple):
     member: Int32
 
 
+class Means(NamedTuple):
+    """A number of some questions, int64[K] rows and float64[K] values, which is averaged."""
+
+    row: NDArray[np.int64]
+    value: Float64
+
+    @property
+    def percent(self) -> float:
+        """The mean as a percentage, rounded to two decimals; 0 of nothing."""
+        return round(100 * float(self.value.mean()), 2) if len(self.value) else 0.0
+
+
 @dataclass(frozen=True)
 class VqaScores:
     """The accuracies of N questions, fractions, in the order of the annotations: float64[N].
@@ -38,6 +50,7 @@ class VqaScores:
     ``question_ids`` and ``image_ids`` hold the N ids as the files have them. ``n_lost`` of the
     questions have no answer that could score: all that people said of them is one and the same.
     ``rule``: whose; ``n_lone`` answers are the only one to their question and stand for ten.
+    ``means`` and ``distribution`` are GQA's other scores.
     """
 
     question_ids: Sequence[Hashable]
@@ -48,6 +61,8 @@ class VqaScores:
     n_lost: int = 0
     rule: str = RULE_VERSION
     n_lone: int = 0
+    means: Mapping[str, Means] = field(default_factory=dict)
+    distribution: float | None = None
 
     @property
     def overall(self) -> float:

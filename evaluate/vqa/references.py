@@ -29,6 +29,7 @@ from .json_pieces import IrregularFile
 if TYPE_CHECKING:
     from .accuracy import VqaScores
     from .annotation_table import AnnotationTable
+    from .gqa import Questions
 
 
 class VqaReferences:
@@ -75,6 +76,11 @@ class VqaReferences:
 
     def _score_entries(self, results: Path, text: bytes) -> VqaScores:
         predictions = read_predictions(results, text)
+        if self.rule == "gqa":
+            from . import gqa
+
+            numbered = number_ids(results, predictions)
+            return gqa.score(results, numbered, self.annotations, self._gqa_questions)
         entries = self._entries
         predictions = number_ids(results, predictions)
         check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
@@ -82,6 +88,12 @@ class VqaReferences:
 
         scores = score_entries(entries, predictions, self.rule)
         return replace(scores, n_lone=self.n_lone)
+
+    @cached_property
+    def _gqa_questions(self) -> Questions:
+        from . import gqa
+
+        return gqa.read_questions(self.annotations)
 
     @cached_property
     def _entries(self) -> AnnotationEntries:

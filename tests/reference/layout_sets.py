@@ -147,6 +147,7 @@ SETS: dict[str, LayoutSet] = {
         ("images/2370799.jpg",),
         {"images/2370799.jpg": 2370799},
         {"05451384": ("What color?", TEN)},
+        rule="gqa",
     ),
     "TextVQA": LayoutSet(
         {
