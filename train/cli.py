@@ -14,7 +14,7 @@ from ..parameters import OneOf
 from .settings.recipes import RECIPES
 
 RESUMABLE = (
-    *("head", "resume", "epochs", "device", "no_control"),
+    *("head", "resume", "epochs", "device", "step", "no_control"),
     *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
@@ -170,6 +170,12 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
 )
 @device_option
+@choice_option(
+    "--step",
+    values=("auto", "captured", "plain"),
+    help="Updates as CUDA graphs, which a GPU does without waiting for the processor, or one "
+    "operation after the other; auto: graphs on a GPU, where the features fit it.",
+)
 @click.option(
     "--no-control",
     is_flag=True,
@@ -179,8 +185,8 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with the run in this folder; besides, only --epochs, --device and where --data and "
-    "--features are now.",
+    help="Go on with the run in this folder; besides, only --epochs, --device, --step and where "
+    "--data and --features are now.",
 )
 @click.option(
     "--accept-changed-data",
@@ -190,8 +196,8 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
 @click.pass_context
 def train_head(
     context: click.Context, /, head: str | None, resume: Path | None, **options: Any
-) -> None:
-    """Plan a run, and train it in every process."""
+) -> Path:
+    """Plan a run, and train it in every process; returns its folder."""
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..distributed import join_ranks
@@ -212,7 +218,9 @@ def train_head(
         device = ranks.together(
             lambda: pick_device(options["device"], ranks.local_rank, shared=ranks.n == 1)
         )
-        train(convert(ranks.first_does(plan), Plan), device, ranks)
+        planned = convert(ranks.first_does(plan), Plan)
+        train(planned, device, ranks)
+    return Path(planned.folder)
 
 
 def check_options(
@@ -224,8 +232,8 @@ def check_options(
         if fixed:
             raise click.UsageError(
                 f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
-                "only --epochs, --device, and where --data and --features are, may change, and "
-                "--trust-ids be added."
+                "only --epochs, --device, --step, and where --data and --features are, may change, "
+                "and --trust-ids be added."
             )
         from .run_folder import RunFolder
 

@@ -120,7 +120,9 @@ def train_blind(config: RunConfig, folder: RunFolder, precision: Precision) -> N
         old.unlink(missing_ok=True)
     prepared = prepare(config, precision, blind_recipe(config.recipe).adaptive)
     folder.create(prepared.config, prepared.vocabulary)
-    Trainer(prepared.task, prepared.config, folder).fit(Watcher(), StopRequest())
+    trainer = Trainer(prepared.task, prepared.config, folder)
+    trainer.choose_step(lambda text: None)
+    trainer.fit(Watcher(), StopRequest())
 
 
 def write_constant(config: RunConfig, folder: RunFolder) -> None:

@@ -45,6 +45,8 @@ def plan_resume(folder: Path, typed: dict[str, Any]) -> Plan:
         config = replace(config, data=address_of(typed["data"]))
     if "features" in typed:
         config = replace(config, features=[str(path.resolve()) for path in typed["features"]])
+    if "step" in typed:
+        config = replace(config, step=typed["step"])
     if typed.get("trust_ids"):
         config = replace(config, trust_ids=True)
     check_optimisation(config.optimisation)
@@ -73,6 +75,7 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
         amp=o["amp"],
         kernels=o["kernels"],
         order=o["order"],
+        step=o["step"],
         head_settings=recipe.head,
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,

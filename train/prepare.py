@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.file.layout import GRID, name_grid
+from ..featurize.file.layout import GRID, IDENTITY_BEFORE, name_grid
 from ..models.base import CaptionHead
 from ..models.finetuned import Encoder
 from ..models.registry import HEADS
@@ -42,10 +42,16 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] = ()) -> Prepared:
+def prepare(
+    config: RunConfig,
+    precision: Precision,
+    adaptive: Collection[str] = (),
+    validates: bool = True,
+) -> Prepared:
     """Load data, open features, build the head, whose weights are yet to be set.
 
-    The ``adaptive`` settings follow the size of the training split. Raises ``InputError`` for data
+    The ``adaptive`` settings follow the size of the training split; ``validates``: whether this
+    process reads the validation split's features. Raises ``InputError`` for data
     or features that are missing, empty or do not fit.
     """
     train_features, val_features = open_both(config)
@@ -63,7 +69,7 @@ def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] =
     if train_features is not None:
         if config.trust_ids:
             facts.append(("features", "taken by image id alone (--trust-ids)"))
-        storage, streamed = store_features(task)
+        storage, streamed = store_features(task, config.step, validates)
         facts.append(("loading", storage))
         facts += [("unchecked", words) for words in missing_checks(train_features, val_features)]
         if config.order == "auto":
@@ -93,18 +99,27 @@ def missing_checks(*splits: SplitFeatures | None) -> list[str]:
     return list(dict.fromkeys(file.missing_checks for file in files if file.missing_checks))
 
 
-def store_features(task: Task) -> tuple[str, bool]:
-    """Decide where both splits' features are read from: in words, and whether from the disk."""
+def store_features(task: Task, step: str = "auto", validates: bool = True) -> tuple[str, bool]:
+    """Decide where the splits' features are read from: in words, and whether from the disk.
+
+    See ``prepare`` for ``validates``; a captured ``step`` has them in the device's own memory.
+    """
     device = task.precision.device
-    parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
+    splits = (task.train, task.val) if validates else (task.train,)
+    parts = [(p, p.features) for p in splits if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
-    if device.type == "cuda" and total <= torch.cuda.mem_get_info(device)[0] // 2:
+    free = available_bytes()
+    if device.type == "cuda":
+        keeps = total <= torch.cuda.mem_get_info(device)[0] // 2
+    else:
+        keeps = step == "captured" and total <= free // 2
+    if keeps:
         for part, features in parts:
             features.make_resident(part.image_row, device)
-        torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
         return f"{size}, kept on {device}", False
-    free = available_bytes()
     streamed = total > MEMORY_SHARE * free
     for _, features in parts:
         features.streamed = streamed
@@ -223,8 +238,8 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)
-    # Runs from before there was another grid do not name theirs.
-    wanted = {"grid": name_grid(GRID), **config.feature_identity}
+    # Runs from before there was another grid, or decoder, do not name theirs.
+    wanted = {"grid": name_grid(GRID), **IDENTITY_BEFORE, **config.feature_identity}
     if config.feature_identity and identity != wanted:
         what = ", ".join(
             f"{name} {identity.get(name)!r} instead of {value!r}"

@@ -1,8 +1,9 @@
 """Caption results files scored against reference captions, and the metrics of their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,14 +32,23 @@ def score_caption_files(
 def score_file(
     results: Path | SourceFile, path_of_references: Path, references: References
 ) -> CaptionScores:
-    """Score a caption results file.
+    """Score a caption results file."""
+    path = results if isinstance(results, Path) else results.path
+    return score_results(path, read_caption_results(results), path_of_references, references)
+
+
+def score_results(
+    path: Path,
+    captions: Mapping[Any, str],
+    path_of_references: Path,
+    references: References,
+) -> CaptionScores:
+    """Score what a results file holds: canonical image ids to captions.
 
     Images are taken in the order of the references, as officially, whatever that of the results.
     Images whose captions were all dropped are left out of the results too.
     """
-    captions = read_caption_results(results)
     by_image = references.by_image
-    path = results if isinstance(results, Path) else results.path
     captions = {image: text for image, text in captions.items() if image not in references.dropped}
     check_same_ids("image_id", (path, captions), (path_of_references, by_image))
     scores = score_images(captions, by_image, list(by_image))
@@ -54,7 +64,7 @@ def score_file(
 
 
 def score_images(
-    captions: dict[int | str, str], by_image: dict[int | str, list[str]], images: list[int | str]
+    captions: Mapping[Any, str], by_image: Mapping[Any, list[str]], images: list[int | str]
 ) -> CaptionScores:
     """Score some images as if there were no others."""
     texts = [captions[image] for image in images]

@@ -41,13 +41,15 @@ class VqaReferences:
     Answers are scored by the file's ``rule``; ``n_lone`` of them stand for ten people each.
     """
 
-    def __init__(self, annotations: OfficialFile | Path, questions: Path | None = None) -> None:
-        if isinstance(annotations, Path):
-            annotations = OfficialFile(annotations, annotations)
-        self.annotations = annotations.origin
-        self.rule, self.n_lone = annotations.rule, annotations.n_lone
+    def __init__(
+        self, annotations: OfficialFile | Path | SourceFile, questions: Path | None = None
+    ) -> None:
+        known = annotations if isinstance(annotations, OfficialFile) else None
+        source = annotations.path if isinstance(annotations, OfficialFile) else annotations
+        self.rule, self.n_lone = (known.rule, known.n_lone) if known else ("vqa", 0)
         self.questions = questions
-        self._copy = FileCopy(annotations.path, has_kept_table, annotations.origin)
+        self._copy = FileCopy(source, has_kept_table, known.origin if known else None)
+        self.annotations = self._copy.name
         self._table: AnnotationTable | None = None
         self._is_irregular = self.rule != "vqa"  # columns hold answers in the forms of that rule
 

@@ -105,15 +105,19 @@ class SplitFeatures:
             resident_rows = self.resident_row[rows]
             if (resident_rows < 0).any():
                 raise ValueError(f"row {rows[resident_rows < 0][0]} is not kept on {device}.")
-            index = torch.from_numpy(resident_rows).to(device, non_blocking=True)
-            scale = None if self.resident_scale is None else self.resident_scale[index]
-            return Cells(self.resident.index_select(0, index), scale)
+            return self.take(torch.from_numpy(resident_rows).to(device, non_blocking=True))
         self._check(rows)
         values = self._read(self.sources, rows, device)
         scales = [file.scale for file in self.files]
         if self.kind == "pooled" or any(scale is None for scale in scales):
             return Cells(values)
         return Cells(values, self._read(scales, rows, device))  # type: ignore[arg-type]
+
+    def take(self, index: Tensor) -> Cells:
+        """Resident rows by their index on the device, int64 ``[U]`` (see ``resident_row``)."""
+        assert self.resident is not None
+        scale = None if self.resident_scale is None else self.resident_scale[index]
+        return Cells(self.resident.index_select(0, index), scale)
 
     def prefetch(self, rows: NDArray[np.int64]) -> None:
         """Say that these rows will be gathered soon; does nothing unless they are streamed."""
