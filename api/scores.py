@@ -74,7 +74,8 @@ def score_captions(predictions: Predictions, references: References) -> dict[str
     if by_image is None:
         known = read_references(in_memory(REFERENCES, as_official(references)), "val")
     else:
-        known = CaptionReferences({canonical_id(image): texts for image, texts in by_image.items()})
+        canonical: dict[Any, list[str]] = {canonical_id(i): texts for i, texts in by_image.items()}
+        known = CaptionReferences(canonical)
     captions = read_captions_of(list_entries(predictions, "image_id", "caption"))
     scores = score_results(PREDICTIONS, captions, REFERENCES, known)
     return evaluation_object(Evaluation(PREDICTIONS, scores))
