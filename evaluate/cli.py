@@ -45,6 +45,7 @@ class ScoreOptions:
     seed: int
     against: Path | None
     per_item: Path | None
+    only_predicted: bool
 
 
 @click.command("score", cls=Command)
@@ -81,6 +82,11 @@ class ScoreOptions:
     type=OUTPUT,
     metavar="FILE",
     help="Write every question's or caption's scores, as .csv or .jsonl.",
+)
+@click.option(
+    "--only-predicted",
+    is_flag=True,
+    help="Leave out what has no prediction, and say so in the signature.",
 )
 def score(**options: Any) -> None:
     """Score predictions as the official evaluators do.
@@ -143,6 +149,7 @@ def build_request(options: ScoreOptions) -> Request:
             captions=options.captions,
             data=options.data,
             split=options.split,
+            only_predicted=options.only_predicted,
         ),
         options.against,
         n_resamples,

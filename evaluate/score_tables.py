@@ -45,7 +45,8 @@ def score_table(
                 interval = NO_INTERVAL if k is None else intervals[f][k]
                 row += interval_cells(interval, decimals, apart=apart)
         rows.append(row)
-    notes = [*lost_note(first), *distribution_note(evaluations), first.signature]
+    about = [*lost_note(first), *distribution_note(evaluations), first.note]
+    notes = [*filter(None, about), first.signature]
     return Table(header, rows, left=2, title=WHAT[first.task], notes=notes)
 
 

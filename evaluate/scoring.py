@@ -52,14 +52,15 @@ def score_files(request: Request) -> ScoreOutcome:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     other = [request.against] if request.against else []
     files = [open_results(path) for path in [*request.results, *other]]
-    task, references, origin = find_references(files, request.references)
+    found = find_references(files, request.references)
+    task, references, origin = found.task, found.references, found.origin
     if isinstance(references, CaptionReferences):
         prepare_kernels(references, request.announce)
     from .comparison import compare_evaluations
     from .evaluation import evaluate
     from .metrics import Resampling, find_intervals
 
-    evaluations = evaluate([file.official(task) for file in files], references)
+    evaluations = evaluate([file.official(task) for file in files], references, found.left_out)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
     return ScoreOutcome(

@@ -119,7 +119,8 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @choice_option(
     "--on-error",
     values=("stop", "skip"),
-    help="At an image that cannot be decoded: stop, or list it as failed and continue.",
+    help="At an image that cannot be decoded: stop, or list it as failed and continue; one without "
+    "a file is left out then.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")
 @click.option(

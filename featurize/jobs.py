@@ -131,7 +131,8 @@ def plan(options: FeaturizeOptions) -> list[Job]:
             f"--out names one file, but {dataset.name} has {len(splits)} splits "
             f"({', '.join(splits)}); name one by --split."
         )
-    return [make_job(options, dataset.images(s), dataset.name, s) for s in splits]
+    partial = options.on_error == "skip"
+    return [make_job(options, dataset.images(s, partial), dataset.name, s) for s in splits]
 
 
 def make_job(options: FeaturizeOptions, images: ImageList, data: str, split: str) -> Job:

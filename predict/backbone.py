@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..featurize.backbones import native_grid
 from ..featurize.choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS
-from ..featurize.file.layout import GRID, IDENTITY_BEFORE, name_grid
+from ..featurize.file.layout import GRID, IDENTITY_BEFORE, IMPORTED, name_grid
 from ..featurize.file.opening import read_structure
 from ..featurize.images import Preprocessing
 from ..featurize.network import as_stored, build_network, choose_precision
@@ -117,6 +117,13 @@ def read_identity(config: RunConfig) -> FeatureIdentity:
     """The config's record of its features; raises ``InputError`` for what is missing or invalid."""
     remedy = "put the right file back, or train the run again"
     recorded = config.feature_identity
+    if recorded.get("backbone") == IMPORTED:
+        made_by = recorded.get("weights", "unknown")
+        raise InputError(
+            f"The run was trained on features that others extracted ({recorded.get('layer')}, made "
+            f"by: {made_by}), and their network cannot be rebuilt for another photo; extract the "
+            "photo's features with it too, `frostgrid import` them, and use `frostgrid predict`."
+        )
     missing = [name for name in REQUIRED if name not in recorded]
     if missing:
         raise InputError(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..console import Command
-from ..options import device_option, run_argument, trust_ids_option
+from ..options import device_option, missing_option, run_argument, trust_ids_option
 from ..parameters import FiniteFloat, OneOf, OutputFile
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 
@@ -33,6 +33,7 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
     help="Feature file of the split.  [default: the run's, or where featurize put it]",
 )
 @trust_ids_option
+@missing_option
 @click.option(
     "--out",
     type=OutputFile(".json"),
@@ -73,6 +74,7 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
     from ..train.data.locate import find_features
+    from ..train.inputs import training_splits
     from .split import can_be_scored, predict_split
     from .trained import load_run
 
@@ -80,7 +82,10 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
         features = trained.config.features
-        if data is not None or split not in ("train", trained.config.split):
+        if data is not None or split not in (
+            *training_splits(trained.config),
+            trained.config.split,
+        ):
             native = trained.config.finetune is not None
             backbone = trained.config.feature_identity.get("backbone")
             features = find_features(data or trained.config.data, [split], native, backbone)
@@ -88,8 +93,15 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     # What was trusted in training holds for the run's own data, not for others.
     is_own = data is None and not options["features"]
     trust_ids = options["trust_ids"] or (is_own and trained.config.trust_ids)
+    if is_own and split == "val" and split in training_splits(trained.config):
+        click.echo("note       the run was trained on the split val too (--split trainval)")
+    missing = trained.config.missing if is_own else options["missing"]
+    if options["missing"] == "skip":
+        missing = "skip"
     data = trained.config.data if data is None else data
-    config = replace(trained.config, data=data, features=features, trust_ids=trust_ids)
+    config = replace(
+        trained.config, data=data, features=features, trust_ids=trust_ids, missing=missing
+    )
     search = BeamOptions(
         beam=options["beam"],
         max_length=options["max_length"],
@@ -100,6 +112,8 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     out.parent.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     written = predict_split(trained, config, split, out, search)
+    if written.left_out:
+        click.echo(f"left out   {written.left_out}")
     click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
     if can_be_scored(config, split):
         click.echo(f"score it   score {quote(str(written.path))}")

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from ..console import Command
 from ..models.names import BEFORE, TASKS
-from ..options import choice_option, data_option, device_option, trust_ids_option
+from ..options import choice_option, data_option, device_option, missing_option, trust_ids_option
 from ..parameters import OneOf
 from .settings.recipes import RECIPES
 
@@ -53,6 +53,32 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Feature file; give it once a file.  [default: where featurize put them]",
 )
 @trust_ids_option
+@choice_option(
+    "--split",
+    values=("train", "trainval"),
+    help="Train on the split train and validate on val; or train on both, for a last run.",
+)
+@click.option(
+    "--hold-out",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Validate on this share of the training images (with trainval: of val's) instead, and "
+    "do not train on it: 0.1, for a set without validation.",
+)
+@click.option(
+    "--hold-out-seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which images these are.  [default: 0, whatever --seed is]",
+)
+@missing_option
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take N images of each split, at most, with all that is asked or said of them; smaller "
+    "limits take parts of what larger ones do.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -243,6 +269,8 @@ def check_options(
         raise click.UsageError(f"Missing argument HEAD: one of {', '.join(TASKS)}.")
     elif options["accept_changed_data"]:
         raise click.UsageError("--accept-changed-data is of use with --resume alone.")
+    elif options["hold_out_seed"] is not None and options["hold_out"] is None:
+        raise click.UsageError("--hold-out-seed is of use with --hold-out alone; add that too.")
     elif options["max_length"] is not None and TASKS[head] != "caption":
         raise click.UsageError(f"{head} writes no captions; drop --max-length.")
     elif options["finetune"] is None:

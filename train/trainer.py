@@ -137,7 +137,7 @@ class Trainer:
         p, task = self.progress, self.task
         started = time.perf_counter()
         task.head.eval()
-        scores = self.ranks.first_does(task.evaluate)
+        scores = self.ranks.first_does(task.evaluate) if task.validates else {}
         metrics: dict[str, Any] = {
             "epoch": p.epoch,
             "train_loss": p.loss_sum / max(1, p.items),
@@ -149,7 +149,10 @@ class Trainer:
             "lr": float(self.plain.optimizer.param_groups[0]["lr"]),
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
-        if self._is_best(metrics):
+        if not task.validates:  # the last epoch is kept
+            p.best_epoch = p.epoch
+            self.ranks.first_does(self._save_best)
+        elif self._is_best(metrics):
             p.best_epoch, p.best_score = p.epoch, scores[task.score_name]
             self.ranks.first_does(self._save_best)
         return metrics
@@ -174,9 +177,11 @@ class Trainer:
 
     def _save_best(self) -> None:
         p, digests = self.progress, self.config.digests
-        about = {"epoch": p.epoch, "score": p.best_score, "digests": digests}
+        score = p.best_score if self.task.validates else None
+        about = {"epoch": p.epoch, "score": score, "digests": digests}
         write_tensors(self.run.best, dict(self.task.head.state_dict()), about)
-        self.task.write_predictions(self.run.predictions)
+        if self.task.validates:
+            self.task.write_predictions(self.run.predictions)
 
     def save_last(self) -> None:
         """Write all that resuming needs."""

@@ -22,19 +22,30 @@ from .scores import CaptionScores, score_captions
 
 def score_caption_files(
     results: Sequence[Path | SourceFile], references: CaptionReferences
-) -> list[CaptionScores]:
-    """Score results files. Raises ``InputError`` for whatever does not fit."""
+) -> tuple[list[CaptionScores], int]:
+    """Score results files; returns the number of images with references too.
+
+    Raises ``InputError`` for whatever does not fit.
+    """
     file = SourceFile(references.origin, read_whole(references.path))
-    known = read_references(file, references.split)
-    return [score_file(each, references.origin, known) for each in results]
+    known, only = read_references(file, references.split), references.only_predicted
+    scores = [score_file(each, references.origin, known, only) for each in results]
+    return scores, len(known.by_image)
 
 
 def score_file(
-    results: Path | SourceFile, path_of_references: Path, references: References
+    results: Path | SourceFile,
+    path_of_references: Path,
+    references: References,
+    only_predicted: bool = False,
 ) -> CaptionScores:
-    """Score a caption results file."""
+    """Score a caption results file, with ``only_predicted`` on the images that it describes."""
     path = results if isinstance(results, Path) else results.path
-    return score_results(path, read_caption_results(results), path_of_references, references)
+    captions = read_caption_results(results)
+    if only_predicted:
+        kept = {i: texts for i, texts in references.by_image.items() if i in captions}
+        references = replace(references, by_image=kept or references.by_image)
+    return score_results(path, captions, path_of_references, references)
 
 
 def score_results(

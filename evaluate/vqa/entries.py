@@ -6,9 +6,9 @@ or without. What would break the official code raises an ``InputError`` that nam
 
 import json
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ class AnnotationEntries:
     path: Path
     by_id: dict[Hashable, dict[str, Any]]
     types: frozenset[str]
+
+    def only(self, questions: Collection[Hashable]) -> "AnnotationEntries":
+        """Those of these questions alone; all, if it has none of them."""
+        part = {name: entry for name, entry in self.by_id.items() if name in questions}
+        return replace(self, by_id=part or self.by_id)
 
 
 def decode_text(path: Path, data: bytes) -> str:

@@ -36,18 +36,23 @@ class VqaReferences:
     """The annotations, and optionally the questions, of a VQA set.
 
     Files in the official layout are read in columns; all others, entry by entry. The questions hold
-    nothing that the score needs: they are only checked to be the annotated ones.
+    nothing that the score needs: they are only checked to be the annotated ones. With
+    ``only_predicted``, questions without a prediction do not count.
 
     Answers are scored by the file's ``rule``; ``n_lone`` of them stand for ten people each.
     """
 
     def __init__(
-        self, annotations: OfficialFile | Path | SourceFile, questions: Path | None = None
+        self,
+        annotations: OfficialFile | Path | SourceFile,
+        questions: Path | None = None,
+        only_predicted: bool = False,
     ) -> None:
         known = annotations if isinstance(annotations, OfficialFile) else None
         source = annotations.path if isinstance(annotations, OfficialFile) else annotations
         self.rule, self.n_lone = (known.rule, known.n_lone) if known else ("vqa", 0)
         self.questions = questions
+        self.only_predicted = only_predicted
         self._copy = FileCopy(source, has_kept_table, known.origin if known else None)
         self.annotations = self._copy.name
         self._table: AnnotationTable | None = None
@@ -74,17 +79,22 @@ class VqaReferences:
             self._is_irregular = False
             self._check_questions(table.question_id.tolist())
             self._table = table
-        return replace(self._table.score(results, decoded), n_lone=self.n_lone)
+        scores = self._table.score(results, decoded, self.only_predicted)
+        return replace(scores, n_lone=self.n_lone)
 
     def _score_entries(self, results: Path, text: bytes) -> VqaScores:
         predictions = read_predictions(results, text)
         if self.rule == "gqa":
             from . import gqa
 
-            numbered = number_ids(results, predictions)
-            return gqa.score(results, numbered, self.annotations, self._gqa_questions)
+            numbered, questions = number_ids(results, predictions), self._gqa_questions
+            if self.only_predicted:
+                questions = {key: each for key, each in questions.items() if key in numbered}
+            return gqa.score(results, numbered, self.annotations, questions)
         entries = self._entries
         predictions = number_ids(results, predictions)
+        if self.only_predicted:
+            entries = entries.only(predictions)
         check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
         from .accuracy import score_entries
 
@@ -96,6 +106,13 @@ class VqaReferences:
         from . import gqa
 
         return gqa.read_questions(self.annotations)
+
+    @property
+    def n(self) -> int:
+        """How many questions are annotated, once a file was scored."""
+        if self.rule == "gqa":
+            return sum(question.balanced for question in self._gqa_questions.values())
+        return len(self._entries.by_id if self._table is None else self._table.question_id)
 
     @cached_property
     def _entries(self) -> AnnotationEntries:

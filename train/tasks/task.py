@@ -52,6 +52,11 @@ class Task(ABC):
     precision: Precision
     placed_val: ResidentSamples | None = None  # the validation samples, where they are on a device
 
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate on."""
+        return self.val.n_items > 0
+
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """The batch's mean loss, a float32 scalar with gradients.
