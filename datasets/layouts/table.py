@@ -186,7 +186,7 @@ LAYOUTS = (
         companions=split_lists,
     ),
     Layout(
-        "CSV, JSON lines or a list of image, question, answer or of image, caption",
+        "a table (CSV, JSON lines or a list) of image, question, answer or of image, caption",
         has_rows,
         read=read_listed_rows,
         companions=split_lists,

@@ -94,8 +94,8 @@ def test_what_is_read_and_what_is_not_is_said(tmp_path):
     }
     notes = open_dataset(str(write(tmp_path, files))).notes()
     assert [note.partition(": ")[0] for note in notes] == [
-        "own.csv is read as CSV, JSON lines or a list of image, question, answer or of image, "
-        "caption",
+        "own.csv is read as a table (CSV, JSON lines or a list) of image, question, answer or of "
+        "image, caption",
         "notes.json is not used",
         "preds.json is not used",
     ]
