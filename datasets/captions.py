@@ -38,12 +38,14 @@ class CaptionTable:
     """The captions of a split, all captions of an image adjacent, in the order of ``References``.
 
     ``image_id`` is int64 [C], one for each caption; ``text`` holds the captions as written;
-    ``id_names`` the image ids that are no numbers, by the number that stands for each.
+    ``id_names`` the image ids that are no numbers, by the number that stands for each;
+    ``n_dropped`` as in ``References``.
     """
 
     image_id: NDArray[np.int64]
     text: list[str]
     id_names: dict[int, str] = field(default_factory=dict)
+    n_dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.text)
@@ -68,10 +70,12 @@ def load_captions(dataset: Dataset, split: str) -> CaptionTable:
 
 def read_captions(path: Path | SourceFile, split: str) -> CaptionTable:
     """As ``load_captions``, from a file; ``split`` matters only in a Karpathy file."""
-    by_image = read_references(path, split).by_image
+    references = read_references(path, split)
+    by_image = references.by_image
     image_ids: list[Id] = [image_id for image_id, texts in by_image.items() for _ in texts]
     texts = [text for texts in by_image.values() for text in texts]
-    return CaptionTable(id_array(image_ids, path), texts, id_names(by_image))
+    ids = id_array(image_ids, path)
+    return CaptionTable(ids, texts, id_names(by_image), references.n_dropped)
 
 
 def read_references(path: Path | SourceFile, split: str) -> References:

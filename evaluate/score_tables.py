@@ -45,7 +45,7 @@ def score_table(
                 interval = NO_INTERVAL if k is None else intervals[f][k]
                 row += interval_cells(interval, decimals, apart=apart)
         rows.append(row)
-    about = [*lost_note(first), *distribution_note(evaluations), first.note]
+    about = [*lost_note(first), *dropped_note(first), *distribution_note(evaluations), first.note]
     notes = [*filter(None, about), first.signature]
     return Table(header, rows, left=2, title=WHAT[first.task], notes=notes)
 
@@ -58,6 +58,18 @@ def lost_note(evaluation: Evaluation) -> list[str]:
     return [
         f"no answer can score on {scores.n_lost} of the {evaluation.n} questions: officially a "
         "person's answer counts only if another person gave it too, told apart by answer_id"
+    ]
+
+
+def dropped_note(evaluation: Evaluation) -> list[str]:
+    """A note, if reference captions do not count."""
+    scores = evaluation.scores
+    if isinstance(scores, VqaScores) or not scores.n_dropped[0]:
+        return []
+    n_captions, n_images = scores.n_dropped
+    return [
+        f"{n_captions} reference captions are left out because they are marked as rejected or "
+        f"precanned, and {n_images} images that have no other"
     ]
 
 

@@ -53,7 +53,8 @@ class CaptionData:
     and ``references``, the captions as written, have an entry an image, in the captions' order.
     ``is_cut``, bool [C]: which captions were cut to the greatest length; ``digests``: that of the
     captions as written; ``left_out``: what of the split is not here (see ``selection``);
-    ``id_names``: the image ids that are no numbers, by the number that stands for each.
+    ``id_names``: the image ids that are no numbers, by the number that stands for each;
+    ``n_dropped``: how many captions VizWiz marks as rejected or precanned.
     """
 
     image_id: NDArray[np.int64]
@@ -64,6 +65,7 @@ class CaptionData:
     is_cut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     digests: dict[str, str] = field(default_factory=dict)
     id_names: dict[int, str] = field(default_factory=dict)
+    n_dropped: int = 0
     left_out: LeftOut = field(default_factory=dict)
 
     @property
@@ -150,7 +152,9 @@ def _join_parts(
         rows = np.flatnonzero(part.keeps(table.image_id))
         image_ids.append(division.numbers(k, table.image_id[rows]))
         texts += [table.text[row] for row in rows]
-    return CaptionTable(np.concatenate(image_ids), texts), pack_left_out(left_out)
+    n_dropped = sum(table.n_dropped for table in tables)
+    table = CaptionTable(np.concatenate(image_ids), texts, n_dropped=n_dropped)
+    return table, pack_left_out(left_out)
 
 
 def _pack(
@@ -166,6 +170,7 @@ def _pack(
         "length": length,
         "image_ids": np.fromiter(by_image, np.int64, len(by_image)),
         "references": np.frombuffer(msgspec.json.encode(list(by_image.values())), np.uint8),
+        "n_dropped": np.array(table.n_dropped),
         **pack_names(table.id_names),
     }
 
@@ -180,5 +185,6 @@ def _unpack(arrays: Arrays) -> CaptionData:
         is_cut=arrays["is_cut"],
         digests={"captions": strings_of(arrays["digests"])[0]},
         id_names=unpack_names(arrays),
+        n_dropped=int(arrays["n_dropped"]),
         left_out=unpack_left_out(arrays),
     )

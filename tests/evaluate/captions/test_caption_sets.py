@@ -47,6 +47,8 @@ def test_marked_captions_and_images_without_others_are_left_out(tmp_path, vizwiz
         assert "|dropped:rejected+precanned(3 captions, 1 images)|n:3|" in found.pop("signature")
         assert found == {key: value for key, value in expected.items() if key != "signature"}
     assert "dropped" not in expected["signature"]
+    table = run(tmp_path, vizwiz, said).output
+    assert "3 reference captions are left out because they are marked as rejected or" in table
     result = run(tmp_path, vizwiz, {**said, 9: "x"})
     assert "1 of 4 predictions fit none of the 3" in result.stderr
 
