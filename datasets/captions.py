@@ -1,7 +1,7 @@
 """Reference captions: COCO and Karpathy files to one checked table."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from .questions import check_distinct, id_array
 
 @dataclass(frozen=True)
 class References:
-    """The captions of a split, by image id, an int or a string.
+    """The captions of a split, by image id, an int or a string; images without any are left out.
 
     Images stand in the order of the file's "images" list, which is the order in which the official
     evaluation goes through them (without that list: of their first caption), and the captions of
@@ -83,9 +83,10 @@ def read_references(path: Path | SourceFile, split: str) -> References:
     source = SourceFile(path, path.read_bytes()) if isinstance(path, Path) else path
     read = _read_karpathy if parser_of(source) == "karpathy" else _read_coco
     references = read(source, split)
-    if not any(references.by_image.values()):
+    by_image = {image_id: texts for image_id, texts in references.by_image.items() if texts}
+    if not by_image:
         raise InputError(f"{path}: holds no caption for the split {split!r}; expected some.")
-    return references
+    return replace(references, by_image=by_image)
 
 
 def _read_coco(path: SourceFile, split: str) -> References:
@@ -110,9 +111,8 @@ def _read_coco(path: SourceFile, split: str) -> References:
         else:
             by_image.setdefault(image_id, []).append(caption.caption)
     dropped = frozenset(image_id for image_id in marked if not by_image.get(image_id))
-    kept = {image_id: texts for image_id, texts in by_image.items() if image_id not in dropped}
     domains = {canonical(image.id): image.domain for image in captions.images if image.domain}
-    return References(kept, n_dropped, dropped, domains)
+    return References(by_image, n_dropped, dropped, domains)
 
 
 def _read_karpathy(path: SourceFile, split: str) -> References:

@@ -38,8 +38,9 @@ def vizwiz() -> dict:
 
 
 def test_marked_captions_and_images_without_others_are_left_out(tmp_path, vizwiz):
+    plain_images = [*vizwiz["images"][:3], {"id": 7}]  # one without captions does not count
     kept = [entry for entry in vizwiz["annotations"] if not any(list(entry.values())[2:])]
-    plain = {"images": vizwiz["images"][:3], "annotations": kept}
+    plain = {"images": plain_images, "annotations": kept}
     said = {0: "a dog", 1: TEXTS[1], 2: "a bus"}
     expected = json.loads(run(tmp_path, plain, said, "--json", "-").stdout)
     for captions in (said, {**said, 3: "anything"}):  # also where the dropped image is captioned
