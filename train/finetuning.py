@@ -4,6 +4,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..featurize.backbones import blank_stage, native_grid
+from ..featurize.choices import is_timm
 from ..featurize.file.layout import GRID, IMPORTED, name_grid
 from ..featurize.rebuild import rebuild
 from ..models.finetuned import Encoder, GridShapes
@@ -12,6 +13,11 @@ from ..models.names import BEFORE
 
 def check_features(path: str, identity: dict[str, Any], block: str) -> None:
     """Raise ``InputError`` for features that the block cannot go on from."""
+    if is_timm(identity["backbone"]):
+        raise InputError(
+            f"{path}: was made by {identity['backbone']}, and --finetune {block} is for "
+            "torchvision's ResNets; leave it out, or extract with one of those."
+        )
     before, size = BEFORE[block], identity["image_size"]
     if identity["backbone"] == IMPORTED:
         raise InputError(
