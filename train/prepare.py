@@ -183,6 +183,8 @@ def prepare_caption(
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
     sizes = describe_sizes(len(train.image_id), len(val.image_id), task, words)
     cut = describe_cut(train.n_cut, val.n_cut, options.max_length, " (--max-length)")
+    if train.n_dropped + val.n_dropped:
+        cut += f"; {train.n_dropped:,} train, {val.n_dropped:,} val rejected or precanned, left out"
     facts = [
         ("captions", sizes + cut),
         *describe_division(inputs, train.left_out, val.left_out, "captions"),
