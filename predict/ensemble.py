@@ -106,7 +106,7 @@ def answer_together(
             columns = np.array([column[answer] for answer in member.run.answers])
             add_probabilities(member, questions, start, columns, total)
         predicted[start : start + step] = total.argmax(1)
-    write_answers(out, question_id, predicted, answers)
+    write_answers(out, question_id, predicted, answers, asked[0].id_names)
     return SplitPredictions(out, len(question_id), "answers", counts=asked[0].left_out)
 
 
@@ -170,5 +170,5 @@ def describe_together(
     captions = describe(
         Ensemble(heads).eval(), features, images, first.words, first.precision, options
     )
-    write_captions(out, image_ids, captions)
+    write_captions(out, image_ids, captions, open_dataset(data).stated_images(part.split).id_names)
     return SplitPredictions(out, len(captions), "captions", counts=counts)
