@@ -80,7 +80,7 @@ class ScoreOptions:
     "--per-item",
     type=OUTPUT,
     metavar="FILE",
-    help="Write every question's or caption's scores, as .csv or .jsonl.",
+    help="Write every question's or caption's scores and texts, as .csv or .jsonl.",
 )
 def score(**options: Any) -> None:
     """Score predictions as the official evaluators do.
@@ -164,7 +164,7 @@ def write_files(options: ScoreOptions, outcome: ScoreOutcome) -> None:
     if options.json_path not in (None, "-"):
         write_text(Path(str(options.json_path)), format_json(options, outcome))
     if options.per_item:
-        write_text(options.per_item, format_items(outcome.evaluations, options.per_item.suffix))
+        write_text(options.per_item, format_items(outcome, options.per_item.suffix))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,9 +1,9 @@
 """Metrics of either task, with the per-image statistics that they are computed from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,19 +58,22 @@ class Resampling(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A metric of one file minus that of another, with its interval and p-value."""
+    """A metric of one file minus that of another, with its interval and p-value.
+
+    ``standard_error`` is that of the difference, by the same resamples.
+    """
 
     metric: Metric
     other: float
     difference: float
     interval: Interval
     p_value: float
+    standard_error: float
 
 
 def vqa_families(scores: VqaScores) -> list[Family]:
     """The overall accuracy, that of each answer type and that of each question type."""
-    numbers: dict[object, int] = {}
-    image = np.array([numbers.setdefault(i, len(numbers)) for i in scores.image_ids], np.int64)
+    image = number_images(scores.image_ids)
     everything = Groups([OVERALL], np.zeros(len(image), np.int32))
     kinds = (
         (OVERALL, everything),
@@ -81,15 +84,34 @@ def vqa_families(scores: VqaScores) -> list[Family]:
     for kind, groups in kinds:
         values = percent_by_group(scores.accuracy, groups)
         for name, questions in questions_by_group(groups):
-            _, row = np.unique(image[questions], return_inverse=True)
-            row = row.reshape(-1)
-            # Rounded, or else images with the same answers in another order would be distinct.
-            total = np.bincount(row, scores.accuracy[questions]).round(9)
-            statistics = np.stack([total, np.bincount(row).astype(np.float64)], axis=1)
             metric = Metric(kind, name, len(questions), values[name])
-            test = partial(percentage_of, len(questions))
-            families.append(Family([metric], statistics, len(numbers), mean_percentage, test))
+            families.append(accuracy_family(metric, scores.accuracy, image, questions))
     return families
+
+
+def number_images(image_ids: Sequence[Hashable]) -> NDArray[np.int64]:
+    """The number of each question's image, by first occurrence, int64[N]."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(i, len(numbers)) for i in image_ids], np.int64)
+
+
+def accuracy_family(
+    metric: Metric,
+    accuracy: NDArray[np.floating[Any]],
+    image: NDArray[np.int64],
+    questions: NDArray[np.intp] | slice = slice(None),
+) -> Family:
+    """The mean accuracy of some questions, all by default.
+
+    ``accuracy`` [N], fractions, and ``image`` int64[N], as numbered, are of all questions.
+    """
+    _, row = np.unique(image[questions], return_inverse=True)
+    row = row.reshape(-1)
+    # Rounded, or else images with the same answers in another order would be distinct.
+    total = np.bincount(row, accuracy[questions]).round(9)
+    statistics = np.stack([total, np.bincount(row).astype(np.float64)], axis=1)
+    test = partial(percentage_of, len(row))
+    return Family([metric], statistics, int(image.max(initial=-1)) + 1, mean_percentage, test)
 
 
 def questions_by_group(groups: Groups) -> Iterator[tuple[str, NDArray[np.intp]]]:
@@ -145,7 +167,7 @@ def compare(
         exact = family.combine(family.statistics.sum(0)) - family.combine(other.statistics.sum(0))
         for m, metric in enumerate(family.metrics):
             difference, p_value = float(exact[m]), paired_p_value(float(exact[m]), tested[:, m])
-            differences.append(
-                Difference(metric, other.metrics[m].value, difference, intervals[m], p_value)
-            )
+            error = float(np.std(tested[:, m]))
+            before = other.metrics[m].value
+            differences.append(Difference(metric, before, difference, intervals[m], p_value, error))
     return differences

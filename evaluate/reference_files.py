@@ -109,7 +109,10 @@ def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[Re
     dataset = open_dataset(data)
     path = dataset.annotations_path(split) if task == "vqa" else dataset.captions_path(split)
     origin = f"{path} ({data}, split {split}{by_whom})"
-    return (VqaReferences(path) if task == "vqa" else CaptionReferences(path, split)), origin
+    if task == "caption":
+        return CaptionReferences(path, split), origin
+    asked = dataset.questions_path(split) if dataset.has_vqa(split) else None
+    return VqaReferences(path, asked=asked), origin
 
 
 def source_path(results: Path) -> Path:

@@ -16,6 +16,7 @@ from .metrics import (
     Metric,
     Resampling,
 )
+from .power import items_needed, smallest_found
 from .vqa.accuracy import VqaScores
 
 T = TypeVar("T")
@@ -75,6 +76,10 @@ def difference_object(difference: Difference) -> dict[str, Any]:
         "difference": round(difference.difference, DIGITS),
         "interval": interval_object(difference.interval),
         "p_value": round(difference.p_value, DIGITS),
+        "smallest_found": round(smallest_found(difference.standard_error), DIGITS),
+        "n_needed": items_needed(
+            difference.metric.n, difference.difference, difference.standard_error
+        ),
     }
 
 

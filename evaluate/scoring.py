@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..datasets.formats import SourceFile
 from .layouts import open_results
-from .reference_files import CaptionReferences, Choice, find_references
+from .reference_files import CaptionReferences, Choice, References, find_references
 
 if TYPE_CHECKING:
     from .bootstrap import Interval
@@ -42,6 +43,10 @@ class ScoreOutcome:
 
     layouts: dict[Path, str]  # of the files that are not in the official one, in words
     origin: str  # of the references, in words
+    references: References
+    sources: list[
+        Path | SourceFile
+    ]  # the results in the official layout, for who wants their texts
     evaluations: list[Evaluation]
     resampling: Resampling
     intervals: list[list[Interval]] | None
@@ -59,12 +64,15 @@ def score_files(request: Request) -> ScoreOutcome:
     from .evaluation import evaluate
     from .metrics import Resampling, find_intervals
 
-    evaluations = evaluate([file.official(task) for file in files], references)
+    sources = [file.official(task) for file in files]
+    evaluations = evaluate(sources, references)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
     return ScoreOutcome(
         {file.path: file.layout for file in files if file.layout},
         origin,
+        references,
+        sources[: len(scored)],
         scored,
         resampling,
         [find_intervals(one.families, resampling) for one in scored] if request.intervals else None,

@@ -33,12 +33,16 @@ class VqaReferences:
     """The annotations, and optionally the questions, of a VQA set.
 
     Files in the official layout are read in columns; all others, entry by entry. The questions hold
-    nothing that the score needs: they are only checked to be the annotated ones.
+    nothing that the score needs: they are only checked to be the annotated ones. ``asked`` is
+    another file of them, unchecked, for who wants their texts.
     """
 
-    def __init__(self, annotations: Path, questions: Path | None = None) -> None:
+    def __init__(
+        self, annotations: Path, questions: Path | None = None, asked: Path | None = None
+    ) -> None:
         self.annotations = annotations
         self.questions = questions
+        self.asked = asked
         self._copy = FileCopy(annotations, has_kept_table)
         self._table: AnnotationTable | None = None
         self._is_irregular = False

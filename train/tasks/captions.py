@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...atomic import write_bytes
+from ...evaluate.captions.results import caption_families
 from ...evaluate.captions.scores import score_captions
+from ...evaluate.metrics import Resampling, find_intervals
 from ...models.base import CaptionHead, TeacherForcedOutput
 from ...models.beam import BeamOptions, search
 from ..data.batches import Batch, SamplesByImage
@@ -21,7 +23,7 @@ from ..data.features import SplitFeatures
 from ..data.order import deranged
 from ..data.prefetch import read_ahead
 from .losses import word_cross_entropy
-from .task import Precision, Task
+from .task import Precision, Task, interval_metrics
 
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
 EVAL_IMAGES = 64  # images described at once
@@ -109,7 +111,13 @@ class CaptionTask(Task):
         ids = self.val_data.image_ids[self.sample].tolist()
         references = [self.val_data.references[i] for i in self.sample]
         scores = score_captions(ids, self.captions, references, metrics=("bleu", "cider"))
-        return {"val_bleu4": scores.bleu()[3], "val_cider": scores.cider_mean()}
+        *_, bleu4, _, cider = find_intervals(caption_families(scores), Resampling())
+        return {
+            "val_bleu4": scores.bleu()[3],
+            **interval_metrics("val_bleu4", bleu4),
+            "val_cider": scores.cider_mean(),
+            **interval_metrics("val_cider", cider),
+        }
 
     def describe(self, rows: NDArray[np.int64]) -> list[str]:
         """Captions of these rows of the validation features."""
