@@ -123,7 +123,8 @@ def power_note(difference: Difference, task: str) -> str:
     needed = items_needed(metric.n, difference.difference, difference.standard_error)
     if needed is None:
         return note
-    return f"{note}; one of {abs(difference.difference):.{decimals}f} takes about {needed:,}"
+    about = round(needed, 2 - len(str(needed)))  # two digits: it is no more certain than that
+    return f"{note}; one of {abs(difference.difference):.{decimals}f} takes about {about:,}"
 
 
 def difference_cells(difference: Difference, decimals: int, *, apart: bool) -> list[str]:

@@ -81,7 +81,9 @@ def loss_chart(panel: Panel) -> Chart:
     curves = []
     for number, record in zip(panel.numbers, panel.records, strict=True):
         epochs = [int(e) for e in record.column("epoch")]
-        train, val = record.column("train_loss"), record.column("val_loss")
+        train = record.column("train_loss")
+        # The training loss has the penalty on the attention in it.
+        val = [line["val_loss"] + line.get("val_penalty", 0.0) for line in record.epochs]
         curves.append(Curve(record.name, number, epochs, train, dashed=True))
         best = int(record.best["epoch"])
         curves.append(Curve(record.name, number, epochs, val, best_epoch=best))

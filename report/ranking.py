@@ -119,11 +119,11 @@ def find_notes(records: list[RunRecord]) -> list[str]:
     random = [k for k, record in enumerate(records) if has_random_weights(record.config)]
     if random:
         notes.append(f"{join_names(records, random)}: {RANDOM_WARNING}.")
-    old = [k for k, record in enumerate(records) if record.has_own_loss_scale]
+    old = [k for k, record in enumerate(records) if record.has_low_val_loss]
     if old:
         notes.append(
-            f"{join_names(records, old)}: an earlier version wrote the validation loss lower than "
-            "the training loss's scale, by the share of answers that the head knows."
+            f"{join_names(records, old)}: of an earlier version, whose validation loss is lower "
+            "than on the training loss's scale; compare the shapes of the curves."
         )
     for record in records:
         if record.broken_lines:

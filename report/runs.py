@@ -23,7 +23,7 @@ SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
 SHA256 = 64  # letters of a hash, which a table abbreviates
 REQUIRED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
 OPTIONAL = (
-    *("peak_memory_bytes", "val_selection", "val_coverage", "val_cider"),
+    *("peak_memory_bytes", "val_selection", "val_coverage", "val_penalty", "val_cider"),
     *(f"{score}_{end}" for score in (*SCORES.values(), "val_cider") for end in ("low", "high")),
 )
 
@@ -83,12 +83,16 @@ class RunRecord:
         return float(median(self.column(metric)))
 
     @property
-    def has_own_loss_scale(self) -> bool:
-        """Whether the validation loss counts questions of which no answer is known, as 0.
+    def has_low_val_loss(self) -> bool:
+        """Whether the validation loss is lower than on the training loss's scale.
 
-        Earlier versions wrote it so; the training loss leaves them out.
+        Earlier versions counted questions of which no answer is known, as 0, and had no record of
+        the penalty on the attention.
         """
-        return self.config.task == "vqa" and any("val_coverage" not in e for e in self.epochs)
+        added = "val_coverage"
+        if self.config.task == "caption":
+            added = "val_penalty" if self.config.optimisation.attention_penalty else "val_loss"
+        return any(added not in line for line in self.epochs)
 
     @property
     def parameters(self) -> int | None:

@@ -134,7 +134,7 @@ def test_losses_of_an_earlier_version_are_said_to_be_on_another_scale(runs, tmp_
             del line[name]
     (copy / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
     page = tmp_path / "page.html"
-    assert "an earlier version wrote the validation loss lower" in run(copy, "--out", page)
+    assert "run: of an earlier version, whose validation loss is lower" in run(copy, "--out", page)
     assert "an earlier version" not in run(runs["mean-embed"], "--out", page)
 
 
@@ -193,7 +193,7 @@ def test_runs_on_equal_data_in_two_folders_are_compared(runs, tiny_set, tmp_path
     (copy / "config.json").write_text(json.dumps(config))
     ranking = rank_runs(read_records([copy, runs["san"]]), print)
     assert ranking.is_comparable
-    assert not ranking.notes
+    assert "different data" not in " ".join(ranking.notes)
     assert ranking.best_first()[1].gap is not None
 
 
@@ -217,8 +217,8 @@ def test_scores_of_different_data_are_not_set_against_each_other(
     said = run(*chosen, "--out", page) + page.read_text("utf-8")
     assert "validate on different data" in said
     assert "their scores cannot be compared" in said
-    for words in ("ahead of", "as does", "behind the best</th>"):
-        assert words not in said.replace("Behind the best: the", "")
+    for words in ("ahead of", "as does"):
+        assert words not in said
 
 
 def test_the_gain_over_blind_has_a_column_with_its_interval(runs, tmp_path):

@@ -76,10 +76,12 @@ class CaptionTask(Task):
         """
         output = self.teach(batch)
         loss = word_cross_entropy(output.scores, output.target) * batch.part.words
-        if self.attention_penalty and output.attention_sum is not None:
-            weight = self.attention_penalty * batch.part.samples
-            loss = loss + weight * (1 - output.attention_sum).square().mean()
-        return loss
+        return loss + self._penalty(output) * batch.part.samples
+
+    def _penalty(self, output: TeacherForcedOutput) -> Tensor:
+        if not self.attention_penalty or output.attention_sum is None:
+            return output.scores.new_zeros(())
+        return self.attention_penalty * (1 - output.attention_sum).square().mean()
 
     def evaluate(self) -> dict[str, float]:
         """Teacher-forced loss, perplexity, top-5 accuracy; BLEU-4 and CIDEr-D of own captions."""
@@ -89,7 +91,7 @@ class CaptionTask(Task):
 
     def _teacher_forced_metrics(self) -> dict[str, float]:
         device = self.precision.device
-        total = torch.zeros(3, dtype=torch.float64, device=device)
+        total = torch.zeros(4, dtype=torch.float64, device=device)
         order = np.arange(self.val.n_images)
         with self.precision.evaluation():
             for batch in self.val.batches(order, EVAL_BATCH, device):
@@ -98,10 +100,12 @@ class CaptionTask(Task):
                 loss = word_cross_entropy(scores, target) * len(scores)
                 top = scores.topk(min(5, scores.shape[1]), 1).indices
                 hits = (top == target[:, None]).sum()
-                total += torch.stack([loss, hits, torch.full_like(loss, len(scores))])
-        loss_sum, n_hits, n_words = total.tolist()
+                penalty = self._penalty(output) * len(batch)
+                total += torch.stack([loss, hits, torch.full_like(loss, len(scores)), penalty])
+        loss_sum, n_hits, n_words, penalty_sum = total.tolist()
         loss = loss_sum / max(1, n_words)
         return {
+            **({"val_penalty": penalty_sum / self.val.n_items} if self.attention_penalty else {}),
             "val_loss": loss,
             "val_perplexity": math.exp(min(loss, 700)),
             "val_top5": 100 * n_hits / max(1, n_words),
