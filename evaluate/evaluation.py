@@ -21,6 +21,7 @@ from .vqa.accuracy import RULE_VERSION, VqaScores
 from .vqa.references import VqaReferences
 
 if TYPE_CHECKING:
+    from .captions.extra import ExtraScores
     from .captions.scores import CaptionScores
 
 # Our choice wherever the official number depends on the Python version, or the official code
@@ -30,10 +31,14 @@ VQA_DEVIATIONS = "rounding:python3|unicode:python3|duplicates:refused"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One results file with its scores, of questions or of captions."""
+    """One results file with its scores, of questions or of captions.
+
+    ``extras``: those of captions that other programs computed.
+    """
 
     path: Path
     scores: VqaScores | CaptionScores
+    extras: tuple[ExtraScores, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -53,7 +58,7 @@ class Evaluation:
             return vqa_families(self.scores)
         from .captions.results import caption_families
 
-        return caption_families(self.scores)
+        return [*caption_families(self.scores), *(extra.family for extra in self.extras)]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -66,7 +71,9 @@ class Evaluation:
         if self.task == "vqa":
             how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
         else:
-            from .captions.scores import SIGNATURE as how
+            from .captions.scores import SIGNATURE
+
+            how = "|".join([SIGNATURE, *(extra.signature for extra in self.extras)])
         return f"{how}|n:{self.n}|frostgrid:{__version__}"
 
 

@@ -1,5 +1,6 @@
 """Metrics of either task, with the per-image statistics that they are computed from."""
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ CAPTION_METRICS = {
     "ROUGE-L": "rouge_l",
     "CIDEr": "cider",
 }
+# The same of those that other programs compute, where they are asked for.
+EXTRA_METRICS = {"METEOR": "meteor", "SPICE": "spice"}
 
 
 class Metric(NamedTuple):
@@ -169,5 +172,7 @@ def compare(
             difference, p_value = float(exact[m]), paired_p_value(float(exact[m]), tested[:, m])
             error = float(np.std(tested[:, m]))
             before = other.metrics[m].value
+            if math.isnan(difference):  # of a metric that cannot be resampled
+                difference, p_value = metric.value - before, math.nan
             differences.append(Difference(metric, before, difference, intervals[m], p_value, error))
     return differences

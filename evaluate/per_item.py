@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..datasets.formats import SourceFile
 from .evaluation import Evaluation
 from .item_texts import ItemTexts, read_predicted, read_texts
+from .metrics import EXTRA_METRICS
 from .scoring import ScoreOutcome
 from .vqa.accuracy import Groups, VqaScores
 
@@ -46,7 +47,8 @@ def describe_items(
 ) -> Iterator[dict[str, Any]]:
     """The scores of each question or image, and what was asked, predicted and said by people."""
     predicted = read_predicted(source, texts.truth, evaluation.task)
-    for item in score_items(evaluation.scores):
+    more = {EXTRA_METRICS[extra.name]: extra.each.tolist() for extra in evaluation.extras}
+    for k, item in enumerate(score_items(evaluation.scores)):
         if evaluation.task == "vqa":
             name = item["question_id"]
             asked = {"question": texts.question.get(name), "answer": predicted[name]}
@@ -54,7 +56,8 @@ def describe_items(
         else:
             name = item["image_id"]
             references = [text for text, n in texts.truth[name].items() for _ in range(n)]
-            yield item | {"caption": predicted[name], "truth": references}
+            extras = {key: values[k] for key, values in more.items()}
+            yield item | extras | {"caption": predicted[name], "truth": references}
 
 
 def in_a_cell(truth: dict[str, int] | list[str]) -> str:

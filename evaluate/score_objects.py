@@ -10,6 +10,7 @@ from .evaluation import Evaluation
 from .metrics import (
     ANSWER_TYPE,
     CAPTION_METRICS,
+    EXTRA_METRICS,
     OVERALL,
     QUESTION_TYPE,
     Difference,
@@ -42,9 +43,10 @@ def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
     """Values, one a metric, under the keys of ``evaluation_object``."""
     pairs = list(zip(metrics, values, strict=True))
     if pairs[0][0].name != OVERALL:  # the first metric of VQA
+        keys = CAPTION_METRICS | EXTRA_METRICS
         found: dict[str, list[T]] = {}
         for metric, value in pairs:
-            found.setdefault(CAPTION_METRICS[metric.name], []).append(value)
+            found.setdefault(keys[metric.name], []).append(value)
         return {key: each if len(each) > 1 else each[0] for key, each in found.items()}
     return {
         "overall": pairs[0][1],
@@ -55,7 +57,12 @@ def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
 
 def interval_object(interval: Interval) -> list[float | None]:
     """The interval as a list; null where there is none."""
-    return [None if math.isnan(end) else round(end, DIGITS) for end in interval]
+    return [number(end) for end in interval]
+
+
+def number(value: float) -> float | None:
+    """A resampled number; null where there is none."""
+    return None if math.isnan(value) else round(value, DIGITS)
 
 
 def bootstrap_object(
@@ -75,8 +82,8 @@ def difference_object(difference: Difference) -> dict[str, Any]:
         "against": difference.other,
         "difference": round(difference.difference, DIGITS),
         "interval": interval_object(difference.interval),
-        "p_value": round(difference.p_value, DIGITS),
-        "smallest_found": round(smallest_found(difference.standard_error), DIGITS),
+        "p_value": number(difference.p_value),
+        "smallest_found": number(smallest_found(difference.standard_error)),
         "n_needed": items_needed(
             difference.metric.n, difference.difference, difference.standard_error
         ),

@@ -135,7 +135,7 @@ def difference_cells(difference: Difference, decimals: int, *, apart: bool) -> l
         f"{difference.other:.{decimals}f}",
         f"{difference.difference:+.{decimals}f}",
         *interval_cells(difference.interval, decimals, apart=apart),
-        f"{difference.p_value:.4f}",
+        "" if math.isnan(difference.p_value) else f"{difference.p_value:.4f}",
     ]
 
 
