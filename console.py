@@ -83,6 +83,27 @@ class Command(click.Command):
             raise click.ClickException(sentence(error)) from error
 
 
+def call_command(command: click.Command, *arguments: object, **options: object) -> Any:
+    """Run a command from Python and return what its function returns.
+
+    ``batch_size=8`` stands for ``--batch-size 8``, a list for an option that is repeated, True for
+    a flag; None and False leave an option out. Raises ``InputError`` for wrong usage too.
+    """
+    words = ["--debug"]  # errors as they are
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list | tuple) else [value]
+        words += [
+            flag if each is True else f"{flag}={each}"
+            for each in values
+            if each is not None and each is not False
+        ]
+    try:
+        return command.main([*words, "--", *map(str, arguments)], standalone_mode=False)
+    except click.ClickException as error:
+        raise InputError(error.format_message()) from error
+
+
 def print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     """Print the version and exit; reading the package's metadata takes a while, so only then."""
     if value and not ctx.resilient_parsing:

@@ -19,7 +19,7 @@ from frostgrid.console import StopRequest
 from frostgrid.datasets.images.image_list import ImageList, list_folder_images
 from frostgrid.devices import pick_device
 from frostgrid.featurize.backbones import Backbone, load_backbone
-from frostgrid.featurize.extract import Extractor, batches_to_do, decode_batches, extract
+from frostgrid.featurize.extract import Extractor, batches_to_do, extract
 from frostgrid.featurize.images import Preprocessing
 from frostgrid.featurize.jobs import Job
 from frostgrid.featurize.network import build_network, choose_precision
@@ -95,9 +95,8 @@ def ours(job: Job, extractor: Extractor) -> Callable[[], object]:
 
 def bare_network(images: ImageList, extractor: Extractor) -> Callable[[], object]:
     batches = batches_to_do(np.zeros(len(images), np.uint8), extractor.batch_size)
-    decoded = decode_batches(images, batches, extractor.preprocessing, extractor.workers)
-    device = extractor.network.mean.device
-    ready = [torch.from_numpy(batch.pixels).to(device) for batch in decoded]
+    decoded = extractor.decode(images, batches)
+    ready = [group.pixels for batch in decoded for group in batch.groups]
 
     def run() -> None:
         with torch.inference_mode():

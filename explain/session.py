@@ -12,7 +12,6 @@ from ..predict.backbone import FrozenNetwork, PhotoFeatures, identity_key
 from ..predict.inference import AnswerPrediction, AttentionMap, Prediction, predict_image
 from ..predict.photo import Photo, decode_photo
 from ..predict.trained import TrainedRun
-from .overlay import overlay_uri
 
 CACHED_PHOTOS = 8  # whose features are kept, so that a second question needs no extraction
 MAX_PIXELS = 64_000_000  # of an image; decoding takes up to 16 bytes for each
@@ -66,10 +65,9 @@ class InferenceSession:
 
         Raises ``InputError`` for an empty question and for a photo that cannot be decoded.
         """
-        if run.network is None:
-            return predict_image(run.trained, None, question)
-        features = self._extract(photo, run.network)
-        return predict_image(run.trained, features.select(run.trained.head.features), question)
+        features = self.extract(photo, run.network)
+        cells = None if features is None else features.select(run.trained.head.features)
+        return predict_image(run.trained, cells, question)
 
     def reply(self, data: bytes, task: str, question: str) -> list[dict[str, Any]]:
         """The predictions of all runs of a task for an image file, ready to be sent as JSON.
@@ -85,7 +83,13 @@ class InferenceSession:
                 if run.trained.config.task == task
             ]
 
-    def _extract(self, photo: Photo, network: FrozenNetwork) -> PhotoFeatures:
+    def extract(self, photo: Photo, network: FrozenNetwork | None) -> PhotoFeatures | None:
+        """The photo's features, None without a network; those of the last photos are kept.
+
+        Raises ``InputError`` for a photo that cannot be decoded.
+        """
+        if network is None:
+            return None
         key = (photo.sha256, network)
         if key not in self._features:
             self._features[key] = network.extract(photo)
@@ -120,6 +124,8 @@ def draw_frames(
     run: SessionRun, photo: Photo, labels: list[str], attention: list[AttentionMap]
 ) -> list[dict[str, str]]:
     """The photo with each map over it, under its label."""
+    from .overlay import overlay_uri  # and matplotlib, which a run without a page does not need
+
     return [
         {"label": label, "image": overlay_uri(photo.picture, one, run.crop, FRAME_PIXELS)}
         for label, one in zip(labels, attention, strict=True)

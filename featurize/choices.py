@@ -2,6 +2,7 @@
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LAYERS = ("layer4", "layer3")  # the last stage kept
-CROPS = ("squash", "center", "pad")  # how an image becomes a square
+CROPS = ("squash", "center", "pad", "native")  # how an image becomes a square, or stays as it is
+DECODERS = ("cpu", "gpu")  # of images
 DTYPES = ("float16", "float32", "uint8")  # of the grid
 LAYOUTS = ("plain", "archive")  # of a feature file

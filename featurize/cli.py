@@ -10,7 +10,7 @@ from ..console import Command
 from ..options import choice_option, data_option
 from ..parameters import FEATURE_FILE, OneOf, OutputFile
 from ..process import set_environment
-from .choices import BACKBONES, CROPS, DTYPES, LAYERS
+from .choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS
 
 
 def parse_shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -54,10 +54,9 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option(
     "--image-size",
     type=click.IntRange(32, 4096),
-    default=448,
-    show_default=True,
     metavar="PIXELS",
-    help="Side of the square image that the network gets.",
+    help="Side of the square image that the network gets; with --crop native, the longest that a "
+    "side may be.  [default: 448; 640 with --crop native]",
 )
 @choice_option(
     "--layer",
@@ -73,7 +72,14 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @choice_option(
     "--crop",
     values=CROPS,
-    help="How an image becomes a square: all of it squashed, its central square, or padded.",
+    help="How an image becomes a square: all of it squashed, its central square, or padded; native "
+    "keeps its own shape, whose cells are averaged to 14x14.",
+)
+@choice_option(
+    "--decode",
+    values=("auto", *DECODERS),
+    help="What decodes JPEGs; auto: the GPU where it can (nvJPEG), which is faster and gives "
+    "slightly different pixels, or as in the file that is gone on with.",
 )
 @click.option(
     "--draft",
@@ -132,7 +138,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option("--overwrite", is_flag=True, help="Start afresh even if the file exists.")
 @click.pass_context
-def featurize(context: click.Context, /, **arguments: Any) -> None:
+def featurize(context: click.Context, /, **arguments: Any) -> list[Path]:
     """Run every image once through a frozen ResNet; write its grid of features to a file.
 
     IMAGE_DIR is any folder of images; without it, the images of --data are used. Run again on an
@@ -146,7 +152,7 @@ def featurize(context: click.Context, /, **arguments: Any) -> None:
     source = context.get_parameter_source
     defaults = frozenset(name for name in arguments if source(name) is ParameterSource.DEFAULT)
     try:
-        run(FeaturizeOptions(**arguments, defaults=defaults), click.echo)
+        return run(FeaturizeOptions(**arguments, defaults=defaults), click.echo)
     except OptionsError as error:
         raise click.UsageError(str(error)) from error
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .extract import Extractor, decode_batches
+from .extract import Extractor
 from .file.writer import needed_bytes
 from .jobs import Job
 from .network import run_network
@@ -29,10 +29,8 @@ def estimate(job: Job, extractor: Extractor) -> Estimate:
     batches = np.array_split(picked, n_batches)
     clock = [0.0] * (n_batches + 1)
     # The first batch runs twice: the first time, which includes one-off setup, is not counted.
-    decoded = decode_batches(
-        job.images, [batches[0], *batches], extractor.preprocessing, extractor.workers
-    )
-    for i, _ in enumerate(run_network(extractor.network, decoded)):
+    decoded = extractor.decode(job.images, [batches[0], *batches])
+    for i, _ in enumerate(run_network(extractor.network, decoded, extractor.dtype)):
         clock[i] = time.perf_counter()
     rate = len(picked) / max(clock[-1] - clock[0], 1e-9)
     n_channels, n_cells = extractor.backbone.channels, extractor.n_cells

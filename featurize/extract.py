@@ -2,9 +2,7 @@
 
 import itertools
 import math
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -16,14 +14,30 @@ from ..datasets.images.image_list import ImageList
 from ..distributed import WHOLE, Share
 from ..errors import InputError
 from .backbones import Backbone
+from .decoding import DecodedBatch, decode_batches
 from .file.background_writer import BackgroundWriter
 from .file.layout import TO_DO
 from .file.writer import RowWriter
-from .images import DecodedBatch, ImageError, Preprocessing, Source, load_image, pillow_formats
+from .images import Preprocessing
 from .jobs import Job
 from .network import GridNetwork, run_network
 
-BATCHES_AHEAD = 3
+MOST_WRITERS = 4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one batch added.
+
+    Attributes:
+        n_images: new rows, done or failed.
+        n_by_gpu: how many of them nvJPEG decoded.
+        waits_for_disk: whether the disk is what limits the speed.
+    """
+
+    n_images: int
+    n_by_gpu: int
+    waits_for_disk: bool
 
 
 @dataclass(frozen=True)
@@ -54,18 +68,30 @@ class Extractor:
         """S, the cells of an image in the file."""
         return math.prod(self.network.shape)
 
+    @property
+    def n_writers(self) -> int:
+        """Threads that check and write rows: one writes as fast as four decode, at most."""
+        return min(max(1, self.workers // 4), MOST_WRITERS)
+
+    def decode(
+        self, images: ImageList, batches: Sequence[NDArray[np.int64]]
+    ) -> Generator[DecodedBatch, None, None]:
+        """``decode_batches`` with these settings."""
+        device = self.network.mean.device
+        return decode_batches(images, batches, self.preprocessing, self.workers, device)
+
 
 def extract(
     extractor: Extractor,
     job: Job,
     status: NDArray[np.uint8],
     stop: StopRequest,
-    report: Callable[[int], object] = lambda n: None,
+    report: Callable[[Progress], object] = lambda progress: None,
     share: Share = WHOLE,
 ) -> int:
     """Compute and write this process's share of the rows whose ``status`` [N] is to do.
 
-    Returns the number of images done; ``report`` gets the number done or failed after each batch.
+    Returns the number of images done; ``report`` is called after each batch.
     However it ends, all batches computed before are on the disk when this returns or raises.
     Raises ``InputError`` naming the first image that cannot be decoded, unless errors are skipped,
     and when the user stopped it.
@@ -73,15 +99,15 @@ def extract(
     to_do = status == TO_DO
     batches = batches_to_do(status, extractor.batch_size)[share.rank :: share.of]
     n_done, n_left = 0, sum(int(to_do[rows].sum()) for rows in batches)
-    decoded = decode_batches(job.images, batches, extractor.preprocessing, extractor.workers)
+    decoded = extractor.decode(job.images, batches)
     with (
         RowWriter(job.out) as writer,
-        closing(BackgroundWriter(writer, to_do)) as background,
+        closing(BackgroundWriter(writer, to_do, extractor.n_writers)) as background,
         closing(decoded),
     ):
         until_stopped = itertools.takewhile(lambda _: not stop, decoded)
-        for computed in run_network(extractor.network, until_stopped):
-            batch = computed[0]
+        for computed in run_network(extractor.network, until_stopped, extractor.dtype):
+            batch = computed.batch
             failed = {int(batch.rows[i]): text for i, text in batch.errors.items()}
             errors = {row: text for row, text in failed.items() if to_do[row]}
             if errors and not extractor.skip_errors:
@@ -91,10 +117,11 @@ def extract(
                     "command again, or add --on-error skip to have it listed as failed."
                 )
             background.put(computed)
-            n_new = int(to_do[batch.rows].sum())
+            new = to_do[batch.rows]
+            n_new, n_by_gpu = int(new.sum()), int((new & batch.by_gpu).sum())
             n_done += n_new - len(errors)
             n_left -= n_new
-            report(n_new)
+            report(Progress(n_new, n_by_gpu, background.waits_for_disk))
     if n_left:
         raise InputError(
             f"{job.out}: stopped by {stop.signal_name} after {n_done} more images; all of them are "
@@ -117,46 +144,3 @@ def batches_to_do(status: NDArray[np.uint8], batch_size: int) -> list[NDArray[np
     starts = range(0, len(status), batch_size)
     whole = [np.arange(s, min(s + batch_size, len(status)), dtype=np.int64) for s in starts]
     return [rows for rows in whole if (status[rows] == TO_DO).any()]
-
-
-def decode_batches(
-    images: ImageList,
-    batches: Sequence[NDArray[np.int64]],
-    preprocessing: Preprocessing,
-    workers: int,
-) -> Generator[DecodedBatch, None, None]:
-    """Decode the batches in order and ahead of need, one image per thread (Pillow frees the GIL).
-
-    At most ``BATCHES_AHEAD`` + 1 batches are in memory.
-    """
-    pillow_formats()  # loaded here, before the threads
-    waiting: deque[tuple[NDArray[np.int64], list[Future[Source]]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        for rows in batches:
-            paths = [images.path(int(row)) for row in rows]
-            waiting.append((rows, [pool.submit(load_image, p, preprocessing) for p in paths]))
-            if len(waiting) > BATCHES_AHEAD:
-                yield _collect(*waiting.popleft(), preprocessing.image_size)
-        while waiting:
-            yield _collect(*waiting.popleft(), preprocessing.image_size)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _collect(
-    rows: NDArray[np.int64], sources: list[Future[Source]], image_size: int
-) -> DecodedBatch:
-    n = len(rows)
-    pixels = np.zeros((n, image_size, image_size, 3), np.uint8)
-    batch = DecodedBatch(rows, pixels, np.zeros(n, np.int64), np.zeros(n, np.uint32))
-    for i, future in enumerate(sources):
-        try:
-            source = future.result()
-        except ImageError as error:
-            batch.errors[i] = str(error)
-            continue
-        batch.pixels[i] = source.pixels
-        batch.source_bytes[i] = source.source_bytes
-        batch.source_crc32[i] = source.source_crc32
-    return batch

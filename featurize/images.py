@@ -1,17 +1,18 @@
-"""One image file to one square of pixels, or the reason why it cannot be used."""
+"""One image file to pixels by Pillow, or the reason why it cannot be used."""
 
 import io
 import os
 import stat
-import zlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..console import say_bytes
 from ..datasets.images.picture_formats import advise_on_content, readable_formats
@@ -35,46 +36,23 @@ class ImageError(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
-    """One image: its pixels [H, W, 3], and the length and checksum of its file."""
-
-    pixels: Pixels
-    source_bytes: int
-    source_crc32: int
-
-
-@dataclass
-class DecodedBatch:
-    """The images of some rows, decoded.
-
-    Attributes:
-        rows: [B] rows of the feature file, consecutive, ascending.
-        pixels: [B, H, W, 3] uint8; zeros where the image failed.
-        source_bytes, source_crc32: [B] of the image files.
-        errors: the reason for each image that failed, by its index in the batch.
-    """
-
-    rows: NDArray[np.int64]
-    pixels: Pixels
-    source_bytes: NDArray[np.int64]
-    source_crc32: NDArray[np.uint32]
-    errors: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes ``image_size`` × ``image_size`` pixels; recorded in the feature file.
+    """How an image becomes the pixels that a network gets; recorded in the feature file.
 
     Attributes:
-        image_size: side of the square, pixels.
-        crop: ``squash`` the whole image, take the ``center`` square, or ``pad`` to a square.
+        image_size: side of the square, pixels; for ``native`` the longest that a side may be.
+        crop: ``squash`` the whole image to a square, take the ``center`` square, ``pad`` to a
+            square, or keep the image's own shape (``native``), no larger than it is.
         draft: decode JPEGs of over twice the size at 1/2, 1/4 or 1/8: faster for large
             photographs, with slightly different pixels.
+        decode: ``cpu`` (all by Pillow), or ``gpu`` (what ``nvjpeg.find_jpeg`` finds by nvJPEG,
+            which has slightly different pixels, the rest by Pillow).
     """
 
     image_size: int
     crop: str = "squash"
     draft: bool = False
+    decode: str = "cpu"
 
     def describe(self) -> str:
         """All the steps in words: the file's attribute ``preprocessing``."""
@@ -83,27 +61,62 @@ class Preprocessing:
             "squash": f"antialiased bilinear resize of the whole image to {size}x{size}",
             "center": f"antialiased bilinear resize of the central square to {size}x{size}",
             "pad": f"antialiased bilinear resize to fit {size}x{size}, padded with rgb{PADDING}",
+            "native": f"antialiased bilinear resize of sides over {size}, ratio kept",
         }
         draft = "; JPEGs over twice the size decoded at a reduced scale" if self.draft else ""
+        gpu = "; RGB and grey JPEGs decoded by nvJPEG and resized by torch"
         return (
             "first frame; EXIF orientation applied; 16-bit scaled to 8; transparency over "
-            f"rgb{BACKGROUND}; RGB; {steps[self.crop]}{draft}; /255, minus mean, over std"
+            f"rgb{BACKGROUND}; RGB; {steps[self.crop]}{draft}{gpu if self.decode == 'gpu' else ''}"
+            "; /255, minus mean, over std"
         )
 
+    def place(self, width: int, height: int) -> "Placement":
+        """Where the pixels of an upright image go."""
+        size = self.image_size
+        whole, square = (0.0, 0.0, float(width), float(height)), (size, size)
+        if self.crop == "center":
+            side = min(width, height)
+            left, top = (width - side) / 2, (height - side) / 2
+            return Placement((left, top, left + side, top + side), square, square)
+        if self.crop == "squash":
+            return Placement(whole, square, square)
+        scale = size / max(width, height)
+        if self.crop == "native":
+            scale = min(scale, 1.0)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return Placement(whole, inner, square if self.crop == "pad" else inner)
 
-def load_image(path: Path, preprocessing: Preprocessing) -> Source:
-    """Read, decode and resize one image file: pixels uint8 [size, size, 3].
 
-    Raises ``ImageError`` if any part of the image cannot be decoded; a truncated file is never
-    filled up with grey.
+@dataclass(frozen=True)
+class Placement:
+    """A box of an image, resized and laid into the middle of a canvas.
+
+    Attributes:
+        box: left, top, right and bottom in the image, pixels.
+        size: width and height that the box is resized to.
+        canvas: width and height of the result, the rest of which is ``PADDING``.
     """
+
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    canvas: tuple[int, int]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Left and top of the box in the canvas."""
+        return (self.canvas[0] - self.size[0]) // 2, (self.canvas[1] - self.size[1]) // 2
+
+
+def read_source(path: Path) -> bytes:
+    """The bytes of an image file; raises ``ImageError`` if there are none."""
     try:
         data = read_image_file(path)
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from error
     if not data:
         raise ImageError("is empty (0 bytes)")
-    return Source(decode_image(data, preprocessing), len(data), zlib.crc32(data))
+    return data
 
 
 def read_image_file(path: Path) -> bytes:
@@ -130,28 +143,38 @@ def read_image_file(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, preprocessing: Preprocessing) -> Pixels:
-    """Decode and resize the bytes of an image file: uint8 [size, size, 3]; see ``load_image``."""
-    size = preprocessing.image_size
-    upright = decode_upright(data, 2 * size if preprocessing.draft else None)
-    return np.asarray(resize(upright, size, preprocessing.crop))
+    """Decode and resize the bytes of an image file by Pillow: uint8 [H, W, 3].
+
+    Raises ``ImageError`` if any part of the image cannot be decoded; a truncated file is never
+    filled up with grey.
+    """
+    draft_size = 2 * preprocessing.image_size if preprocessing.draft else None
+    upright = decode_upright(data, draft_size)
+    return np.asarray(resize(upright, preprocessing.place(*upright.size)))
 
 
 def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
-    """The whole image in RGB, EXIF orientation applied; see ``load_image`` for what it raises.
+    """The whole image in RGB, EXIF orientation applied; see ``decode_image`` for what it raises.
 
     With ``draft_size`` a JPEG may be decoded at 1/2, 1/4 or 1/8, but not below that many pixels.
+    """
+    with open_image(data) as image:
+        if draft_size is not None:
+            image.draft("RGB", (draft_size, draft_size))
+        return upright(image)
+
+
+@contextmanager
+def open_image(data: bytes) -> Iterator[Image.Image]:
+    """An image whose header is read, not its pixels.
+
+    Whatever then fails, within the context too, becomes an ``ImageError``.
     """
     try:
         with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
             if (reason := find_time_bomb(image, data)) is not None:
                 raise ImageError(reason)
-            if draft_size is not None:
-                image.draft("RGB", (draft_size, draft_size))
-            image.load()
-            # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
-            if image.mode == "I" and image.format not in ("PNG", "PPM"):
-                raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
-            return to_rgb(ImageOps.exif_transpose(image))
+            yield image
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -164,6 +187,18 @@ def decode_upright(data: bytes, draft_size: int | None = None) -> Image.Image:
         ) from error
     except Exception as error:  # Pillow's many decoders raise nearly anything on damaged bytes.
         raise ImageError(f"cannot be decoded: {error}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The whole image in RGB, EXIF orientation applied; raises what decoding it raises."""
+    image.load()
+    # PNG and PPM decode 16 bits into mode "I"; in other formats "I" is 32 bits or signed.
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise ImageError("holds 32-bit greys, whose white is not defined; convert it")
+    # Where there is nothing to turn or convert, Pillow would copy all pixels twice.
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return to_rgb(image)
 
 
 @cache
@@ -184,7 +219,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(background, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def scale_to_8_bit(image: Image.Image) -> Image.Image:
@@ -195,19 +230,11 @@ def scale_to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-def resize(image: Image.Image, size: int, crop: str) -> Image.Image:
-    """The RGB image as a ``size`` × ``size`` square; ``crop`` as in ``Preprocessing``."""
-    width, height = image.size
-    if crop == "center":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    if crop == "pad":
-        scale = size / max(width, height)
-        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-        square = Image.new("RGB", (size, size), PADDING)
-        corner = ((size - inner[0]) // 2, (size - inner[1]) // 2)
-        square.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
-        return square
-    return image.resize((size, size), Image.Resampling.BILINEAR)
+def resize(image: Image.Image, place: Placement) -> Image.Image:
+    """The RGB image, resized and laid out as ``place`` says."""
+    inner = image.resize(place.size, Image.Resampling.BILINEAR, box=place.box)
+    if place.canvas == place.size:
+        return inner
+    canvas = Image.new("RGB", place.canvas, PADDING)
+    canvas.paste(inner, place.corner)
+    return canvas

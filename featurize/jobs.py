@@ -9,6 +9,8 @@ from ..datasets.images.image_list import ImageList, list_folder_images
 from ..errors import InputError
 
 FOLDER = Path("features")
+DEFAULT_SIDE = 448  # pixels: 14 x 14 cells of layer4
+DEFAULT_LONGEST = 640  # pixels: COCO's photos as they are
 
 
 class OptionsError(InputError):
@@ -27,10 +29,11 @@ class FeaturizeOptions:
         out: the feature file, or None for the default name in ``FOLDER``.
         weights: ``imagenet``, ``random`` or a file.
         seed: of random weights.
-        image_size: side of the square, pixels.
+        image_size: side of the square, pixels, or with ``native`` the longest of a side; None for
+            ``DEFAULT_SIDE`` or, with ``native``, ``DEFAULT_LONGEST``.
         layer: the last stage kept.
         grid: ``14``, or ``native`` for as many cells as the layer makes.
-        crop: how an image becomes a square.
+        crop: how an image becomes a square, or ``native`` for its own shape.
         draft: decode large JPEGs at a reduced scale.
         dtype: of the grid in the file.
         batch_size: images per forward pass; None for the device's default.
@@ -42,6 +45,7 @@ class FeaturizeOptions:
         shard: (i, n): the i-th of n equal parts of each list, from 1; (1, 1) for all.
         dry_run, verify, repair, overwrite: as in the command's help.
         defaults: names of the fields that the user did not set.
+        decode: ``auto``, ``cpu`` or ``gpu``.
     """
 
     image_dir: Path | None
@@ -51,7 +55,7 @@ class FeaturizeOptions:
     out: Path | None
     weights: str
     seed: int
-    image_size: int
+    image_size: int | None
     layer: str
     grid: str
     crop: str
@@ -69,11 +73,18 @@ class FeaturizeOptions:
     repair: bool
     overwrite: bool
     defaults: frozenset[str] = frozenset()
+    decode: str = "auto"
 
     @property
     def is_native(self) -> bool:
         """Whether the layer's own cells are kept, however many."""
         return self.grid == "native"
+
+    @property
+    def side(self) -> int:
+        """The side of the square, or the longest of a side, pixels."""
+        default = DEFAULT_LONGEST if self.crop == "native" else DEFAULT_SIDE
+        return self.image_size or default
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,11 @@ def plan(options: FeaturizeOptions) -> list[Job]:
     Raises ``InputError`` if the data set, the split or the folder is missing, and ``OptionsError``
     if one ``--out`` would have to hold several splits.
     """
+    if options.is_native and options.crop == "native":
+        raise OptionsError(
+            "--grid native cannot be combined with --crop native: images of different shapes have "
+            "different numbers of cells, and a feature file holds one; drop one of them."
+        )
     if options.image_dir is not None:
         images = list_folder_images(options.image_dir)
         return [make_job(options, images, options.image_dir.resolve().name, "")]

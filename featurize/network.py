@@ -4,15 +4,18 @@ import copy
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..devices import multiplies_bfloat16
 from .backbones import Backbone
+from .decoding import DecodedBatch
 from .file.background_writer import Computed
 from .file.layout import GRID
-from .images import MEAN, STD, DecodedBatch
+from .file.quantize import LEVELS
+from .images import MEAN, STD
 
 
 class GridNetwork(nn.Module):
@@ -104,14 +107,16 @@ def choose_precision(device: torch.device, amp: str) -> torch.dtype:
     return torch.bfloat16 if multiplies_bfloat16() else torch.float32
 
 
-def run_network(network: GridNetwork, batches: Iterator[DecodedBatch]) -> Iterator[Computed]:
-    """Run the network over the batches, in order.
+def run_network(
+    network: GridNetwork, batches: Iterator[DecodedBatch], dtype: str
+) -> Iterator[Computed]:
+    """Run the network over the batches, in order; ``dtype`` is the grid's in the file.
 
     A GPU gets the next batch before the CPU waits for the previous results, so that it never idles.
     """
     launched: Launched | None = None
     for batch in batches:
-        current = Launched(network, batch)
+        current = Launched(network, batch, dtype)
         if network.mean.device.type == "cpu":
             yield current.wait()
             continue
@@ -125,15 +130,15 @@ def run_network(network: GridNetwork, batches: Iterator[DecodedBatch]) -> Iterat
 class Launched:
     """A batch that the network is computing."""
 
-    def __init__(self, network: GridNetwork, batch: DecodedBatch) -> None:
+    def __init__(self, network: GridNetwork, batch: DecodedBatch, dtype: str) -> None:
         device = network.mean.device
         on_gpu = device.type == "cuda"
-        pixels = torch.from_numpy(batch.pixels)
         with torch.inference_mode():
-            if on_gpu:
-                pixels = pixels.pin_memory().to(device, non_blocking=True)
-            outputs = network(pixels)
-            self._outputs = [start_copy(o) for o in outputs] if on_gpu else outputs
+            columns = {"finite": torch.zeros(len(batch.rows), dtype=torch.bool)}
+            if batch.groups:
+                columns = as_stored(*run_groups(network, batch), dtype)
+                columns["finite"] = all_finite(columns)
+            self._columns = {n: start_copy(c) if on_gpu else c for n, c in columns.items()}
         self._event = torch.Event(device) if on_gpu else None
         if self._event is not None:
             self._event.record()
@@ -143,8 +148,58 @@ class Launched:
         """The features, once they are on the CPU."""
         if self._event is not None:
             self._event.synchronize()
-        grid, pooled = self._outputs
-        return self._batch, grid.numpy(), pooled.numpy()
+        columns = {name: column.numpy() for name, column in self._columns.items()}
+        return Computed(self._batch, finite=columns.pop("finite"), columns=columns)
+
+
+def run_groups(network: GridNetwork, batch: DecodedBatch) -> tuple[Tensor, Tensor]:
+    """Grid [B, S, D] and pooled [B, D] of a batch; zeros where an image failed."""
+    device, n_images = network.mean.device, len(batch.rows)
+    parts: list[tuple[Tensor, Tensor]] = []
+    for group in batch.groups:
+        if device.type == "cuda":  # the stream that made them must not reuse their memory yet
+            group.pixels.record_stream(torch.cuda.current_stream(device))
+        parts.append(network(group.pixels))
+    if len(parts) == 1 and len(parts[0][0]) == n_images:
+        return parts[0]
+    index = torch.from_numpy(np.concatenate([g.index for g in batch.groups])).to(device)
+    grid, pooled = (torch.cat(part) for part in zip(*parts, strict=True))
+    spread = [c.new_zeros(n_images, *c.shape[1:]).index_copy_(0, index, c) for c in (grid, pooled)]
+    return spread[0], spread[1]
+
+
+def as_stored(grid: Tensor, pooled: Tensor, dtype: str) -> dict[str, Tensor]:
+    """The columns of a feature file whose grid has this dtype."""
+    if dtype == "uint8":
+        cells, scale = quantize_on_device(grid)
+        return {"grid": cells, "scale": scale, "pooled": pooled.half()}
+    kind = torch.float32 if dtype == "float32" else torch.float16
+    return {"grid": grid.to(kind), "pooled": pooled.to(kind)}
+
+
+def quantize_on_device(grid: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``quantize`` of ``file.quantize``, where the features are: bytes [B, S, D], scale [B, S].
+
+    A negative value, which it refuses, becomes a scale of NaN here.
+    """
+    exact = grid.amax(2).float() / LEVELS
+    scale = exact.half()
+    low = scale.float() < exact
+    # The next number of float16, of which none here is negative, is the next of its bits.
+    scale = torch.where(low, (scale.view(torch.int16) + 1).view(torch.float16), scale)
+    step = torch.where(scale == 0, 1, scale).float()
+    cells = (grid / step[:, :, None]).round().byte()
+    return cells, torch.where(grid.amin(2) < 0, torch.nan, scale)
+
+
+def all_finite(columns: dict[str, Tensor]) -> Tensor:
+    """bool [B]: whether all of an image's features are finite numbers.
+
+    Their least and greatest say so, faster than a look at each: both are NaN if one is.
+    """
+    floats = [column.flatten(1) for column in columns.values() if column.is_floating_point()]
+    extremes = [extreme for rows in floats for extreme in (rows.amin(1), rows.amax(1))]
+    return torch.stack([extreme.isfinite() for extreme in extremes]).all(0)
 
 
 def start_copy(values: torch.Tensor) -> torch.Tensor:

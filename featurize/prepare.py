@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..datasets.images.image_list import ImageList
 from ..errors import InputError
 from .extract import Extractor
-from .file.layout import DONE, ERROR_BYTES, FORMAT, TO_DO, VERSION
+from .file.layout import DONE, ERROR_BYTES, FORMAT, IDENTITY_BEFORE, TO_DO, VERSION
 from .file.reader import FeatureFile, open_features
 from .file.verify import image_changed, verify
 from .file.writer import RowWriter, check_space, create_file, needed_bytes
@@ -32,6 +32,7 @@ DECISIVE = {
     "image_size": "--image-size",
     "grid": "--grid",
     "crop": "--crop",
+    "decode": "--decode",
     "preprocessing": "image preparation",
     "dtype": "--dtype",
 }
@@ -112,6 +113,7 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
         "layer": backbone.layer,
         "image_size": preprocessing.image_size,
         "crop": preprocessing.crop,
+        "decode": preprocessing.decode,
         "preprocessing": preprocessing.describe(),
         "mean": np.array(MEAN),
         "std": np.array(STD),
@@ -132,9 +134,10 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
 def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
     """Raise ``InputError`` naming what differs if these images must not go into this file."""
     for name, words in DECISIVE.items():
-        if file.provenance.get(name) != provenance[name]:
+        before = file.provenance.get(name, IDENTITY_BEFORE.get(name))
+        if before != provenance[name]:
             raise InputError(
-                f"{file.path}: was made with {words} {file.provenance.get(name)}, now asked for "
+                f"{file.path}: was made with {words} {before}, now asked for "
                 f"{provenance[name]}; the two must not be mixed: choose another --out, or "
                 "--overwrite to start afresh."
             )

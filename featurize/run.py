@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from ..distributed import Ranks, join_ranks
 from ..errors import InputError
 from ..process import keep_freed_memory
 from .backbones import load_backbone, native_grid
+from .decoder import choose_decoder
 from .estimate import estimate
-from .extract import Extractor, count_to_do, extract
+from .extract import Extractor, Progress, count_to_do, extract
 from .file.layout import FAILED, GRID, name_grid
 from .file.reader import FeatureFile, open_features
 from .file.verify import verify
@@ -35,22 +37,22 @@ Say = Callable[[str], object]
 LISTED = 20  # damaged rows or failed images
 
 
-def run(options: FeaturizeOptions, say: Say) -> None:
-    """Extract, estimate or verify, whichever is asked for.
+def run(options: FeaturizeOptions, say: Say) -> list[Path]:
+    """Extract, estimate or verify, whichever is asked for; returns the feature files.
 
     Raises ``InputError`` if a file could not be finished or is not sound.
     """
     if options.verify:
         outs = [options.out] if options.out else [job.out for job in plan(options)]
         verify_files(outs, say)
-        return
+        return outs
     remedy = "what was done is kept. Run the same command again to go on."
     with warnings.catch_warnings(), join_ranks(remedy) as ranks:
         # Images that Pillow only warns of are refused too, so that memory stays bounded.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         speak = say if ranks.is_first else (lambda text: None)
         jobs = plan(options)
-        extractor = make_extractor(options, ranks)
+        extractor = make_extractor(options, jobs, ranks)
         speak(headline(options, extractor))
         keep_freed_memory()
         with stop_on_signal() as stop:
@@ -63,21 +65,23 @@ def run(options: FeaturizeOptions, say: Say) -> None:
                     speak(forecast(job, extractor))
                 else:
                     run_job(job, extractor, options, ranks, stop, speak)
+    return [job.out for job in jobs]
 
 
-def make_extractor(options: FeaturizeOptions, ranks: Ranks) -> Extractor:
+def make_extractor(options: FeaturizeOptions, jobs: list[Job], ranks: Ranks) -> Extractor:
     """The network and its settings, from the options."""
     device = pick_device(options.device, ranks.local_rank)
     if options.amp == "off":
         use_exact_float32()
     precision = choose_precision(device, options.amp)
+    decode = choose_decoder(options, jobs, device)
     backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
     output = torch.float16 if options.dtype == "float16" else torch.float32
-    shape = native_grid(options.layer, options.image_size) if options.is_native else GRID
+    shape = native_grid(options.layer, options.side) if options.is_native else GRID
     return Extractor(
         backbone=backbone,
         network=build_network(backbone, device, precision, output, shape),
-        preprocessing=Preprocessing(options.image_size, options.crop, options.draft),
+        preprocessing=Preprocessing(options.side, options.crop, options.draft, decode),
         dtype=options.dtype,
         batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
         workers=options.workers or default_workers(),
@@ -101,12 +105,13 @@ def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
 
     data = "" if options.image_dir else mark("data")
     grid = f" {name_grid(extractor.network.shape)}" if options.is_native else ""
+    gpu = " and nvJPEG" if extractor.preprocessing.decode == "gpu" else ""
     return (
         f"images {where}{data}; backbone {extractor.backbone.name}{mark('backbone')}, "
-        f"{options.layer} at {options.image_size} pixels, {options.crop}; weights "
+        f"{options.layer} at {options.side} pixels, {options.crop}; weights "
         f"{extractor.backbone.weights}{mark('weights')}\n"
         f"{extractor.network.describe()}{mark('device')}, batches of {extractor.batch_size}, "
-        f"{extractor.workers} decoding threads, {extractor.dtype} cells{grid}"
+        f"{extractor.workers} decoding threads{gpu}, {extractor.dtype} cells{grid}"
     )
 
 
@@ -160,18 +165,31 @@ def run_job(
         ranks.wait_for_all()  # nobody writes before everybody has read the status
         if n_to_do:
             with progress_bar(n_to_do, ranks.is_first, smoothing=0.05) as bar:
-                extract(
-                    extractor,
-                    job,
-                    file.status,
-                    stop,
-                    # Batches go to the ranks in turn, so the first one's progress stands for all.
-                    lambda n: bar.update(min(n * ranks.share.of, n_to_do - bar.n)),
-                    ranks.share,
+                line = ProgressLine(bar, ranks.share.of)
+                extract(extractor, job, file.status, stop, line, ranks.share)
+            if extractor.preprocessing.decode == "gpu":
+                say(
+                    f"  decoded by nvJPEG: {line.n_by_gpu} of {n_to_do} images; by Pillow: the rest"
                 )
         ranks.wait_for_all()
         if ranks.is_first:
             say(closing_words(open_features(job.out), n_to_do))
+
+
+class ProgressLine:
+    """Moves a bar on; batches go to the ranks in turn, so the first one's stands for all."""
+
+    def __init__(self, bar: Any, n_ranks: int) -> None:
+        self.bar = bar
+        self.n_ranks = n_ranks
+        self.n_by_gpu = 0
+
+    def __call__(self, progress: Progress) -> None:
+        """After each batch."""
+        limit = "the disk is the limit" if progress.waits_for_disk else ""
+        self.bar.set_postfix_str(limit, refresh=False)
+        self.bar.update(min(progress.n_images * self.n_ranks, self.bar.total - self.bar.n))
+        self.n_by_gpu = min(self.n_by_gpu + progress.n_by_gpu * self.n_ranks, self.bar.total)
 
 
 def closing_words(file: FeatureFile, n_to_do: int) -> str:

@@ -9,18 +9,24 @@ import torch
 
 from ..errors import InputError
 from ..featurize.backbones import native_grid
-from ..featurize.choices import BACKBONES, CROPS, DTYPES, LAYERS
-from ..featurize.file.layout import GRID, name_grid
+from ..featurize.choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS
+from ..featurize.file.layout import GRID, IDENTITY_BEFORE, name_grid
 from ..featurize.file.opening import read_structure
-from ..featurize.file.quantize import quantize
 from ..featurize.images import Preprocessing
-from ..featurize.network import build_network, choose_precision
+from ..featurize.network import as_stored, build_network, choose_precision
+from ..featurize.nvjpeg import why_unavailable
 from ..featurize.rebuild import rebuild
 from ..train.data.features import Cells
 from ..train.settings.config import RunConfig
 from .photo import Photo
 
-VALUES = {"backbone": BACKBONES, "layer": LAYERS, "crop": CROPS, "dtype": DTYPES}
+VALUES = {
+    "backbone": BACKBONES,
+    "layer": LAYERS,
+    "crop": CROPS,
+    "dtype": DTYPES,
+    "decode": DECODERS,
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class FeatureIdentity:
     crop: str
     dtype: str
     grid: str = name_grid(GRID)
+    decode: str = IDENTITY_BEFORE["decode"]
 
 
 REQUIRED = [field.name for field in fields(FeatureIdentity) if field.default is MISSING]
@@ -79,18 +86,26 @@ class FrozenNetwork:
         b, p = self.backbone, self.preprocessing
         return (
             f"{b.name}, {b.layer} at {p.image_size} pixels, {p.crop}; weights {b.weights}; "
-            f"{self.network.describe()}"
+            f"{self.network.describe()}{self._decoder_note()}"
         )
+
+    def _decoder_note(self) -> str:
+        """That a photo's pixels differ slightly from what the features were made of, or ""."""
+        if self.preprocessing.decode == "cpu" or not why_unavailable(self.device):
+            return ""
+        return "; photos decoded by Pillow, where the features' were by nvJPEG: nearly the same"
 
     def extract(self, photo: Photo) -> PhotoFeatures:
         """The photo's features; raises ``InputError`` if it cannot be decoded."""
-        pixels = torch.tensor(photo.pixels(self.preprocessing))[None].to(self.device)
+        here = self.preprocessing
+        if why_unavailable(self.device):
+            here = replace(here, decode="cpu")
         with torch.inference_mode():
-            grid, pooled = self.network(pixels)
-        if self.dtype != "uint8":
-            return PhotoFeatures(Cells(grid), Cells(pooled))
-        values, scale = (torch.from_numpy(part) for part in quantize(grid.cpu().numpy()))
-        return PhotoFeatures(Cells(values.to(self.device), scale.to(self.device)), Cells(pooled))
+            pixels = photo.pixels(here, self.device)
+            grid, pooled = self.network(pixels[None])
+            columns = as_stored(grid, pooled, self.dtype)
+        cells = Cells(columns["grid"], columns.get("scale"))
+        return PhotoFeatures(cells, Cells(columns["pooled"]))
 
 
 def identity_key(config: RunConfig) -> tuple[FeatureIdentity, Preprocessing]:
@@ -130,7 +145,7 @@ def preprocessing_of(config: RunConfig) -> Preprocessing:
     missing, they are decoded in full, which differs by little.
     """
     identity = read_identity(config)
-    full = Preprocessing(identity.image_size, identity.crop)
+    full = Preprocessing(identity.image_size, identity.crop, decode=identity.decode)
     drafted = replace(full, draft=True)
     for path in map(Path, config.features):
         if path.is_file():

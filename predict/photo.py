@@ -1,53 +1,113 @@
-"""One photo from outside the data set: its bytes, and the picture that is displayed."""
+"""One photo from outside the data set: a file, or a picture in memory; and what is displayed."""
 
 import hashlib
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError
+from ..featurize.decoding import decode_one
 from ..featurize.images import (
     ImageError,
-    Pixels,
     Preprocessing,
-    decode_image,
     decode_upright,
     pillow_formats,
     read_image_file,
+    resize,
+    upright,
 )
+
+# What can be asked about: an image file, a picture of Pillow's, or uint8 [H, W], [H, W, 3 or 4].
+PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[Any]
 
 DISPLAY_PIXELS = 720  # the longer side of a picture as it is displayed
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file's name and bytes; the picture is upright, RGB, at most ``DISPLAY_PIXELS``."""
+    """An image: the bytes of its file, or all of it, upright, in RGB.
 
-    data: bytes
+    ``picture`` is upright too, RGB, at most ``DISPLAY_PIXELS`` wide and high.
+    """
+
+    data: bytes | Image.Image
     name: str
     picture: Image.Image
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of the file's bytes."""
-        return hashlib.sha256(self.data).hexdigest()
+        """The hash of the file's bytes, or of the image's size and pixels."""
+        data = self.data
+        if isinstance(data, Image.Image):
+            data = f"{data.size}".encode() + data.tobytes()
+        return hashlib.sha256(data).hexdigest()
 
-    def pixels(self, preprocessing: Preprocessing) -> Pixels:
-        """The input of a frozen network, uint8 [size, size, 3]."""
+    def pixels(self, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+        """The input of a frozen network on this device, uint8 [H, W, 3]."""
+        if isinstance(self.data, Image.Image):
+            resized = resize(self.data, preprocessing.place(*self.data.size))
+            return torch.tensor(np.asarray(resized)).to(device)
         try:
-            return decode_image(self.data, preprocessing)
+            return decode_one(self.data, preprocessing, device)
         except ImageError as error:
             raise photo_error(self.name, error) from error
 
 
-def read_photo(path: Path) -> Photo:
-    """Read a photo; raises ``InputError`` for a file that is missing or not a whole image."""
+def take_photo(photo: PhotoLike) -> Photo:
+    """A photo from whatever holds one.
+
+    Raises ``InputError`` for what is no image, or an image of more pixels than Pillow allows.
+    """
+    if isinstance(photo, str | os.PathLike):
+        return read_photo(Path(photo), Image.MAX_IMAGE_PIXELS)
+    if isinstance(photo, np.ndarray):
+        photo = picture_of(photo)
+    if not isinstance(photo, Image.Image):
+        raise InputError(
+            f"{photo!r}: no photo; give the path of an image file, a PIL image or a NumPy array of "
+            "uint8, [H, W, 3]."
+        )
+    name = str(getattr(photo, "filename", "")) or "the image"
+    try:
+        whole = upright(photo)
+    except ImageError as error:
+        raise photo_error(name, error) from error
+    except Exception as error:  # Pillow decodes only now, and raises nearly anything then
+        raise photo_error(name, ImageError(f"cannot be decoded: {error}")) from error
+    picture = whole.copy()
+    picture.thumbnail((DISPLAY_PIXELS, DISPLAY_PIXELS), Image.Resampling.LANCZOS)
+    return Photo(whole, name, picture)
+
+
+def picture_of(array: NDArray[Any]) -> Image.Image:
+    """The picture in an array: grey [H, W], RGB [H, W, 3] or RGBA [H, W, 4], uint8."""
+    shape = array.shape
+    fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not fits or not array.size:
+        raise InputError(
+            f"An array of {array.dtype} {list(shape)}; expected uint8, [H, W], [H, W, 3] or "
+            "[H, W, 4] with values from 0 to 255: scale floats of 0 to 1 by 255 and round them, "
+            "and move channels that come first to the end."
+        )
+    return Image.fromarray(array)
+
+
+def read_photo(path: Path, max_pixels: int | None = None) -> Photo:
+    """Read a photo; raises ``InputError`` for a file that is missing or not a whole image.
+
+    ``max_pixels`` as in ``decode_photo``.
+    """
     try:
         data = read_image_file(path)
     except ImageError as error:
@@ -56,7 +116,7 @@ def read_photo(path: Path) -> Photo:
         raise InputError(
             f"{path}: cannot be read: {error.strerror}; name an image file."
         ) from error
-    return decode_photo(data, str(path))
+    return decode_photo(data, str(path), max_pixels)
 
 
 def decode_photo(data: bytes, name: str, max_pixels: int | None = None) -> Photo:

@@ -196,8 +196,8 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
 @click.pass_context
 def train_head(
     context: click.Context, /, head: str | None, resume: Path | None, **options: Any
-) -> None:
-    """Plan a run, and train it in every process."""
+) -> Path:
+    """Plan a run, and train it in every process; returns its folder."""
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..distributed import join_ranks
@@ -218,7 +218,9 @@ def train_head(
         device = ranks.together(
             lambda: pick_device(options["device"], ranks.local_rank, shared=ranks.n == 1)
         )
-        train(convert(ranks.first_does(plan), Plan), device, ranks)
+        planned = convert(ranks.first_does(plan), Plan)
+        train(planned, device, ranks)
+    return Path(planned.folder)
 
 
 def check_options(

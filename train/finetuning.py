@@ -20,6 +20,11 @@ def check_features(path: str, identity: dict[str, Any], block: str) -> None:
             f"those of {before}; make them by {remedy}."
         )
     native = name_grid(native_grid(before, size))
+    if identity["crop"] == "native":
+        raise InputError(
+            f"{path}: was made with --crop native, whose images differ in shape, so its cells were "
+            f"averaged, which --finetune {block} cannot undo; make them by {remedy}."
+        )
     if identity["grid"] != native:
         raise InputError(
             f"{path}: its {native} cells of {before} were averaged to {identity['grid']}, which "

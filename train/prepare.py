@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.file.layout import GRID, name_grid
+from ..featurize.file.layout import GRID, IDENTITY_BEFORE, name_grid
 from ..models.base import CaptionHead
 from ..models.finetuned import Encoder
 from ..models.registry import HEADS
@@ -223,8 +223,8 @@ def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)
-    # Runs from before there was another grid do not name theirs.
-    wanted = {"grid": name_grid(GRID), **config.feature_identity}
+    # Runs from before there was another grid, or decoder, do not name theirs.
+    wanted = {"grid": name_grid(GRID), **IDENTITY_BEFORE, **config.feature_identity}
     if config.feature_identity and identity != wanted:
         what = ", ".join(
             f"{name} {identity.get(name)!r} instead of {value!r}"

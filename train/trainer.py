@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from ..console import StopRequest
 from ..distributed import Ranks
 from ..errors import InputError
 from ..models.base import Head
+from .averaging import WeightAverage
 from .checkpoint import (
     damaged,
     flatten_optimizer,
@@ -122,6 +124,10 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=task.precision.amp is torch.float16
         )
+        self.average: WeightAverage | None = None
+        if self.o.averaging:
+            named = {n: p for n, p in task.head.named_parameters() if p.requires_grad}
+            self.average = WeightAverage(named, self.o.averaging)
         self.loss = loss_of(task, self.ranks)
         if not self.ranks.is_first:
             torch.manual_seed(self._dropout_seed())
@@ -137,7 +143,8 @@ class Trainer:
             if not self._train_epoch(watcher, stop):
                 self.save_last()
                 return False
-            metrics = self._evaluate()
+            with self._averaged():
+                metrics = self._evaluate()
             self.ranks.first_does(partial(self.run.append_metrics, metrics))
             p.next_epoch()
             self.save_last()
@@ -200,6 +207,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         # An update that float16 overflowed is left out, and the schedule does not move.
         p.updates += self.scaler.get_scale() >= scale
+        if self.average is not None:
+            self.average.update(p.updates)
 
     def _clip_gradients(self) -> None:
         norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
@@ -221,6 +230,10 @@ class Trainer:
                 )
             )
         return loss
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The context in which the head has the weights to validate and to keep."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def _evaluate(self) -> dict[str, Any]:
         p, task = self.progress, self.task
@@ -270,6 +283,8 @@ class Trainer:
     def save_last(self) -> None:
         """Write all that resuming needs."""
         tensors = {f"head.{k}": v for k, v in self.task.head.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
         tensors |= flatten_optimizer(self.optimizer)
         for name, state in random_state(self.device).items():
             every = self.ranks.gather(state)
@@ -323,6 +338,8 @@ class Trainer:
         load_weights(self.task.head, weights, self.run.last)
         try:
             restore_optimizer(self.optimizer, tensors)
+            if self.average is not None:
+                self.average.load({k.removeprefix("average."): v for k, v in tensors.items()})
             if about["scaler"]:  # none was needed where the run began
                 self.scaler.load_state_dict(about["scaler"])
             self.progress = convert(about["progress"], Progress)

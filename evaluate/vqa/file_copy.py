@@ -17,7 +17,7 @@ from threading import Thread
 from typing import BinaryIO
 
 from ...datasets.file_bytes import changed, open_unchanged
-from ...datasets.formats import GZIP_MAGIC, ZIP_MAGIC, unpack
+from ...datasets.formats import GZIP_MAGIC, ZIP_MAGIC, SourceFile, unpack
 
 # From this size on, hashing the content and keeping what was parsed of it saves time.
 LONG_BYTES = 16 << 20
@@ -31,13 +31,17 @@ class FileCopy:
 
     Where ``is_kept`` says of its size that all may be known from its hash, a file is not copied
     before its text is asked for. Errors of reading (``InputError``, ``OSError``) are raised by the
-    methods.
+    methods. What was read before (``SourceFile``) is taken as it is.
     """
 
-    def __init__(self, path: Path, is_kept: Callable[[int], bool] = lambda n_bytes: False) -> None:
-        self.path = path
+    def __init__(
+        self, source: Path | SourceFile, is_kept: Callable[[int], bool] = lambda n_bytes: False
+    ) -> None:
+        self.path, text = (
+            (source.path, source.data) if isinstance(source, SourceFile) else (source, None)
+        )
         self._is_kept = is_kept
-        self._text: bytes | mmap.mmap | None = None
+        self._text: bytes | mmap.mmap | None = text
         self._file: BinaryIO | None = None
         self._digest = ""
         self._n_bytes = 0
@@ -73,7 +77,8 @@ class FileCopy:
 
     def _start(self) -> None:
         try:
-            self._load(hash_kept=True)
+            if self._text is None:
+                self._load(hash_kept=True)
         except Exception as error:  # raised where the content is needed
             self._error = error
 

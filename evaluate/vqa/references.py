@@ -38,12 +38,15 @@ class VqaReferences:
     """
 
     def __init__(
-        self, annotations: Path, questions: Path | None = None, asked: Path | None = None
+        self,
+        annotations: Path | SourceFile,
+        questions: Path | None = None,
+        asked: Path | None = None,
     ) -> None:
-        self.annotations = annotations
         self.questions = questions
         self.asked = asked
         self._copy = FileCopy(annotations, has_kept_table)
+        self.annotations = self._copy.path
         self._table: AnnotationTable | None = None
         self._is_irregular = False
 

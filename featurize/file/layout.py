@@ -25,6 +25,8 @@ IDENTITY = (
     "channels",
     "dtype",
 )
+# What a file has that does not say otherwise: one made before this was recorded.
+IDENTITY_BEFORE = {"decode": "cpu"}
 
 GRID_DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .layout import FAILED, IDENTITY, TO_DO, grid_of, name_grid
+from .layout import FAILED, IDENTITY, IDENTITY_BEFORE, TO_DO, grid_of, name_grid
 from .opening import incomplete, read_structure
 from .rows import LONG, JoinedRows, check_distinct, read_rows
 from .structure import Structure, cut_off, damaged
@@ -62,6 +62,12 @@ class FeatureFile:
         if structure.image_id_crc32 not in (None, zlib.crc32(self.image_id.tobytes())):
             raise other_parts(path) if self.parts != [self] else damaged(path)
         self._order = check_distinct(path, self.image_id, self.file_name)
+
+    def __repr__(self) -> str:
+        return (
+            f"<frostgrid.FeatureFile {str(self.path)!r}: {self.n_images} images, {self.n_cells} "
+            f"cells of {self.channels} channels, {self.grid.dtype}>"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_features, (self.path,)
@@ -131,7 +137,8 @@ class FeatureFile:
 def identity_of(provenance: dict[str, Any]) -> dict[str, Any]:
     """The part of ``provenance`` that ``FeatureFile.identity`` returns."""
     grid = name_grid(grid_of(provenance))
-    return {name: provenance[name] for name in IDENTITY} | {"grid": grid}
+    later = {name: provenance.get(name, before) for name, before in IDENTITY_BEFORE.items()}
+    return {name: provenance[name] for name in IDENTITY} | {"grid": grid} | later
 
 
 def join_rows(parts: list["FeatureFile"]) -> dict[str, Any]:

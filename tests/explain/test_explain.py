@@ -2,6 +2,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,44 @@ def test_the_network_sees_one_photo_as_the_feature_file_has_it(runs, tiny_set):
     for mine, stored in ((features.grid, file.grid[row]), (features.pooled, file.pooled[row])):
         difference = np.abs(mine.values[0].float().numpy() - stored.astype(np.float32)).max()
         assert difference <= 0.01 * scale
+
+
+def network_of(run, **identity):
+    config = load_run(run, CPU).config
+    changed = replace(config, feature_identity={**config.feature_identity, **identity}, features=[])
+    return FrozenNetwork(changed, None, CPU)
+
+
+@pytest.mark.parametrize("lit", [(30, 110), (50, 20), (10, 70)])
+def test_a_photo_keeps_its_shape_and_its_light_spot_stays_where_it_is(lit, runs):
+    y, x = lit
+    dark = np.full((64, 128, 3), 60, np.uint8)
+    light = dark.copy()
+    light[y - 8 : y + 8, x - 8 : x + 8] = 255
+    network = network_of(runs["san"], crop="native", image_size=640)
+    assert "at 640 pixels, native" in network.describe()
+    grids = []
+    for pixels in (dark, light):
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, "PNG")
+        grids.append(
+            network.extract(decode_photo(data.getvalue(), "spot")).grid.floats()[0].float()
+        )
+    changed = (grids[1] - grids[0]).norm(dim=1).numpy()
+    assert changed.shape == (196,)
+    found = upsample(changed, (128, 64), "native")
+    middle = [np.average(axis, weights=found**2) for axis in np.mgrid[:64, :128]]
+    assert middle == pytest.approx([y, x], abs=20)  # whose cells are 16 or 32 pixels wide
+
+
+def test_where_no_gpu_decodes_pillow_does_and_it_is_said(runs, tiny_set):
+    photo = read_photo(image_of(tiny_set))
+    plain, other = network_of(runs["san"]), network_of(runs["san"], decode="gpu")
+    assert "nvJPEG" not in plain.describe()
+    assert "photos decoded by Pillow, where the features' were by nvJPEG" in other.describe()
+    assert torch.equal(plain.extract(photo).grid.values, other.extract(photo).grid.values)
+    with pytest.raises(InputError, match=r"decode is 'tpu', expected cpu or gpu"):
+        network_of(runs["san"], decode="tpu")
 
 
 @pytest.mark.parametrize("head", ["san", "mean-embed", "question-only"])
@@ -172,7 +211,7 @@ def test_other_weights_are_refused(runs, tiny_set, tmp_path):
     assert "does not say how its features were made (layer" in run(*ask_it, code=1)
 
 
-@pytest.mark.parametrize("crop", ["squash", "center", "pad"])
+@pytest.mark.parametrize("crop", ["squash", "center", "pad", "native"])
 @pytest.mark.parametrize("size", [(280, 140), (140, 280), (140, 140)])
 def test_a_lit_cell_is_where_the_preprocessing_put_its_pixels(crop, size):
     cells = np.zeros((14, 14), np.float32)

@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from frostgrid.console import StopRequest
+from frostgrid.datasets.images import picture_formats
 from frostgrid.featurize.cli import featurize
 from frostgrid.featurize.file.reader import open_features
+from frostgrid.featurize.file.writer import RowWriter
 from frostgrid.featurize.run import default_workers
 from PIL import Image
 
@@ -71,6 +73,55 @@ def test_every_split_of_the_default_data(call: Call, monkeypatch: pytest.MonkeyP
     assert call("--split", "test", *SMALL[2:], "--limit", 3).exit_code == 0
 
 
+def test_images_at_their_own_shape(call: Call) -> None:
+    words = [word for word in SMALL if word not in ("--image-size", "32")]
+    result = call("my photos", *words, "--crop", "native")
+    assert result.exit_code == 0, result.output
+    assert "layer3 at 640 pixels, native" in result.stdout
+    features = open_features(Path("features/my photos-resnet18.h5"))
+    assert features.provenance["crop"] == "native"
+    assert features.provenance["image_size"] == 640
+    assert features.grid.shape == (7, 196, 256)
+    assert_fails(call("my photos", *words), 1, "--image-size 640, now asked for 448")
+
+
+def test_the_decoder_is_the_files_or_the_devices(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = "features/my photos-resnet18.h5"
+    asked = "--decode gpu, which cannot be had here: the network runs on no CUDA device"
+    assert_fails(call("my photos", *SMALL, "--decode", "gpu"), 1, asked)
+
+    def let_gpu_decode(reason: str) -> None:
+        monkeypatch.setattr("frostgrid.featurize.decoder.why_unavailable", lambda device: reason)
+
+    let_gpu_decode("")  # nvJPEG is there
+    assert_fails(call("my photos", *SMALL, "--decode", "gpu", "--draft"), 1, "--draft is Pillow's")
+    result = call("my photos", *SMALL, "--limit", "3", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "decoding threads and nvJPEG" in result.stdout
+    assert "decoded by nvJPEG: 0 of 3 images" in result.stdout  # which are PNGs
+    assert open_features(Path(out)).identity()["decode"] == "gpu"
+    let_gpu_decode("no driver")
+    result = call("my photos", *SMALL, "--limit", "3", "--out", out)
+    assert "was finished already" in result.stdout
+    with RowWriter(Path(out)) as writer:
+        writer.write("status", np.array([1]), np.array([0], np.uint8))
+    unfinished = call("my photos", *SMALL, "--limit", "3", "--out", out)
+    assert_fails(unfinished, 1, "was made with --decode gpu, which cannot be had here: no driver")
+    assert_fails(
+        call("my photos", *SMALL, "--limit", "3", "--out", out, "--decode", "cpu"),
+        1,
+        "--decode gpu, now asked for cpu",
+    )
+    let_gpu_decode("")
+    assert (
+        call("my photos", *SMALL, "--limit", "3", "--out", "b.h5", "--decode", "cpu").exit_code == 0
+    )
+    result = call("my photos", *SMALL, "--limit", "3", "--out", "b.h5")  # as it was made
+    assert "was finished already" in result.stdout
+
+
 def test_one_file_cannot_hold_two_splits(call: Call) -> None:
     result = call(*SMALL, "--out", "a.h5")
     assert_fails(result, 2, "--out names one file", "--split")
@@ -96,6 +147,11 @@ def test_one_file_cannot_hold_two_splits(call: Call) -> None:
             "--repair and --overwrite cannot be combined",
         ),
         (["my photos", *SMALL, "--repair"], 1, "nothing to repair"),
+        (
+            ["my photos", "--crop", "native", "--grid", "native"],
+            2,
+            "cannot be combined with --crop",
+        ),
         (["--verify", "--out", "nowhere.h5"], 1, "nowhere.h5: no such file"),
     ],
 )
@@ -192,6 +248,20 @@ def test_repair_of_an_image_that_became_a_pipe(call: Call, tmp_path: Path) -> No
     assert "2.png: is not a regular file" in result.stdout
 
 
+@pytest.fixture
+def no_heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if pillow-heif were not installed."""
+    formats = tuple(name for name in picture_formats.readable_formats() if name != "HEIF")
+    monkeypatch.setattr(picture_formats, "readable_formats", lambda: formats)
+    cached = (picture_formats.image_suffixes, picture_formats.other_suffixes)
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()
+
+
+@pytest.mark.usefixtures("no_heif")
 def test_pictures_that_are_left_out_are_counted(call: Call, tmp_path: Path) -> None:
     for name in ("a1.HEIC", "nested é/a2.heic", "a.svg", "b.psd", "notes.txt", ".hidden.svg"):
         (tmp_path / "my photos" / name).write_bytes(b"x")

@@ -12,12 +12,13 @@ from frostgrid.console import StopRequest
 from frostgrid.datasets.images.image_list import list_folder_images
 from frostgrid.distributed import Share
 from frostgrid.errors import InputError
-from frostgrid.featurize.extract import Extractor, batches_to_do, decode_batches, extract
+from frostgrid.featurize.decoding import load_image
+from frostgrid.featurize.extract import Extractor, batches_to_do, extract
 from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.file.verify import verify
 from frostgrid.featurize.file.writer import RowWriter
-from frostgrid.featurize.images import Preprocessing, load_image
+from frostgrid.featurize.images import Preprocessing, decode_image
 from frostgrid.featurize.jobs import Job
 from frostgrid.featurize.prepare import locked
 from hypothesis import given
@@ -56,12 +57,31 @@ def test_rows_equal_the_network_on_each_image(run: Run, job: Job, extractor: Ext
     for row in range(11):
         source = load_image(job.images.path(row), extractor.preprocessing)
         with torch.inference_mode():
-            grid, pooled = extractor.network(torch.tensor(source.pixels)[None])
+            grid, pooled = extractor.network(torch.tensor(source.content)[None])
         np.testing.assert_allclose(features.grid[row], grid[0], rtol=2e-3, atol=1e-4)
         np.testing.assert_allclose(features.pooled[row], pooled[0], rtol=2e-3, atol=1e-4)
-        assert features.source_crc32[row] == source.source_crc32
-        assert features.source_bytes[row] == source.source_bytes
+        assert features.source_crc32[row] == source.crc32
+        assert features.source_bytes[row] == source.n_bytes
     assert verify(features, lambda n: None).is_sound
+
+
+def test_images_of_many_shapes_are_each_seen_alone(
+    run: Run, job: Job, extractor: Extractor
+) -> None:
+    sizes = [(48, 40), (40, 48), (48, 40), (200, 9), (33, 33)]
+    for i, size in enumerate(sizes):
+        Image.open(job.images.path(i)).resize(size).save(job.images.path(i))
+    job.images.path(6).write_bytes(b"")
+    native = replace(extractor, preprocessing=Preprocessing(64, "native"), skip_errors=True)
+    features, n_done = run(job, native)
+    assert n_done == 10
+    assert features.status.tolist() == [DONE] * 6 + [FAILED] + [DONE] * 4
+    for row in np.flatnonzero(features.status == DONE):
+        pixels = decode_image(job.images.path(row).read_bytes(), native.preprocessing)
+        with torch.inference_mode():
+            grid, pooled = extractor.network(torch.tensor(pixels)[None])
+        np.testing.assert_allclose(features.grid[row], grid[0], rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(features.pooled[row], pooled[0], rtol=2e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("n_batches", [0, 1, 2])
@@ -119,12 +139,13 @@ def test_batches_cover_what_is_to_do(status: list[int], batch_size: int) -> None
 
 def test_decoding_goes_on_ahead_in_order(job: Job, extractor: Extractor) -> None:
     batches = batches_to_do(np.zeros(11, np.uint8), 2)
-    decoded = list(decode_batches(job.images, batches, extractor.preprocessing, workers=3))
+    decoded = list(replace(extractor, workers=3).decode(job.images, batches))
     assert [batch.rows.tolist() for batch in decoded] == [rows.tolist() for rows in batches]
     for batch in decoded:
-        for row, pixels in zip(batch.rows, batch.pixels, strict=True):
-            path = job.images.path(int(row))
-            assert np.array_equal(pixels, load_image(path, extractor.preprocessing).pixels)
+        (group,) = batch.groups
+        for row, pixels in zip(batch.rows[group.index], group.pixels, strict=True):
+            data = job.images.path(int(row)).read_bytes()
+            assert np.array_equal(pixels, decode_image(data, extractor.preprocessing))
 
 
 def test_ranks_share_the_batches(run: Run, job: Job, extractor: Extractor, tmp_path: Path) -> None:
@@ -218,6 +239,14 @@ def test_repair_finds_flipped_bits_and_changed_images(
     assert not np.array_equal(features.grid[4], expected["grid"][4])
 
 
+def test_a_batch_of_which_no_image_can_be_read(run: Run, job: Job, extractor: Extractor) -> None:
+    for row in range(4, 8):
+        job.images.path(row).write_bytes(b"")
+    features, n_done = run(job, replace(extractor, skip_errors=True))
+    assert n_done == 7
+    assert features.status.tolist() == [DONE] * 4 + [FAILED] * 4 + [DONE] * 3
+
+
 def test_repair_needs_a_file(run: Run, job: Job, extractor: Extractor) -> None:
     with pytest.raises(InputError, match="nothing to repair"):
         run(job, extractor, repair=True)
@@ -230,6 +259,7 @@ def test_repair_needs_a_file(run: Run, job: Job, extractor: Extractor) -> None:
         ({"preprocessing": Preprocessing(96)}, "--image-size 32, now asked for 96"),
         ({"preprocessing": Preprocessing(32, "pad")}, "--crop squash, now asked for pad"),
         ({"preprocessing": Preprocessing(32, draft=True)}, "reduced scale"),
+        ({"preprocessing": Preprocessing(32, decode="gpu")}, "--decode cpu, now asked for gpu"),
         ({"dtype": "float32"}, "--dtype float16, now asked for float32"),
     ],
 )

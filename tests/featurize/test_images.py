@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from frostgrid.featurize.decoding import load_image
 from frostgrid.featurize.images import (
     BACKGROUND,
     PADDING,
     ImageError,
     Preprocessing,
     decode_image,
-    load_image,
     read_image_file,
 )
 from frostgrid.featurize.time_bombs import MAX_SCANS, count_scans
@@ -128,6 +128,25 @@ def test_pad_of_a_very_thin_image() -> None:
     assert (pixels == (0, 0, 0)).all(axis=2).sum() == 32
 
 
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        ((80, 40), (16, 32, 3)),
+        ((40, 80), (32, 16, 3)),
+        ((20, 9), (9, 20, 3)),
+        ((500, 1), (1, 32, 3)),
+    ],
+)
+def test_native_keeps_the_shape_and_enlarges_nothing(
+    size: tuple[int, int], shape: tuple[int, int, int]
+) -> None:
+    image = gradient(*size) if min(size) > 1 else Image.new("RGB", size)
+    pixels = decode_image(encode(image, "PNG"), Preprocessing(32, "native"))
+    assert pixels.shape == shape
+    if max(size) <= 32:
+        assert np.array_equal(pixels, np.asarray(image))
+
+
 def test_draft_changes_only_large_jpegs() -> None:
     small = encode(gradient(60, 60), "JPEG", quality=90)
     draft = Preprocessing(32, draft=True)
@@ -141,8 +160,8 @@ def test_draft_changes_only_large_jpegs() -> None:
 def test_length_and_checksum_are_those_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(gradient(), "PNG"))
     source = load_image(tmp_path / "a.png", SQUASH)
-    assert source.source_bytes == (tmp_path / "a.png").stat().st_size
-    assert np.array_equal(source.pixels, decode_image(encode(gradient(), "PNG"), SQUASH))
+    assert source.n_bytes == (tmp_path / "a.png").stat().st_size
+    assert np.array_equal(source.content, decode_image(encode(gradient(), "PNG"), SQUASH))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -27,6 +27,8 @@ class Optimisation:
     schedule: Literal["cosine", "constant"] = "cosine"  # to 0 at the last update
     clip: float = 1.0  # largest norm of the gradient; 0: no clipping
     weight_decay: float = 0.0  # decoupled (AdamW)
+    # Decay of the weights' moving average, which is validated and kept; 0: the weights themselves.
+    averaging: float = 0.0
     patience: int = 5  # epochs without a better score before it stops; 0 never stops
     # Answers weighed by how many people gave them, or the commonest of the ten.
     loss: Literal["soft", "commonest"] = "soft"
@@ -89,8 +91,9 @@ def check_optimisation(o: Optimisation) -> None:
     for name in ("warmup", "clip", "weight_decay", "patience", "attention_penalty"):
         if not 0 <= getattr(o, name) < math.inf:
             raise InputError(f"{name} is {getattr(o, name)}; it must be at least 0, and finite.")
-    if not 0 <= o.smoothing < 1:
-        raise InputError(f"smoothing is {o.smoothing}; it must be at least 0 and below 1.")
+    for name in ("smoothing", "averaging"):
+        if not 0 <= getattr(o, name) < 1:
+            raise InputError(f"{name} is {getattr(o, name)}; it must be at least 0 and below 1.")
     if not 0 < o.lr < math.inf:
         raise InputError(f"The learning rate is {o.lr}; it must be above 0, 0.001 for example.")
     if not 0 <= o.encoder_lr < math.inf:

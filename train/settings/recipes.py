@@ -8,12 +8,13 @@ from typing import Any
 from .config import Optimisation
 
 # What may follow the size of the set; "head" are the sizes and layers of a head.
-ADAPTIVE = ("epochs", "batch_size", "patience", "lr", "head")
+ADAPTIVE = ("epochs", "batch_size", "patience", "lr", "averaging", "head")
 SMALL_SET = 20_480  # items; below, a head has its settings for small sets
 MIN_UPDATES = 1000  # of a run
 MIN_BATCHES = 40  # of an epoch, while batches are larger than MIN_BATCH_SIZE
 MIN_BATCH_SIZE = 32
 SMALL_SET_LR = 2.0  # times the recipe's learning rate, where batches are smaller
+SMALL_SET_AVERAGING = 0.99  # of the weights, over about two epochs
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Opt
     A recipe is for 40,000 items and more. For a smaller set, batches are halved until an epoch has
     ``MIN_BATCHES`` of them, and the learning rate is higher, since there are few updates; epochs
     are added up to ``MIN_UPDATES``, and patience stays the same share of them; captions are then
-    trained for all epochs.
+    trained for all epochs. Below ``SMALL_SET`` the weights are averaged.
     """
     size = o.batch_size
     while "batch_size" in adaptive and n_items < MIN_BATCHES * size and size >= 2 * MIN_BATCH_SIZE:
@@ -48,6 +49,8 @@ def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Opt
     if size < o.batch_size and "lr" in adaptive:
         o = replace(o, lr=SMALL_SET_LR * o.lr)
     o = replace(o, batch_size=size)
+    if n_items < SMALL_SET and "averaging" in adaptive:
+        o = replace(o, averaging=SMALL_SET_AVERAGING)
     if "epochs" in adaptive:
         epochs = max(o.epochs, math.ceil(MIN_UPDATES / updates_of_epoch(o, n_items)))
         if "patience" in adaptive and epochs > o.epochs:

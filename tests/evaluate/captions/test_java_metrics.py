@@ -38,7 +38,8 @@ else:
     source, target = arguments[arguments.index("-jar") + 2], arguments[arguments.index("-out") + 1]
     entries = json.load(open(source))
     found = [
-        {{"image_id": e["image_id"], "scores": {{"All": {{"f": len(e["refs"]) / 10}}}}}} for e in entries
+        {{"image_id": e["image_id"], "scores": {{"All": {{"f": len(e["refs"]) / 10}}}}}}
+        for e in entries
     ]
     json.dump(found, open(target, "w"))
 """

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 from frostgrid.featurize.file.quantize import dequantize, quantize
+from frostgrid.featurize.network import quantize_on_device
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.quantize import quantize_plainly
@@ -40,3 +42,22 @@ def test_no_image_at_all() -> None:
     cells, scale = quantize(np.zeros((0, 196, 8), np.float32))
     assert cells.shape == (0, 196, 8)
     assert scale.shape == (0, 196)
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-3, 1.0, 50.0, 6e4, 1e6])
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_a_device_quantises_to_the_same_bytes(size: float, kind: type) -> None:
+    rng = np.random.default_rng(0)
+    with np.errstate(over="ignore"):
+        grid = (rng.random((3, 14, 40)) * size * (rng.random((3, 14, 40)) > 0.4)).astype(kind)
+    grid[:, 3] = 0
+    if not np.isfinite(grid).all():
+        return
+    cells, scale = quantize(grid)
+    found_cells, found_scale = quantize_on_device(torch.from_numpy(grid))
+    assert np.array_equal(found_cells.numpy(), cells)
+    assert np.array_equal(found_scale.numpy(), scale)
+
+
+def test_a_negative_value_is_no_finite_scale_on_a_device() -> None:
+    assert quantize_on_device(-torch.ones(1, 1, 4))[1].isnan().all()

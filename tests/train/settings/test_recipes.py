@@ -55,6 +55,11 @@ def test_a_head_sees_less_at_first_on_a_small_set_alone():
     assert RECIPES["report"]["san"].head_for(10) == RECIPES["report"]["san"].head
 
 
+def test_the_weights_of_a_small_set_are_averaged():
+    assert fit_to_size(RECIPE, SMALL_SET - 1, ADAPTIVE).averaging > 0
+    assert fit_to_size(RECIPE, SMALL_SET, ADAPTIVE).averaging == 0
+
+
 def test_the_reports_recipes_do_not_adapt():
     assert not any(recipe.adaptive for recipe in RECIPES["report"].values())
     assert all(recipe.optimisation.select_by == "score" for recipe in RECIPES["report"].values())

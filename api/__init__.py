@@ -1,0 +1,1 @@
+"""What ``import frostgrid`` offers to Python programs, beyond opening and making feature files."""
