@@ -1,4 +1,4 @@
-"""METEOR and SPICE: a stand-in for `java` says what their programs say; see `test_the_real_meteor`."""
+"""METEOR and SPICE, whose programs a stand-in for `java` plays, but for one test."""
 
 import importlib.util
 import json
