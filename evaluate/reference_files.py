@@ -30,10 +30,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class CaptionReferences:
-    """A COCO captions file, or a Karpathy file and which split of it."""
+    """A COCO captions file, or a Karpathy file and which split of it.
+
+    ``data``: the data set that it belongs to, if one was named.
+    """
 
     path: Path
     split: str
+    data: str = ""
 
 
 References = VqaReferences | CaptionReferences
@@ -110,7 +114,7 @@ def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[Re
     path = dataset.annotations_path(split) if task == "vqa" else dataset.captions_path(split)
     origin = f"{path} ({data}, split {split}{by_whom})"
     if task == "caption":
-        return CaptionReferences(path, split), origin
+        return CaptionReferences(path, split, data), origin
     asked = dataset.questions_path(split) if dataset.has_vqa(split) else None
     return VqaReferences(path, asked=asked), origin
 
