@@ -51,7 +51,7 @@ CAPTIONS = {
         {"id": 2, "image_id": 5, "caption": "Cats on a sofa."},
     ],
 }
-RESULTS = [{"image_id": 3, "caption": "A man ||| sits."}, {"image_id": 5, "caption": "Two cats!"}]
+RESULTS = [{"image_id": 3, "caption": "A man sits."}, {"image_id": 5, "caption": "Two cats!"}]
 OPTIONS = ("preds.json", "--captions", "captions.json")
 
 
