@@ -22,6 +22,11 @@ COMMANDS = {
         "convert",
         "Write a feature file in another dtype or layout.",
     ),
+    "import": (
+        "featurize.file.imports.cli",
+        "import_command",
+        "Write features that others extracted as a feature file.",
+    ),
     "train-head": ("train.cli", "train_head", "Train a head from a feature file."),
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),

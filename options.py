@@ -35,6 +35,13 @@ trust_ids_option = click.option(
     help="Take features by image id alone, though nothing shows that they belong to this data set.",
 )
 
+missing_option = choice_option(
+    "--missing",
+    values=("stop", "skip"),
+    help="What is asked or said of images without features (that failed, are not downloaded or not "
+    "extracted): an error, or left out, which is said and recorded.",
+)
+
 device_option = click.option(
     "--device",
     envvar="FROSTGRID_DEVICE",

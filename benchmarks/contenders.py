@@ -88,8 +88,8 @@ def ours(trainer: Trainer) -> Contender:
             epoch += 1
 
     def step(batch: Batch) -> None:
-        trainer._backward(batch, 1)
-        trainer._update()
+        trainer.plain.backward(batch, 1, last=True)
+        trainer.plain.update(trainer.o.lr)
 
     return Contender("ours", batches, step, len)
 
@@ -154,8 +154,8 @@ class Ours(Side):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about TF32 on other makers' GPUs
             with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as all_:
-                self.trainer._backward(batch, 1)
-        self.trainer.optimizer.zero_grad(set_to_none=True)
+                self.trainer.plain.backward(batch, 1, last=True)
+        self.trainer.plain.optimizer.zero_grad(set_to_none=True)
         return all_.get_total_flops() / len(batch)
 
     def profile(self, steps: int = 4, top: int = 10) -> str:

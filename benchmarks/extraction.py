@@ -19,12 +19,12 @@ from frostgrid.console import StopRequest
 from frostgrid.datasets.images.image_list import ImageList, list_folder_images
 from frostgrid.devices import pick_device
 from frostgrid.featurize.backbones import Backbone, load_backbone
+from frostgrid.featurize.encoders.random_weights import dead_leaves
 from frostgrid.featurize.extract import Extractor, batches_to_do, extract
 from frostgrid.featurize.images import Preprocessing
 from frostgrid.featurize.jobs import Job
 from frostgrid.featurize.network import build_network, choose_precision
 from frostgrid.featurize.prepare import prepare
-from frostgrid.featurize.random_weights import dead_leaves
 from frostgrid.process import keep_freed_memory
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset

@@ -72,13 +72,14 @@ def clipscore(
     from .evaluate import score_by_clip
 
     file = open_results(results)
-    task, references, origin = find_references([file], Choice(data=data, split=split))
+    found = find_references([file], Choice(data=data, split=split))
+    references = found.references
     if not isinstance(references, CaptionReferences):
         raise InputError(f"{results}: holds answers, and CLIPScore is of captions; use `score`.")
-    click.echo(f"References: {origin}", err=as_json)
+    click.echo(f"References: {found.origin}", err=as_json)
     encoder = ClipEncoder(model, weights, pick_device(device))
     ids, scores = score_by_clip(
-        encoder, file.official(task), references.data, references.split, references.path
+        encoder, file.official(found.task), references.data, references.split, references.path
     )
     if per_item:
         write_bytes(per_item, format_items(ids, scores))

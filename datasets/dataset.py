@@ -27,8 +27,8 @@ class Dataset(ABC):
         """Those of train, val and test that have images or a JSON file, in this order."""
 
     @abstractmethod
-    def images(self, split: str) -> ImageList:
-        """The images that the split has, with their ids."""
+    def images(self, split: str, partial: bool = False) -> ImageList:
+        """The images that the split has, with their ids; all of them, unless ``partial``."""
 
     def images_root(self, split: str) -> Path:
         """The folder that the split's file names are relative to."""

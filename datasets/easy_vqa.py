@@ -56,7 +56,7 @@ class EasyVqa(Dataset):
         """``split`` itself, with "test" read as "val"; ``InputError`` if it is none of these."""
         return super().checked_split("val" if split == "test" else split)
 
-    def images(self, split: str) -> ImageList:
+    def images(self, split: str, partial: bool = False) -> ImageList:
         """The split's pictures, as they lie in the installed package."""
         folder = self.images_root(split)
         names = [path.name for path in folder.glob("*.png")]

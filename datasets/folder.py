@@ -30,7 +30,7 @@ class FolderDataset(Dataset):
         )
         return has_json or any((self.root / name).is_dir() for name in IMAGE_FOLDERS[split])
 
-    def images(self, split: str) -> ImageList:
+    def images(self, split: str, partial: bool = False) -> ImageList:
         """The images that the split has, relative to the data folder.
 
         All images of the split's own folder (``train2014/``, ``val/``, …), whether a JSON file
@@ -42,10 +42,11 @@ class FolderDataset(Dataset):
         the file's stem. An image of another split's folder is taken only where the JSON file names
         that folder too, or the other split does not claim the image; the list's notes say so.
 
-        Raises ``InputError`` when a mentioned image has no file, or two files have one id.
+        Raises ``InputError`` when a mentioned image has no file, unless the list may be
+        ``partial``, which its notes say then, or two files have one id.
         """
         where = SplitFolder(self.root, split, self._own_folder(split), self._claims)
-        return find_split_images(where, self._state(split))
+        return find_split_images(where, self._state(split), partial)
 
     def stated_images(self, split: str) -> StatedImages:
         """The split's images as the JSON files state them; without any, all that it has."""

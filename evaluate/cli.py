@@ -49,6 +49,7 @@ class ScoreOptions:
     metrics: tuple[str, ...]  # of captions, that other programs compute
     meteor_jar: Path | None
     spice_jar: Path | None
+    only_predicted: bool
 
 
 @click.command("score", cls=Command)
@@ -109,6 +110,11 @@ class ScoreOptions:
     show_envvar=True,
     metavar="FILE",
     help="spice-1.0.jar.  [default: that of an installed pycocoevalcap]",
+)
+@click.option(
+    "--only-predicted",
+    is_flag=True,
+    help="Leave out what has no prediction, and say so in the signature.",
 )
 def score(**options: Any) -> None:
     """Score predictions as the official evaluators do.
@@ -171,6 +177,7 @@ def build_request(options: ScoreOptions) -> Request:
             captions=options.captions,
             data=options.data,
             split=options.split,
+            only_predicted=options.only_predicted,
         ),
         options.against,
         n_resamples,

@@ -40,6 +40,8 @@ def check_same_ids(
     if not problems:
         return
     advice = f"give exactly one {noun} for each"
+    if missing and not unknown and given and noun == "prediction":
+        advice += ", or score these alone by --only-predicted"
     if missing and {str(item) for item in missing} & {str(item) for item in unknown}:
         advice = "some differ only in being a number here and a string there; write them alike"
     raise InputError(f"{path}: {' and '.join(problems)}; {advice}.")

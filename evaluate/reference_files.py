@@ -4,7 +4,7 @@ That is what ``predict`` recorded beside them, or else what the run folder aroun
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -26,17 +26,20 @@ class Choice:
     captions: Path | None = None
     data: str | None = None
     split: str | None = None
+    only_predicted: bool = False
 
 
 @dataclass(frozen=True)
 class CaptionReferences:
     """A COCO captions file, or a Karpathy file and which split of it.
 
-    ``data``: the data set that it belongs to, if one was named.
+    With ``only_predicted``, images without a prediction do not count. ``data``: the data set that
+    it belongs to, if one was named.
     """
 
     path: Path
     split: str
+    only_predicted: bool = False
     data: str = ""
 
 
@@ -46,17 +49,38 @@ References = VqaReferences | CaptionReferences
 class ResultsSource(msgspec.Struct):
     """What results are of: all of ``PREDS.config.json``, and a part of a run's ``config.json``.
 
-    ``sha256`` is that of the results, which a run does not record.
+    ``sha256`` is that of the results, which a run does not record. ``left_out`` says how much of
+    the split was not predicted, and why: reason -> how many "images" and "texts".
     """
 
     data: str
     split: str = DEFAULT_SPLIT
     task: Task | None = None
     sha256: str = ""
+    left_out: dict[str, dict[str, int]] = {}
+
+    def items_left_out(self, task: Task) -> dict[str, int]:
+        """Reason -> how many questions, or images to be described."""
+        unit = "texts" if task == "vqa" else "images"
+        counts = {reason: count.get(unit, 0) for reason, count in self.left_out.items()}
+        return {reason: n for reason, n in counts.items() if n}
 
 
-def find_references(results: list[ResultsFile], choice: Choice) -> tuple[Task, References, str]:
-    """The task, the references of these results and where they are from, in words.
+@dataclass(frozen=True)
+class FoundReferences:
+    """References with their task; where they are from, in words; what was not predicted.
+
+    ``left_out``: as it was recorded when it was predicted, reason -> how many.
+    """
+
+    task: Task
+    references: References
+    origin: str
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def find_references(results: list[ResultsFile], choice: Choice) -> FoundReferences:
+    """The references of these results.
 
     As chosen, else those that the first one is of. Those for VQA start to be read. Raises
     ``InputError`` if the results are of several tasks, if what was chosen is for another task, or
@@ -73,7 +97,7 @@ def find_references(results: list[ResultsFile], choice: Choice) -> tuple[Task, R
     task = next(iter(stated), None)
     if choice.annotations or choice.captions:
         task = task or ("vqa" if choice.annotations else "caption")
-        return task, *chosen_references(path, task, choice)
+        return FoundReferences(task, *chosen_references(path, task, choice))
     source, by_whom = recorded_source(path), ""
     if choice.data is None:
         says = source_path(path) if source else path.with_name("config.json")
@@ -86,7 +110,10 @@ def find_references(results: list[ResultsFile], choice: Choice) -> tuple[Task, R
         )
     split = choice.split or (source.split if source else DEFAULT_SPLIT)
     data = source.data if source and choice.data is None else str(choice.data)
-    return task, *data_references(task, data, split, by_whom)
+    left_out = source.items_left_out(task) if source and not choice.only_predicted else {}
+    only = choice.only_predicted or bool(left_out)
+    found = data_references(task, data, split, by_whom, only_predicted=only)
+    return FoundReferences(task, *found, left_out)
 
 
 def chosen_references(path: Path, task: Task, choice: Choice) -> tuple[References, str]:
@@ -97,16 +124,19 @@ def chosen_references(path: Path, task: Task, choice: Choice) -> tuple[Reference
                 f'{path}: holds answers to questions ("answer"), but --captions was given; '
                 "give --annotations."
             )
-        return VqaReferences(choice.annotations, choice.questions), str(choice.annotations)
+        references = VqaReferences(choice.annotations, choice.questions, choice.only_predicted)
+        return references, str(choice.annotations)
     if choice.captions is None:
         raise InputError(
             f'{path}: holds captions ("caption"), but --annotations was given; give --captions.'
         )
     split = choice.split or DEFAULT_SPLIT
-    return CaptionReferences(choice.captions, split), str(choice.captions)
+    return CaptionReferences(choice.captions, split, choice.only_predicted), str(choice.captions)
 
 
-def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[References, str]:
+def data_references(
+    task: Task, data: str, split: str, by_whom: str, *, only_predicted: bool = False
+) -> tuple[References, str]:
     """The references of a data set, by name or folder."""
     from ..datasets.catalog import open_dataset  # imports NumPy, which can wait
 
@@ -114,9 +144,9 @@ def data_references(task: Task, data: str, split: str, by_whom: str) -> tuple[Re
     path = dataset.annotations_path(split) if task == "vqa" else dataset.captions_path(split)
     origin = f"{path} ({data}, split {split}{by_whom})"
     if task == "caption":
-        return CaptionReferences(path, split, data), origin
+        return CaptionReferences(path, split, only_predicted, data), origin
     asked = dataset.questions_path(split) if dataset.has_vqa(split) else None
-    return VqaReferences(path, asked=asked), origin
+    return VqaReferences(path, only_predicted=only_predicted, asked=asked), origin
 
 
 def source_path(results: Path) -> Path:
@@ -124,9 +154,15 @@ def source_path(results: Path) -> Path:
     return results.with_name(f"{results.stem}.config.json")
 
 
-def record_source(results: Path, data: str, split: str, task: Task) -> None:
+def record_source(
+    results: Path,
+    data: str,
+    split: str,
+    task: Task,
+    left_out: dict[str, dict[str, int]] | None = None,
+) -> None:
     """Record what results that were just written are of."""
-    source = ResultsSource(data, split, task, sha256_of(results))
+    source = ResultsSource(data, split, task, sha256_of(results), left_out or {})
     write_bytes(source_path(results), msgspec.json.encode(source))
 
 

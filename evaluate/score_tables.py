@@ -44,7 +44,7 @@ def score_table(
             if intervals is not None:
                 row += interval_cells(intervals[f][k], decimals, apart=apart)
         rows.append(row)
-    notes = [*lost_note(first), first.signature]
+    notes = [*lost_note(first), *filter(None, [first.note]), first.signature]
     return Table(header, rows, left=2, title=WHAT[first.task], notes=notes)
 
 

@@ -60,7 +60,8 @@ def score_files(request: Request) -> ScoreOutcome:
     """Score results files. Raises ``InputError`` for whatever does not fit."""
     other = [request.against] if request.against else []
     files = [open_results(path) for path in [*request.results, *other]]
-    task, references, origin = find_references(files, request.references)
+    found = find_references(files, request.references)
+    task, references, origin = found.task, found.references, found.origin
     if isinstance(references, CaptionReferences):
         prepare_kernels(references, request.announce)
     from .comparison import compare_evaluations
@@ -68,7 +69,7 @@ def score_files(request: Request) -> ScoreOutcome:
     from .metrics import Resampling, find_intervals
 
     sources = [file.official(task) for file in files]
-    evaluations = evaluate(sources, references)
+    evaluations = evaluate(sources, references, found.left_out)
     if request.extra:
         evaluations = add_extras(evaluations, sources, references, request)
     resampling = Resampling(request.n_resamples, request.seed)

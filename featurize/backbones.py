@@ -1,20 +1,21 @@
-"""Name to truncated torchvision ResNet, with its weights and their hash."""
+"""Name to frozen network, with its weights and their hash: torchvision's ResNets, or timm's."""
 
-import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .random_weights import RECIPE, calibrate
-from .state_dicts import STAGES, affects_features, load_state
+from .choices import is_timm
+from .encoders.random_weights import RECIPE, calibrate
+from .encoders.state_dicts import STAGES, load_state
+from .encoders.timm_encoders import build_encoder
+from .encoders.weight_files import hash_state, read_weights
+from .images import MEAN, STD
 
 STRIDE = {"layer4": 32, "layer3": 16}
 
@@ -27,39 +28,85 @@ def native_grid(layer: str, image_size: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network: images [B, 3, H, W] to feature maps [B, D, H / stride, W / stride].
+    """A frozen network: images [B, 3, H, W] to feature maps [B, D, h, w].
 
     Attributes:
-        name: one of ``choices.BACKBONES``.
+        name: one of ``choices.BACKBONES``, or ``timm:NAME``.
         layer: the last stage kept, one of ``choices.LAYERS``.
-        network: the truncated ResNet, float32, in evaluation mode, no gradients.
+        network: float32, evaluating, without gradients: a truncated ResNet, or a ``TimmEncoder``,
+            which returns the model's own pooled vector too.
         channels: D.
-        weights: the origin of the weights: torchvision's enum member, ``random(seed=0, …)`` or a
-            file's name.
+        weights: the origin of the weights: torchvision's enum member, ``timm/NAME.TAG``,
+            ``random(seed=0, …)`` or a file's name.
         weights_sha256: ``hash_state`` of them.
+        mean, std: per channel, that images from 0 to 1 are normalised with.
+        pooling: how ``pooled`` comes about, in words.
+        image_size: the side of the images that it was trained on, pixels; None for a ResNet, which
+            takes any.
+        own_grid: rows and columns of its cells of an image of the size asked for; None for a
+            ResNet (``native_grid``).
     """
 
     name: str
     layer: str
-    network: nn.Sequential
+    network: nn.Module
     channels: int
     weights: str
     weights_sha256: str
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    pooling: str = "mean of the cells"
+    image_size: int | None = None
+    own_grid: tuple[int, int] | None = None
+
+    @property
+    def is_resnet(self) -> bool:
+        """Whether it is one of torchvision's, whose features are never negative."""
+        return self.image_size is None
+
+    def native_grid(self, image_size: int) -> tuple[int, int]:
+        """Rows and columns of its cells of a square image."""
+        return self.own_grid or native_grid(self.layer, image_size)
 
 
-def load_backbone(name: str, layer: str, weights: str, seed: int) -> Backbone:
+def load_backbone(
+    name: str,
+    layer: str,
+    weights: str,
+    seed: int,
+    image_size: int | None = None,
+    any_shape: bool = False,
+) -> Backbone:
     """Build a backbone with ``imagenet``, ``random`` (from ``seed``) or a file's weights.
 
+    For an encoder of timm ``imagenet`` stands for timm's own weights; ``image_size`` is the side of
+    the images to come if it is not the encoder's, and ``any_shape`` says that they are no squares.
     Raises ``InputError`` if the weights cannot be loaded or do not fit.
     """
+    if is_timm(name):
+        encoder, origin = build_encoder(name, weights, seed, layer)
+        sha256 = hash_state(encoder.model.state_dict())  # before another size changes positions
+        seen = encoder.fit(name, image_size, any_shape)
+        return Backbone(
+            name,
+            layer,
+            encoder,
+            channels=seen.channels,
+            weights=origin,
+            weights_sha256=sha256,
+            mean=encoder.mean,
+            std=encoder.std,
+            pooling=seen.pooling,
+            image_size=encoder.image_size,
+            own_grid=seen.grid,
+        )
     resnet, origin = build_resnet(name, weights, seed, layer)
     network = nn.Sequential()
     for stage in STAGES[: STAGES.index(layer) + 1]:
         network.add_module(stage, getattr(resnet, stage))
     network.eval().requires_grad_(False)
-    state = resnet.state_dict()
     channels = channels_of(getattr(network, layer))
-    return Backbone(name, layer, network, channels, origin, hash_state(state))
+    return Backbone(name, layer, network, channels, origin, hash_state(resnet.state_dict()))
 
 
 def channels_of(stage: nn.Module) -> int:
@@ -110,47 +157,3 @@ def download_imagenet(name: str) -> tuple[dict[str, Tensor], str]:
             f"download that file elsewhere and give --weights {Path(member.url).name}, or try "
             "everything with --weights random."
         ) from error
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a ``torch.save``d state dict (never unpickled)."""
-    if not path.is_file():
-        raise InputError(
-            f"--weights {path}: no such file; expected 'imagenet', 'random' or a weights file."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for other files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, UnpicklingError):  # torch's message advises to unpickle it anyway
-            reason = "it is damaged, or holds more than tensors"
-        raise InputError(
-            f"--weights {path}: is not a readable weights file ({reason}); expected a "
-            "safetensors file or a torch.save'd state dict."
-        ) from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise InputError(f"--weights {path}: holds no state dict (names and tensors).")
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-
-
-def hash_state(state: dict[str, Tensor]) -> str:
-    """sha256 over the tensors that affect the features, sorted by name.
-
-    Each is hashed as its name, ``\\0``, its shape as decimal numbers joined by ``x``, ``\\0``, and
-    its values as little-endian float32, so the hash depends neither on the file format nor on the
-    classifier. A network that ends earlier is hashed as far as it goes.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(filter(affects_features, state)):
-        tensor = state[name].detach().cpu().float().contiguous()
-        digest.update(f"{name}\0{'x'.join(map(str, tensor.shape))}\0".encode())
-        digest.update(tensor.numpy().astype("<f4").tobytes())
-    return digest.hexdigest()

@@ -6,3 +6,9 @@ CROPS = ("squash", "center", "pad", "native")  # how an image becomes a square, 
 DECODERS = ("cpu", "gpu")  # of images
 DTYPES = ("float16", "float32", "uint8")  # of the grid
 LAYOUTS = ("plain", "archive")  # of a feature file
+TIMM = "timm:"  # how the name of an encoder of timm begins
+
+
+def is_timm(backbone: str) -> bool:
+    """Whether a backbone's name is that of an encoder of timm."""
+    return backbone.startswith(TIMM) and len(backbone) > len(TIMM)

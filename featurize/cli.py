@@ -10,7 +10,21 @@ from ..console import Command
 from ..options import choice_option, data_option
 from ..parameters import FEATURE_FILE, OneOf, OutputFile
 from ..process import set_environment
-from .choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS
+from .choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS, TIMM, is_timm
+
+
+class BackboneName(OneOf):
+    """One of the ResNets, or ``timm:`` and a name, which timm looks up later."""
+
+    name = "backbone"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """As it stands in the help."""
+        return f"[{'|'.join(self.choices)}|{TIMM}NAME]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name."""
+        return value if is_timm(str(value)) else super().convert(value, param, ctx)
 
 
 def parse_shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -25,7 +39,14 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 
 @click.command(cls=Command)
 @click.argument("image_dir", required=False, type=click.Path(path_type=Path))
-@choice_option("--backbone", values=BACKBONES, help="The frozen network.")
+@click.option(
+    "--backbone",
+    type=BackboneName(BACKBONES),
+    default=BACKBONES[0],
+    show_default=True,
+    help="The frozen network; timm:NAME is an encoder of timm (pip install timm), with its own "
+    "mean, deviation and size.",
+)
 @data_option
 @click.option("--split", type=OneOf(["train", "val", "test"]), help="One split.  [default: all]")
 @click.option(
@@ -42,7 +63,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     show_default=True,
     show_envvar=True,
     metavar="imagenet|random|FILE",
-    help="The network's weights.",
+    help="The network's weights; imagenet for an encoder of timm: timm's own.",
 )
 @click.option(
     "--seed",
@@ -56,12 +77,13 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     type=click.IntRange(32, 4096),
     metavar="PIXELS",
     help="Side of the square image that the network gets; with --crop native, the longest that a "
-    "side may be.  [default: 448; 640 with --crop native]",
+    "side may be.  [default: 448; 640 with --crop native; an encoder of timm: its own]",
 )
 @choice_option(
     "--layer",
     values=LAYERS,
-    help="The last stage kept: layer4 gives 14x14 cells at 448 pixels, layer3 at 224.",
+    help="The last stage kept: layer4 gives 14x14 cells at 448 pixels, layer3 at 224. Of a ViT, "
+    "its last block and the one before.",
 )
 @choice_option(
     "--grid",
@@ -119,7 +141,8 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
 @choice_option(
     "--on-error",
     values=("stop", "skip"),
-    help="At an image that cannot be decoded: stop, or list it as failed and continue.",
+    help="At an image that cannot be decoded: stop, or list it as failed and continue; one without "
+    "a file is left out then.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images.")
 @click.option(

@@ -14,7 +14,7 @@ from ..datasets.images.image_list import ImageList
 from ..distributed import WHOLE, Share
 from ..errors import InputError
 from .backbones import Backbone
-from .decoding import DecodedBatch, decode_batches
+from .decode.batches import DecodedBatch, decode_batches
 from .file.background_writer import BackgroundWriter
 from .file.layout import TO_DO
 from .file.writer import RowWriter

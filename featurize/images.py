@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..console import say_bytes
 from ..datasets.images.picture_formats import advise_on_content, readable_formats
-from .time_bombs import find_time_bomb
+from .decode.time_bombs import find_time_bomb
 
 # ImageNet's mean and standard deviation per channel, which torchvision's weights were trained with.
 MEAN = (0.485, 0.456, 0.406)

@@ -30,7 +30,8 @@ class FeaturizeOptions:
         weights: ``imagenet``, ``random`` or a file.
         seed: of random weights.
         image_size: side of the square, pixels, or with ``native`` the longest of a side; None for
-            ``DEFAULT_SIDE`` or, with ``native``, ``DEFAULT_LONGEST``.
+            the network's own, for a ResNet ``DEFAULT_SIDE`` or, with ``native``,
+            ``DEFAULT_LONGEST``.
         layer: the last stage kept.
         grid: ``14``, or ``native`` for as many cells as the layer makes.
         crop: how an image becomes a square, or ``native`` for its own shape.
@@ -80,11 +81,10 @@ class FeaturizeOptions:
         """Whether the layer's own cells are kept, however many."""
         return self.grid == "native"
 
-    @property
-    def side(self) -> int:
-        """The side of the square, or the longest of a side, pixels."""
+    def side(self, own: int | None) -> int:
+        """The side of the square, or the longest of a side, pixels; ``own`` is the network's."""
         default = DEFAULT_LONGEST if self.crop == "native" else DEFAULT_SIDE
-        return self.image_size or default
+        return self.image_size or own or default
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def plan(options: FeaturizeOptions) -> list[Job]:
             f"--out names one file, but {dataset.name} has {len(splits)} splits "
             f"({', '.join(splits)}); name one by --split."
         )
-    return [make_job(options, dataset.images(s), dataset.name, s) for s in splits]
+    partial = options.on_error == "skip"
+    return [make_job(options, dataset.images(s, partial), dataset.name, s) for s in splits]
 
 
 def make_job(options: FeaturizeOptions, images: ImageList, data: str, split: str) -> Job:
@@ -147,10 +148,15 @@ def make_job(options: FeaturizeOptions, images: ImageList, data: str, split: str
     names, ids = images.file_names[part], images.image_ids[part]
     images = replace(images, file_names=names, image_ids=ids)
     shard = f"{index}of{of}" if of > 1 else ""
-    network = options.backbone
+    network = file_word(options.backbone)
     if options.is_native:
         network = f"{network}-{options.layer}-native"
     return Job(images, data, split, options.out or default_path(data, split, network, shard), shard)
+
+
+def file_word(backbone: str) -> str:
+    """A backbone's name in the name of a file, where a colon may not stand."""
+    return backbone.replace(":", "-")
 
 
 def default_path(*words: str) -> Path:

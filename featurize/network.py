@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..devices import multiplies_bfloat16
 from .backbones import Backbone
-from .decoding import DecodedBatch
+from .decode.batches import DecodedBatch
 from .file.background_writer import Computed
 from .file.layout import GRID
 from .file.quantize import LEVELS
@@ -22,8 +22,8 @@ class GridNetwork(nn.Module):
     """uint8 images [B, H, W, 3] → grid [B, S, D] and pooled [B, D] in ``output`` precision.
 
     ``grid`` is row-major: the network's own cells when they are of the ``shape`` asked for, else
-    their adaptive average to it. ``pooled`` is the mean of the network's own cells, summed in
-    float32.
+    their adaptive average to it. ``pooled`` is the network's own where it returns one, else the
+    mean of its own cells, summed in float32.
     """
 
     mean: Tensor
@@ -31,18 +31,20 @@ class GridNetwork(nn.Module):
 
     def __init__(
         self,
-        network: nn.Sequential,
+        network: nn.Module,
         precision: torch.dtype,
         output: torch.dtype,
         shape: tuple[int, int] = GRID,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
     ) -> None:
         super().__init__()
         self.network = network.to(precision)
         self.precision = precision
         self.output = output
         self.shape = shape
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def describe(self) -> str:
         """The arithmetic and the kind of device, as in ``bfloat16 on cpu``."""
@@ -52,8 +54,10 @@ class GridNetwork(nn.Module):
         """See the class."""
         # [B, H, W, 3] seen as [B, 3, H, W] is already channels-last.
         pixels = images.permute(0, 3, 1, 2).float()
-        cells = self.network(((pixels - self.mean) / self.std).to(self.precision)).float()
-        pooled = cells.mean(dim=(2, 3))
+        found = self.network(((pixels - self.mean) / self.std).to(self.precision))
+        cells, own = found if isinstance(found, tuple) else (found, None)
+        cells = cells.float()
+        pooled = cells.mean(dim=(2, 3)) if own is None else own.float()
         if cells.shape[2:] != self.shape:
             cells = nn.functional.adaptive_avg_pool2d(cells, self.shape)
         grid = cells.permute(0, 2, 3, 1).flatten(1, 2).to(self.output).contiguous()
@@ -68,23 +72,23 @@ def build_network(
     shape: tuple[int, int] = GRID,
 ) -> GridNetwork:
     """The backbone folded, channels-last, in ``precision`` and on ``device``, ready to run."""
-    network = fold_batch_norm(backbone.network)
-    grid_network = GridNetwork(network, precision, output, shape)
+    network = copy.deepcopy(backbone.network)
+    if backbone.is_resnet:
+        fold_batch_norm(network)
+    grid_network = GridNetwork(network, precision, output, shape, backbone.mean, backbone.std)
     grid_network = grid_network.eval().requires_grad_(False)
     return grid_network.to(device).to(memory_format=torch.channels_last)
 
 
-def fold_batch_norm(network: nn.Sequential) -> nn.Sequential:
-    """A copy of a truncated ResNet with every batch norm folded into the convolution before it.
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold every batch norm of a truncated ResNet into the convolution before it, in place.
 
     In torchvision's ResNets each batch norm is registered right behind its convolution.
     """
-    network = copy.deepcopy(network)
     for module in list(network.modules()):
         names = [name for name, _ in module.named_children()]
         for before, after in itertools.pairwise(names):
             _fold_pair(module, before, after)
-    return network
 
 
 def _fold_pair(module: nn.Module, before: str, after: str) -> None:

@@ -19,7 +19,6 @@ from .file.layout import DONE, ERROR_BYTES, FORMAT, IDENTITY_BEFORE, TO_DO, VERS
 from .file.reader import FeatureFile, open_features
 from .file.verify import image_changed, verify
 from .file.writer import RowWriter, check_space, create_file, needed_bytes
-from .images import MEAN, STD
 from .jobs import Job
 
 N_CHECKSUMS = 32  # images whose content is compared before a file is gone on with
@@ -103,7 +102,9 @@ def prepare(
 def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
     """The HDF5 attributes of the file: what made it, and from what."""
     backbone, preprocessing = extractor.backbone, extractor.preprocessing
-    packages = ("frostgrid", "torch", "torchvision", "pillow", "numpy", "h5py")
+    packages = ["frostgrid", "torch", "torchvision", "pillow", "numpy", "h5py"]
+    if not backbone.is_resnet:
+        packages.append("timm")
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -115,10 +116,11 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
         "crop": preprocessing.crop,
         "decode": preprocessing.decode,
         "preprocessing": preprocessing.describe(),
-        "mean": np.array(MEAN),
-        "std": np.array(STD),
+        "mean": np.array(backbone.mean),
+        "std": np.array(backbone.std),
         "grid": list(extractor.network.shape),
         "channels": backbone.channels,
+        "pooling": backbone.pooling,
         "dtype": extractor.dtype,
         "compute": extractor.network.describe(),
         "data": job.data,

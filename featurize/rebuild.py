@@ -18,7 +18,14 @@ def rebuild(identity: dict[str, Any], weights: str | None, layer: str | None = N
     origin, expected = identity["weights"], identity["weights_sha256"]
     source = weights or find_weights(origin)
     stage = layer or identity["layer"]
-    backbone = load_backbone(identity["backbone"], stage, source, seed_of(origin))
+    backbone = load_backbone(
+        identity["backbone"],
+        stage,
+        source,
+        seed_of(origin),
+        identity["image_size"],
+        identity["crop"] == "native",
+    )
     if backbone.weights_sha256 != expected:
         raise InputError(
             f"--weights {source}: these are other weights (sha256 {backbone.weights_sha256[:12]}…) "
@@ -32,7 +39,7 @@ def find_weights(origin: str) -> str:
     """What to load for the ``weights`` that a feature file names."""
     if origin.startswith("random("):
         return "random"
-    if re.fullmatch(r"\w+_Weights\.IMAGENET1K_V1", origin):
+    if re.fullmatch(r"\w+_Weights\.IMAGENET1K_V1", origin) or origin.startswith("timm/"):
         return "imagenet"
     if Path(origin).is_file():
         return origin

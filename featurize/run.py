@@ -20,8 +20,8 @@ from ..devices import pick_device, use_exact_float32
 from ..distributed import Ranks, join_ranks
 from ..errors import InputError
 from ..process import keep_freed_memory
-from .backbones import load_backbone, native_grid
-from .decoder import choose_decoder
+from .backbones import load_backbone
+from .decode.choice import choose_decoder
 from .estimate import estimate
 from .extract import Extractor, Progress, count_to_do, extract
 from .file.layout import FAILED, GRID, name_grid
@@ -75,13 +75,26 @@ def make_extractor(options: FeaturizeOptions, jobs: list[Job], ranks: Ranks) -> 
         use_exact_float32()
     precision = choose_precision(device, options.amp)
     decode = choose_decoder(options, jobs, device)
-    backbone = load_backbone(options.backbone, options.layer, options.weights, options.seed)
+    backbone = load_backbone(
+        options.backbone,
+        options.layer,
+        options.weights,
+        options.seed,
+        options.image_size,
+        options.crop == "native",
+    )
+    if options.dtype == "uint8" and not backbone.is_resnet:
+        raise InputError(
+            f"--dtype uint8 is for features that are never negative, and those of {backbone.name} "
+            "may be; use float16."
+        )
+    side = options.side(backbone.image_size)
     output = torch.float16 if options.dtype == "float16" else torch.float32
-    shape = native_grid(options.layer, options.side) if options.is_native else GRID
+    shape = backbone.native_grid(side) if options.is_native else GRID
     return Extractor(
         backbone=backbone,
         network=build_network(backbone, device, precision, output, shape),
-        preprocessing=Preprocessing(options.side, options.crop, options.draft, decode),
+        preprocessing=Preprocessing(side, options.crop, options.draft, decode),
         dtype=options.dtype,
         batch_size=options.batch_size or (16 if device.type == "cpu" else 64),
         workers=options.workers or default_workers(),
@@ -108,7 +121,7 @@ def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
     gpu = " and nvJPEG" if extractor.preprocessing.decode == "gpu" else ""
     return (
         f"images {where}{data}; backbone {extractor.backbone.name}{mark('backbone')}, "
-        f"{options.layer} at {options.side} pixels, {options.crop}; weights "
+        f"{options.layer} at {extractor.preprocessing.image_size} pixels, {options.crop}; weights "
         f"{extractor.backbone.weights}{mark('weights')}\n"
         f"{extractor.network.describe()}{mark('device')}, batches of {extractor.batch_size}, "
         f"{extractor.workers} decoding threads{gpu}, {extractor.dtype} cells{grid}"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .config import CaptionHeadConfig, VqaHeadConfig
 from .layers.additive_attention import SharedCells
 from .layers.cells import Standardize
+from .layers.padding import next_words, shapes_are_fixed
 
 FIT_IMAGES = 8  # that an encoder encodes at once when a head takes its statistics
 
@@ -95,7 +96,8 @@ class TeacherForcedOutput(NamedTuple):
     """A teacher-forced pass over P words, all captions' together, without any pad.
 
     ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word;
-    ``attention_sum``: ``[B, S]``, the attention summed over a caption's steps, or None.
+    ``attention_sum``: ``[B, S]``, attention summed over a caption's steps, or None. Where shapes
+    are fixed (see :mod:`.layers.padding`) there are pads, whose target is -1.
     """
 
     scores: Tensor
@@ -166,8 +168,11 @@ class CaptionHead(Head, ABC):
         """Teacher forcing: ``tokens`` int64 ``[B, T]`` from ``<start>`` to ``<end>``.
 
         ``length`` counts both; on the CPU it spares waiting for a GPU. A caption takes part in as
-        many steps as it has words, so that no pad is read and none is scored.
+        many steps as it has words, so that no pad is read and none is scored. Where shapes are
+        fixed, all take part in all steps.
         """
+        if shapes_are_fixed():
+            return self._forward_padded(features, image_index, tokens, length)
         order, going = _longest_first(length, tokens.shape[1] - 1)
         order = order.to(tokens.device, non_blocking=True)
         image_index, tokens = image_index[order], tokens[order]
@@ -185,6 +190,19 @@ class CaptionHead(Head, ABC):
         target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
         return TeacherForcedOutput(self.scores(output), target, attention_sum)
 
+    def _forward_padded(
+        self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
+    ) -> TeacherForcedOutput:
+        encoded = self.encode(features)
+        target = next_words(tokens, length).T  # [T - 1, B]
+        n = len(tokens)
+        steps = [(n, n, word) for word in self.read(tokens[:, :-1].T)]
+        output, attentions = self._run_steps(encoded, image_index, steps)
+        attention_sum = None
+        if attentions:
+            attention_sum = (torch.stack(attentions) * (target >= 0)[..., None]).sum(0)
+        return TeacherForcedOutput(self.scores(output), target.flatten(), attention_sum)
+
     def _run_steps(
         self, encoded: Encoded, image_index: Tensor, steps: list[tuple[int, int, Tensor]]
     ) -> tuple[Tensor, list[Tensor]]:
@@ -200,7 +218,9 @@ class CaptionHead(Head, ABC):
             if output is not None and self.training and self.sampling:
                 word = self._mix(word, output[:rows])
             state = tuple(part[:rows] for part in state)
-            output, state, attention = self.step(encoded, image_index[:rows], word, state)
+            if rows < len(image_index):  # else attention goes on with what it knows of the index
+                image_index = image_index[:rows]
+            output, state, attention = self.step(encoded, image_index, word, state)
             outputs.append(output[:n])
             if attention is not None:
                 attentions.append(attention[:n])
@@ -210,7 +230,7 @@ class CaptionHead(Head, ABC):
         """Replace some of the words ``[B, G]`` by ones drawn from the last step's scores."""
         chosen = torch.rand(len(word), device=word.device) < self.sampling
         with torch.no_grad():
-            drawn = torch.multinomial(self.scores(output).float().softmax(1), 1).squeeze(1)
+            drawn = _draw(self.scores(output).float().softmax(1))
         return torch.where(chosen[:, None], self.read(drawn).to(word.dtype), word)
 
 
@@ -223,3 +243,10 @@ def _longest_first(length: Tensor, n_steps: int) -> tuple[Tensor, list[int]]:
     order = torch.argsort(lengths, descending=True, stable=True)
     going = (lengths[:, None] - 1 > torch.arange(n_steps, device=lengths.device)).sum(0)
     return order, [n for n in going.tolist() if n]
+
+
+def _draw(p: Tensor) -> Tensor:
+    """A class of each row, int64 ``[B]``, by its probabilities ``[B, V]``."""
+    if shapes_are_fixed():  # multinomial may look at the numbers, for which a GPU is waited for
+        return (p / torch.empty_like(p).exponential_()).argmax(1)
+    return torch.multinomial(p, 1).squeeze(1)

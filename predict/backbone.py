@@ -1,6 +1,7 @@
 """The frozen network that made a run's features, rebuilt to extract those of one photo."""
 
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +9,18 @@ import msgspec
 import torch
 
 from ..errors import InputError
-from ..featurize.backbones import native_grid
-from ..featurize.choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS
-from ..featurize.file.layout import GRID, IDENTITY_BEFORE, name_grid
+from ..featurize.choices import BACKBONES, CROPS, DECODERS, DTYPES, LAYERS, is_timm
+from ..featurize.decode.nvjpeg import why_unavailable
+from ..featurize.file.layout import GRID, IDENTITY_BEFORE, IMPORTED, name_grid
 from ..featurize.file.opening import read_structure
 from ..featurize.images import Preprocessing
-from ..featurize.network import as_stored, build_network, choose_precision
-from ..featurize.nvjpeg import why_unavailable
+from ..featurize.network import (
+    GridNetwork,
+    all_finite,
+    as_stored,
+    build_network,
+    choose_precision,
+)
 from ..featurize.rebuild import rebuild
 from ..train.data.features import Cells
 from ..train.settings.config import RunConfig
@@ -78,8 +84,14 @@ class FrozenNetwork:
         precision = choose_precision(device, "auto")
         shape = GRID
         if identity.grid != name_grid(GRID):
-            shape = native_grid(self.backbone.layer, self.preprocessing.image_size)
-        self.network = build_network(self.backbone, device, precision, output, shape)
+            shape = self.backbone.native_grid(self.preprocessing.image_size)
+        self._build = partial(build_network, self.backbone, device, output=output, shape=shape)
+        self.network = self._build(precision)
+
+    @cached_property
+    def exact_network(self) -> GridNetwork:
+        """The network in float32, for photos on which half precision overflows."""
+        return self._build(torch.float32)
 
     def describe(self) -> str:
         """The network in words."""
@@ -101,9 +113,17 @@ class FrozenNetwork:
         if why_unavailable(self.device):
             here = replace(here, decode="cpu")
         with torch.inference_mode():
-            pixels = photo.pixels(here, self.device)
-            grid, pooled = self.network(pixels[None])
+            pixels = photo.pixels(here, self.device)[None]
+            grid, pooled = self.network(pixels)
             columns = as_stored(grid, pooled, self.dtype)
+            if not all_finite(columns):
+                grid, pooled = self.exact_network(pixels)
+                columns = as_stored(grid, pooled, self.dtype)
+            if not all_finite(columns):
+                raise InputError(
+                    f"A feature of the photo is not a finite number in {self.dtype}, in which the "
+                    "run's features are; extract them with --dtype float32 and train again."
+                )
         cells = Cells(columns["grid"], columns.get("scale"))
         return PhotoFeatures(cells, Cells(columns["pooled"]))
 
@@ -117,6 +137,13 @@ def read_identity(config: RunConfig) -> FeatureIdentity:
     """The config's record of its features; raises ``InputError`` for what is missing or invalid."""
     remedy = "put the right file back, or train the run again"
     recorded = config.feature_identity
+    if recorded.get("backbone") == IMPORTED:
+        made_by = recorded.get("weights", "unknown")
+        raise InputError(
+            f"The run was trained on features that others extracted ({recorded.get('layer')}, made "
+            f"by: {made_by}), and their network cannot be rebuilt for another photo; extract the "
+            "photo's features with it too, `frostgrid import` them, and use `frostgrid predict`."
+        )
     missing = [name for name in REQUIRED if name not in recorded]
     if missing:
         raise InputError(
@@ -130,7 +157,8 @@ def read_identity(config: RunConfig) -> FeatureIdentity:
             f'"feature_identity" in the run\'s config.json: {error}; {remedy}.'
         ) from error
     for name, values in VALUES.items():
-        if getattr(identity, name) not in values:
+        is_known = getattr(identity, name) in values
+        if not is_known and not (name == "backbone" and is_timm(identity.backbone)):
             raise InputError(
                 f'"feature_identity" in the run\'s config.json: {name} is '
                 f"{getattr(identity, name)!r}, expected {' or '.join(values)}; {remedy}."

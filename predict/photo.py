@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError
-from ..featurize.decoding import decode_one
+from ..featurize.decode.batches import decode_one
 from ..featurize.images import (
     ImageError,
     Preprocessing,

@@ -1,16 +1,19 @@
 """Predictions for a whole split, in the official result formats."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..datasets.captions import load_captions
 from ..datasets.catalog import address_of, open_dataset
+from ..errors import InputError
 from ..evaluate.reference_files import record_source
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import SplitFeatures
-from ..train.prepare import open_run_features
+from ..train.data.selection import LeftOut, SplitPart
+from ..train.inputs import describe_left_out, find_missing, open_run_features, stated_ids
 from ..train.settings.config import RunConfig
 from ..train.tasks.captions import describe, write_captions
 from ..train.tasks.vqa import answer_questions, write_answers
@@ -19,11 +22,16 @@ from .trained import TrainedRun
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """What was written: ``n`` answers or captions (``kind``) in ``path``."""
+    """What was written: ``n`` answers or captions (``kind``) in ``path``.
+
+    ``left_out``: what was not predicted, in words; ``counts``: the same as it is recorded.
+    """
 
     path: Path
     n: int
     kind: str
+    left_out: str = ""
+    counts: LeftOut = field(default_factory=dict)
 
 
 def predict_split(
@@ -37,13 +45,20 @@ def predict_split(
     features that are missing or do not fit the run.
     """
     source = open_run_features(config, split)
+    part, why = SplitPart(split), ""
+    if config.missing == "skip":
+        ids = stated_ids(open_dataset(config.data), split)
+        missing, why = find_missing(config, split, ids)
+        part = SplitPart(split, ids).without("missing", missing)
     if config.task == "vqa":
-        written = predict_answers(run, config.data, split, source, out)
+        written = predict_answers(run, config.data, part, source, out)
     else:
         assert source is not None
-        written = predict_captions(run, config.data, split, source, out, options)
-    record_source(out, address_of(config.data), split, config.task)
-    return written
+        written = predict_captions(run, config.data, part, source, out, options)
+    asked = "questions" if config.task == "vqa" else "captions"
+    said = describe_left_out(written.counts, split, asked, why)
+    record_source(out, address_of(config.data), split, config.task, written.counts)
+    return replace(written, left_out=said)
 
 
 def can_be_scored(config: RunConfig, split: str) -> bool:
@@ -53,28 +68,47 @@ def can_be_scored(config: RunConfig, split: str) -> bool:
 
 
 def predict_answers(
-    run: TrainedRun, data: str, split: str, features: SplitFeatures | None, out: Path
+    run: TrainedRun, data: str, part: SplitPart, features: SplitFeatures | None, out: Path
 ) -> SplitPredictions:
-    """Answer every question of the split."""
-    questions = vqa_data.load_split(open_dataset(data), split, run.words, run.answers)
+    """Answer every question on a part of a split."""
+    questions = vqa_data.load_split(open_dataset(data), part.split, run.words, run.answers)
+    questions = questions.of_part(part)
+    check_left(len(questions.question_id), part)
     samples = SamplesByImage(questions.image_id, questions.tokens, questions.length, features)
     predicted, _ = answer_questions(run.head, samples, run.precision)
     write_answers(out, questions.question_id, predicted, run.answers)
-    return SplitPredictions(out, len(predicted), "answers")
+    return SplitPredictions(out, len(predicted), "answers", counts=questions.left_out)
 
 
 def predict_captions(
     run: TrainedRun,
     data: str,
-    split: str,
+    part: SplitPart,
     features: SplitFeatures,
     out: Path,
     options: BeamOptions,
 ) -> SplitPredictions:
-    """Describe every image of the split."""
+    """Describe every image of a part of a split."""
     assert isinstance(run.head, CaptionHead)
-    image_ids = open_dataset(data).images(split).image_ids
+    dataset, counts = open_dataset(data), {}
+    if part.image_ids is None:
+        image_ids = dataset.images(part.split).image_ids
+    else:  # the files of those that are left out need not be there
+        image_ids = dataset.stated_images(part.split).image_ids
+        has_texts = dataset.has_captions(part.split)
+        said = load_captions(dataset, part.split).image_id if has_texts else image_ids
+        counts, image_ids = part.count_left_out(said), image_ids[part.keeps(image_ids)]
+    check_left(len(image_ids), part)
     rows = features.rows(image_ids)
     captions = describe(run.head, features, rows, run.words, run.precision, options)
     write_captions(out, image_ids, captions)
-    return SplitPredictions(out, len(captions), "captions")
+    return SplitPredictions(out, len(captions), "captions", counts=counts)
+
+
+def check_left(n: int, part: SplitPart) -> None:
+    """Raise ``InputError`` if nothing of a split is left to predict."""
+    if not n and part.left_out:
+        raise InputError(
+            f"No image of the split {part.split!r} has features in these files, so nothing is left "
+            "to predict; run `featurize` on the set, or name its files by --features."
+        )

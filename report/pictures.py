@@ -9,12 +9,13 @@ from PIL import Image
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
 from ..explain.overlay import overlay_uri
+from ..featurize.choices import CROPS
 from ..featurize.images import ImageError, decode_upright, read_image_file
 from ..models.base import CaptionHead
 from ..predict.inference import AttentionMap, answer_question, teacher_force
 from ..predict.trained import TrainedRun, load_run
 from ..train.data.features import Cells, SplitFeatures
-from ..train.prepare import open_run_features
+from ..train.inputs import open_run_features
 
 PICTURE_PIXELS = 360  # the longer side of a picture
 OVERLAY_PIXELS = 280  # the longer side of a picture with attention over it
@@ -49,7 +50,8 @@ class RunAttention:
         config = self.trained.config
         self.crop: str = config.feature_identity.get("crop", "squash")
         self.features: SplitFeatures | None = None
-        if self.trained.head.has_attention:
+        # Where imported cells lie in the picture is not known.
+        if self.trained.head.has_attention and self.crop in CROPS:
             self.features = open_run_features(config, config.split)
 
     @property

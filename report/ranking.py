@@ -20,7 +20,8 @@ HEADLINE = {"vqa": "overall", "caption": "BLEU-4"}  # the metric that ranks a ta
 SCORE = {"vqa": "accuracy, %", "caption": "BLEU-4"}  # the same metric, as a column's header
 GAIN = {"vqa": "gain over blind", "caption": "gain over blind, CIDEr-D"}  # as train-head found it
 ITEMS = {"vqa": "questions", "caption": "captions"}  # the training samples
-VALIDATION_DIGESTS = ("val_questions", "val_answers", "val_captions")  # in config.json
+# In config.json; the last one only where a part of the split is validated on.
+VALIDATION_DIGESTS = ("val_questions", "val_answers", "val_captions", "val_images")
 RESAMPLING = Resampling()
 
 
@@ -93,9 +94,11 @@ def evaluate_runs(
     """Each run's predictions scored, and a note for those that could not be."""
     notes = find_notes(records)
     evaluations: list[Evaluation | None] = []
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups: dict[tuple[str, str, str], list[int]] = {}
     for k, record in enumerate(records):
-        groups.setdefault((record.config.data, record.config.split), []).append(k)
+        config = record.config
+        part = config.digests.get("val_images", "")
+        groups.setdefault((config.data, config.split, part), []).append(k)
         evaluations.append(None)
     for group in groups.values():
         paths = [records[k].path / "preds.json" for k in group]
@@ -184,7 +187,8 @@ def validate_alike(one: RunConfig, other: RunConfig) -> bool:
     )
     shared = digests.keys() & others.keys()
     if shared:
-        return all(digests[name] == others[name] for name in shared)
+        same_part = digests.get("val_images") == others.get("val_images")
+        return same_part and all(digests[name] == others[name] for name in shared)
     return (one.data, one.split) == (other.data, other.split)
 
 

@@ -139,6 +139,11 @@ def read_record(path: Path, name: str) -> RunRecord:
     config = run.read_config()
     if config.task not in SCORES:
         raise InputError(f"{run.config}: its task is {config.task!r}; expected vqa or caption.")
+    if not config.split:
+        raise InputError(
+            f"{path}: was trained on train and val, without validation, so it has no score to "
+            "compare; score what `frostgrid predict` makes of another split."
+        )
     epochs, broken = read_epochs(run.metrics, SCORES[config.task])
     return RunRecord(path, name, config, epochs, read_summary(run.summary), broken)
 
@@ -201,6 +206,8 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         name: getattr(config, name) for name in ("head", "data", "split", "recipe", "seed", "amp")
     }
     settings |= {"kernels": config.kernels, "fine-tuned": config.finetune}
+    names = ("train_split", "hold_out", "hold_out_seed", "missing", "limit")
+    settings |= {name.replace("_", " "): getattr(config, name) for name in names}
     settings |= asdict(config.optimisation)
     settings |= {f"head: {name}": value for name, value in (head | config.head_settings).items()}
     settings |= {f"data: {name}": value for name, value in config.data_settings.items()}

@@ -9,12 +9,12 @@ from click.core import ParameterSource
 
 from ..console import Command
 from ..models.names import BEFORE, TASKS
-from ..options import choice_option, data_option, device_option, trust_ids_option
+from ..options import choice_option, data_option, device_option, missing_option, trust_ids_option
 from ..parameters import OneOf
 from .settings.recipes import RECIPES
 
 RESUMABLE = (
-    *("head", "resume", "epochs", "device", "no_control"),
+    *("head", "resume", "epochs", "device", "step", "no_control"),
     *("data", "features", "trust_ids", "accept_changed_data"),
 )
 WHEN_OTHERS_END = (
@@ -53,6 +53,32 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Feature file; give it once a file.  [default: where featurize put them]",
 )
 @trust_ids_option
+@choice_option(
+    "--split",
+    values=("train", "trainval"),
+    help="Train on the split train and validate on val; or train on both, for a last run.",
+)
+@click.option(
+    "--hold-out",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Validate on this share of the training images (with trainval: of val's) instead, and "
+    "do not train on it: 0.1, for a set without validation.",
+)
+@click.option(
+    "--hold-out-seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which images these are.  [default: 0, whatever --seed is]",
+)
+@missing_option
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take N images of each split, at most, with all that is asked or said of them; smaller "
+    "limits take parts of what larger ones do.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -176,6 +202,12 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Shuffle all images, or blocks of neighbours: for features that memory cannot keep.",
 )
 @device_option
+@choice_option(
+    "--step",
+    values=("auto", "captured", "plain"),
+    help="Updates as CUDA graphs, which a GPU does without waiting for the processor, or one "
+    "operation after the other; auto: graphs on a GPU, where the features fit it.",
+)
 @click.option(
     "--no-control",
     is_flag=True,
@@ -185,8 +217,8 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with the run in this folder; besides, only --epochs, --device and where --data and "
-    "--features are now.",
+    help="Go on with the run in this folder; besides, only --epochs, --device, --step and where "
+    "--data and --features are now.",
 )
 @click.option(
     "--accept-changed-data",
@@ -232,8 +264,8 @@ def check_options(
         if fixed:
             raise click.UsageError(
                 f"{' and '.join(fixed)} cannot go with --resume: the run goes on as it was begun; "
-                "only --epochs, --device, and where --data and --features are, may change, and "
-                "--trust-ids be added."
+                "only --epochs, --device, --step, and where --data and --features are, may change, "
+                "and --trust-ids be added."
             )
         from .run_folder import RunFolder
 
@@ -243,6 +275,8 @@ def check_options(
         raise click.UsageError(f"Missing argument HEAD: one of {', '.join(TASKS)}.")
     elif options["accept_changed_data"]:
         raise click.UsageError("--accept-changed-data is of use with --resume alone.")
+    elif options["hold_out_seed"] is not None and options["hold_out"] is None:
+        raise click.UsageError("--hold-out-seed is of use with --hold-out alone; add that too.")
     elif options["max_length"] is not None and TASKS[head] != "caption":
         raise click.UsageError(f"{head} writes no captions; drop --max-length.")
     elif options["select_by"] == "cider" and TASKS[head] != "caption":

@@ -24,6 +24,7 @@ from ..evaluate.captions.scores import score_captions
 from ..evaluate.reference_files import Choice
 from ..evaluate.scoring import Request, score_files
 from .data import captions as caption_data
+from .inputs import divide
 from .prepare import prepare
 from .progress import Watcher
 from .run_folder import RunFolder, read_json, write_json
@@ -89,11 +90,12 @@ def blind_config(config: RunConfig) -> RunConfig:
         config,
         head=BLIND,
         seed=0,
-        features=[],
+        # By which it knows what the run leaves out.
+        features=config.features if config.missing == "skip" else [],
+        trust_ids=config.trust_ids and config.missing == "skip",
         feature_identity={},
         order="full",
         finetune=None,
-        trust_ids=False,
         head_settings=recipe.head,
         optimisation=recipe.optimisation,
         digests={name: d for name, d in config.digests.items() if not name.endswith("_features")},
@@ -107,9 +109,10 @@ def blind_recipe(name: str) -> Recipe:
 
 def fingerprint(config: RunConfig) -> str:
     """A hash of all that the control depends on: the data by their digests, wherever they lie."""
-    key: dict[str, object] = asdict(replace(config, data=""))
+    key: dict[str, object] = asdict(replace(config, data="", features=[], trust_ids=False))
     if config.task == "caption":
-        key = {n: d for n, d in config.digests.items() if n.partition("_")[2] == "captions"}
+        named = ("captions", "images")
+        key = {n: d for n, d in config.digests.items() if n.partition("_")[2] in named}
     packed = msgspec.json.encode([__version__, config.task, key], order="sorted")
     return hashlib.sha256(packed).hexdigest()[:32]
 
@@ -120,13 +123,16 @@ def train_blind(config: RunConfig, folder: RunFolder, precision: Precision) -> N
         old.unlink(missing_ok=True)
     prepared = prepare(config, precision, blind_recipe(config.recipe).adaptive)
     folder.create(prepared.config, prepared.vocabulary)
-    Trainer(prepared.task, prepared.config, folder).fit(Watcher(), StopRequest())
+    trainer = Trainer(prepared.task, prepared.config, folder)
+    trainer.choose_step(lambda text: None)
+    trainer.fit(Watcher(), StopRequest())
 
 
 def write_constant(config: RunConfig, folder: RunFolder) -> None:
     """Write the one best caption for every validation image."""
     options = caption_data.CaptionOptions(**config.data_settings)
-    train, val, _ = caption_data.load_train_val(open_dataset(config.data), options)
+    division, _ = divide(config)
+    train, val, _ = caption_data.load_train_val(open_dataset(config.data), options, division)
     text = constant_caption(train.image_ids, train.references)
     write_captions(folder.predictions, val.image_ids, [text] * len(val.image_ids))
 
@@ -156,7 +162,9 @@ def gain_over(control: Control, run: RunFolder, config: RunConfig) -> Gain:
     """A run's gain, by the paired bootstrap of ``score --against``."""
     request = Request(
         results=[run.predictions],
-        references=Choice(data=config.data, split=config.split),
+        references=Choice(
+            data=config.data, split=config.split, only_predicted=bool(config.left_out)
+        ),
         against=control.predictions,
         n_resamples=1000,
         seed=0,

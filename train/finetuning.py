@@ -4,7 +4,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..featurize.backbones import blank_stage, native_grid
-from ..featurize.file.layout import GRID, name_grid
+from ..featurize.choices import is_timm
+from ..featurize.file.layout import GRID, IMPORTED, name_grid
 from ..featurize.rebuild import rebuild
 from ..models.finetuned import Encoder, GridShapes
 from ..models.names import BEFORE
@@ -12,7 +13,17 @@ from ..models.names import BEFORE
 
 def check_features(path: str, identity: dict[str, Any], block: str) -> None:
     """Raise ``InputError`` for features that the block cannot go on from."""
+    if is_timm(identity["backbone"]):
+        raise InputError(
+            f"{path}: was made by {identity['backbone']}, and --finetune {block} is for "
+            "torchvision's ResNets; leave it out, or extract with one of those."
+        )
     before, size = BEFORE[block], identity["image_size"]
+    if identity["backbone"] == IMPORTED:
+        raise InputError(
+            f"{path}: was imported from others' features, and --finetune {block} goes on from a "
+            "network that is known; extract your own by `featurize --layer layer3 --grid native`."
+        )
     remedy = f"`featurize --backbone {identity['backbone']} --layer {before} --grid native`"
     if identity["layer"] != before:
         raise InputError(

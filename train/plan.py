@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..datasets.catalog import address_of
+from ..datasets.catalog import address_of, open_dataset
+from ..datasets.dataset import Dataset
+from ..errors import InputError
 from ..models.registry import HEADS
 from .data.locate import find_features
 from .run_folder import RunFolder, next_free
@@ -45,6 +47,8 @@ def plan_resume(folder: Path, typed: dict[str, Any]) -> Plan:
         config = replace(config, data=address_of(typed["data"]))
     if "features" in typed:
         config = replace(config, features=[str(path.resolve()) for path in typed["features"]])
+    if "step" in typed:
+        config = replace(config, step=typed["step"])
     if typed.get("trust_ids"):
         config = replace(config, trust_ids=True)
     check_optimisation(config.optimisation)
@@ -58,21 +62,31 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
     data = address_of(o["data"])
     recipe = RECIPES[o["recipe"]][head]
     features = [str(path.resolve()) for path in o["features"]]
+    split = validated_split(o["split"], o["hold_out"])
+    splits = ["train"] + ["val"] * (o["split"] == "trainval" or split == "val")
+    if split == "val":
+        check_validation(open_dataset(data), HEADS[head].task)
     if not features and HEADS[head].features != "none":
-        found = find_features(o["data"], ["train", "val"], native=o["finetune"] is not None)
+        found = find_features(o["data"], splits, native=o["finetune"] is not None)
         print(f"features   {', '.join(found)} (the newest backbone's)", flush=True)
         features = [str(Path(path).resolve()) for path in found]
     config = RunConfig(
         head=head,
         task=HEADS[head].task,  # type: ignore[arg-type]
         data=data,
-        split="val",
+        split=split,
+        train_split=o["split"],
+        hold_out=o["hold_out"] or 0.0,
+        hold_out_seed=o["hold_out_seed"] or 0,
+        missing=o["missing"],
+        limit=o["limit"],
         features=features,
         recipe=o["recipe"],
         seed=o["seed"],
         amp=o["amp"],
         kernels=o["kernels"],
         order=o["order"],
+        step=o["step"],
         head_settings=recipe.head,
         data_settings=data_settings(HEADS[head].task, o),
         optimisation=recipe.optimisation,
@@ -85,6 +99,24 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
     adaptive = tuple(name for name in recipe.adaptive if o.get(name) is None)
     control = not o["no_control"]
     return Plan(config, str(run.path), False, adaptive, control, o["weights"])
+
+
+def validated_split(train_split: str, hold_out: float | None) -> str:
+    """The split that a run validates on, or of which it holds out a part; "" for none."""
+    if train_split == "trainval":
+        return "" if hold_out is None else "val"
+    return "val" if hold_out is None else "train"
+
+
+def check_validation(dataset: Dataset, task: str) -> None:
+    """Raise ``InputError``, with what to do, for a data set without a split to validate on."""
+    remedy = "to validate on a tenth of the training images, add --hold-out 0.1."
+    try:
+        dataset.annotations_path("val") if task == "vqa" else dataset.captions_path("val")
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; {remedy}") from error
+    if not len(dataset.stated_images("val").image_ids):  # of one file that holds all splits
+        raise InputError(f"{dataset.name}: its files name no image of the split 'val'; {remedy}")
 
 
 def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:

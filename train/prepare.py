@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 from ..console import say_bytes
 from ..datasets.catalog import open_dataset
 from ..errors import InputError
-from ..featurize.file.layout import GRID, IDENTITY_BEFORE, name_grid
 from ..models.base import CaptionHead
 from ..models.finetuned import Encoder
-from ..models.registry import HEADS
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.digests import digest, features_digest
-from .data.features import SplitFeatures, open_split
-from .data.identity import ImageCheck
-from .finetuning import check_features, describe_encoder
+from .data.features import SplitFeatures
+from .data.selection import LeftOut
+from .finetuning import describe_encoder
 from .head import build_head
+from .inputs import Inputs, describe_division, open_inputs
 from .memory import available_bytes
 from .settings.config import Optimisation, RunConfig, read_settings
 from .settings.recipes import RECIPES, fit_to_size, updates_of_epoch
@@ -42,30 +41,36 @@ class Prepared:
     facts: list[tuple[str, str]]
 
 
-def prepare(config: RunConfig, precision: Precision, adaptive: Collection[str] = ()) -> Prepared:
+def prepare(
+    config: RunConfig,
+    precision: Precision,
+    adaptive: Collection[str] = (),
+    validates: bool = True,
+) -> Prepared:
     """Load data, open features, build the head, whose weights are yet to be set.
 
-    The ``adaptive`` settings follow the size of the training split. Raises ``InputError`` for data
+    The ``adaptive`` settings follow the size of the training split; ``validates``: whether this
+    process reads the validation split's features. Raises ``InputError`` for data
     or features that are missing, empty or do not fit.
     """
-    train_features, val_features = open_both(config)
-    if train_features is not None:
-        config = replace(config, feature_identity=train_features.files[0].identity())
+    inputs = open_inputs(config)
+    config = replace(config, feature_identity=inputs.identity)
     make = prepare_vqa if config.task == "vqa" else prepare_caption
-    prepared = make(config, precision, train_features, val_features, adaptive)
+    prepared = make(config, precision, inputs, adaptive)
     task, facts = prepared.task, prepared.facts
     config = prepared.config
-    config = replace(config, digests=config.digests | digest_features(task))
+    digests = config.digests | inputs.division.digests() | digest_features(task)
+    config = replace(config, digests=digests)
     task.train.limit_samples(config.optimisation.texts_per_image)
     fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive)
     config = replace(config, optimisation=fitted)
     facts.append(("updates", describe_updates(fitted, task)))
-    if train_features is not None:
+    if inputs.train is not None:
         if config.trust_ids:
             facts.append(("features", "taken by image id alone (--trust-ids)"))
-        storage, streamed = store_features(task)
+        storage, streamed = store_features(task, config.step, validates)
         facts.append(("loading", storage))
-        facts += [("unchecked", words) for words in missing_checks(train_features, val_features)]
+        facts += [("unchecked", words) for words in missing_checks(inputs.train, inputs.val)]
         if config.order == "auto":
             config = replace(config, order="local" if streamed else "full")
     encoder = task.head.encoder
@@ -93,18 +98,27 @@ def missing_checks(*splits: SplitFeatures | None) -> list[str]:
     return list(dict.fromkeys(file.missing_checks for file in files if file.missing_checks))
 
 
-def store_features(task: Task) -> tuple[str, bool]:
-    """Decide where both splits' features are read from: in words, and whether from the disk."""
+def store_features(task: Task, step: str = "auto", validates: bool = True) -> tuple[str, bool]:
+    """Decide where the splits' features are read from: in words, and whether from the disk.
+
+    See ``prepare`` for ``validates``; a captured ``step`` has them in the device's own memory.
+    """
     device = task.precision.device
-    parts = [(p, p.features) for p in (task.train, task.val) if p.features is not None]
+    splits = (task.train, task.val) if validates else (task.train,)
+    parts = [(p, p.features) for p in splits if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
-    if device.type == "cuda" and total <= torch.cuda.mem_get_info(device)[0] // 2:
+    free = available_bytes()
+    if device.type == "cuda":
+        keeps = total <= torch.cuda.mem_get_info(device)[0] // 2
+    else:
+        keeps = step == "captured" and total <= free // 2
+    if keeps:
         for part, features in parts:
             features.make_resident(part.image_row, device)
-        torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
         return f"{size}, kept on {device}", False
-    free = available_bytes()
     streamed = total > MEMORY_SHARE * free
     for _, features in parts:
         features.streamed = streamed
@@ -114,61 +128,55 @@ def store_features(task: Task) -> tuple[str, bool]:
 
 
 def prepare_vqa(
-    config: RunConfig,
-    precision: Precision,
-    train_features: SplitFeatures | None,
-    val_features: SplitFeatures | None,
-    adaptive: Collection[str],
+    config: RunConfig, precision: Precision, inputs: Inputs, adaptive: Collection[str]
 ) -> Prepared:
     """The task of a VQA run."""
     dataset = open_dataset(config.data)
     options = read_settings(config.data_settings, vqa_data.VqaOptions, "data_settings")
-    train, val, words, answers = vqa_data.load_train_val(dataset, options)
-    check_filled(train.question_id, dataset.name, "train", "question")
-    check_filled(val.question_id, dataset.name, config.split, "question")
+    train, val, words, answers = vqa_data.load_train_val(dataset, options, inputs.division)
+    check_filled(train.question_id, dataset.name, config.train_split, "question")
+    if inputs.division.val is not None:
+        check_filled(val.question_id, dataset.name, config.split, "question")
     check_scorable(train, dataset.annotations_path("train"))
-    channels = train_features.channels if train_features is not None else 0
+    channels = inputs.train.channels if inputs.train is not None else 0
     config = fit_head(config, len(train.question_id), adaptive)
     head = build_head(config, words, answers, channels, precision)
     loss = config.optimisation.loss
-    task = VqaTask(head, precision, answers, (train, train_features), (val, val_features), loss)
-    best = [
-        f"{vqa_data.coverage(data):.2f} % {name}" for data, name in ((train, "train"), (val, "val"))
-    ]
+    task = VqaTask(head, precision, answers, (train, inputs.train), (val, inputs.val), loss)
+    both = [(train, "train")] + [(val, "val")] * task.validates
+    best = [f"{vqa_data.coverage(data):.2f} % {name}" for data, name in both]
     sizes = describe_sizes(len(train.question_id), len(val.question_id), task, words)
     cut = describe_cut(train.n_cut, val.n_cut, options.max_question_length)
     facts = [
         ("questions", sizes + cut),
+        *describe_division(inputs, train.left_out, val.left_out, "questions"),
         ("answers", f"{len(answers):,}; the best score they allow: {', '.join(best)}"),
     ]
     digests = digest_samples(train.digests, val.digests, words, answers)
-    config = replace(config, digests=digests)
+    config = with_left_out(replace(config, digests=digests), train.left_out, val.left_out)
     return Prepared(task, config, {"words": words, "answers": answers}, facts)
 
 
 def prepare_caption(
-    config: RunConfig,
-    precision: Precision,
-    train_features: SplitFeatures | None,
-    val_features: SplitFeatures | None,
-    adaptive: Collection[str],
+    config: RunConfig, precision: Precision, inputs: Inputs, adaptive: Collection[str]
 ) -> Prepared:
     """The task of a captioning run."""
-    assert train_features is not None
-    assert val_features is not None
+    assert inputs.train is not None
+    assert inputs.val is not None
     dataset = open_dataset(config.data)
     options = read_settings(config.data_settings, caption_data.CaptionOptions, "data_settings")
-    train, val, words = caption_data.load_train_val(dataset, options)
-    check_filled(train.image_id, dataset.name, "train", "caption")
-    check_filled(val.image_id, dataset.name, config.split, "caption")
+    train, val, words = caption_data.load_train_val(dataset, options, inputs.division)
+    check_filled(train.image_id, dataset.name, config.train_split, "caption")
+    if inputs.division.val is not None:
+        check_filled(val.image_id, dataset.name, config.split, "caption")
     config = fit_head(config, len(train.image_id), adaptive)
-    head = build_head(config, words, [], train_features.channels, precision)
+    head = build_head(config, words, [], inputs.train.channels, precision)
     assert isinstance(head, CaptionHead)
     penalty = config.optimisation.attention_penalty
     # Unless one is asked for, captions are made no longer than most are.
     longest = options.max_length if "max_length" in config.data_settings else GREEDY.max_length
     task = CaptionTask(
-        head, precision, words, (train, train_features), (val, val_features), penalty, longest
+        head, precision, words, (train, inputs.train), (val, inputs.val), penalty, longest
     )
     n = len(val.image_ids)
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
@@ -176,14 +184,24 @@ def prepare_caption(
     cut = describe_cut(train.n_cut, val.n_cut, options.max_length, " (--max-length)")
     facts = [
         ("captions", sizes + cut),
-        (
-            "scored",
-            f"own captions, greedy, of {scored} of the {n:,} validation images an epoch, of at "
-            f"most {longest} words{describe_longer(val, longest)}",
-        ),
+        *describe_division(inputs, train.left_out, val.left_out, "captions"),
     ]
+    if task.validates:
+        facts.append(
+            (
+                "scored",
+                f"own captions, greedy, of {scored} of the {n:,} validation images an epoch, of at "
+                f"most {longest} words{describe_longer(val, longest)}",
+            )
+        )
     config = replace(config, digests=digest_samples(train.digests, val.digests, words, []))
+    config = with_left_out(config, train.left_out, val.left_out)
     return Prepared(task, config, {"words": words}, facts)
+
+
+def with_left_out(config: RunConfig, train: LeftOut, val: LeftOut) -> RunConfig:
+    """The config with what is left out of either side."""
+    return replace(config, left_out_of_training=train, left_out=val)
 
 
 def fit_head(config: RunConfig, n_items: int, adaptive: Collection[str]) -> RunConfig:
@@ -200,42 +218,6 @@ def digest_samples(
     named = {f"train_{name}": value for name, value in train.items()}
     named |= {f"val_{name}": value for name, value in val.items()}
     return {**named, "vocabulary": digest(words, answers)}
-
-
-def open_both(config: RunConfig) -> tuple[SplitFeatures | None, SplitFeatures | None]:
-    """The features of the training and the validation split, which must be of one kind."""
-    train = open_run_features(config, "train")
-    if train is None:
-        return None, None
-    same = replace(config, feature_identity=train.files[0].identity())
-    return train, open_run_features(same, config.split)
-
-
-def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
-    """The features that the run's head reads, or None; raises ``InputError`` if they do not fit."""
-    kind = HEADS[config.head].features
-    if kind == "none":
-        return None
-    if config.finetune is not None:
-        kind = "grid"  # that the encoder goes on from
-    check = ImageCheck(config.data, split, config.trust_ids)
-    features = open_split(config.features, kind, check)
-    identity = features.files[0].identity()
-    if config.finetune is not None:
-        check_features(str(features.files[0].path), identity, config.finetune)
-    # Runs from before there was another grid, or decoder, do not name theirs.
-    wanted = {"grid": name_grid(GRID), **IDENTITY_BEFORE, **config.feature_identity}
-    if config.feature_identity and identity != wanted:
-        what = ", ".join(
-            f"{name} {identity.get(name)!r} instead of {value!r}"
-            for name, value in wanted.items()
-            if identity.get(name) != value
-        )
-        raise InputError(
-            f"{features.files[0].path}: these features are not of the kind that the run was "
-            f"trained on: {what}; name the right files by --features."
-        )
-    return features
 
 
 def check_filled(rows: NDArray[np.int64], dataset_name: str, split: str, what: str) -> None:
@@ -256,6 +238,8 @@ def check_scorable(train: vqa_data.VqaData, annotations: Path) -> None:
 
 def describe_sizes(n_train: int, n_val: int, task: Task, words: list[str]) -> str:
     """How much there is to train and to validate on, in words."""
+    if not task.validates:
+        return f"{n_train:,} train on {task.train.n_images:,} images; {len(words):,} words"
     return (
         f"{n_train:,} train, {n_val:,} val on {task.train.n_images:,} and {task.val.n_images:,} "
         f"images; {len(words):,} words"

@@ -60,10 +60,13 @@ class Terminal(Watcher):
             if name != "epoch":
                 self.events.add_scalar(name, value, epoch)
         self.events.flush()
-        score = self.task.score_format.format(metrics[self.task.score_name])
+        validated = ""
+        if self.task.validates:
+            score = self.task.score_format.format(metrics[self.task.score_name])
+            validated = f"val loss {metrics['val_loss']:.4f}  val {score}  "
         print(
             f"epoch {epoch:3d} of {self.n_epochs}  train loss {metrics['train_loss']:.4f}  "
-            f"val loss {metrics['val_loss']:.4f}  val {score}  "
+            f"{validated}"
             f"{metrics['items_per_second']:,.0f} {self.task.item_name}/s  "
             f"{metrics['train_seconds']:.1f} + {metrics['val_seconds']:.1f} s"
             f"{self.time_left(epoch, seconds)}",

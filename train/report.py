@@ -3,6 +3,7 @@
 import math
 from shlex import quote
 
+from ..datasets.catalog import open_dataset
 from .checkpoint import load_weights, read_tensors
 from .control import find_control, gain_over
 from .progress import print_now
@@ -23,6 +24,9 @@ def report(trainer: Trainer, run: RunFolder, control: bool) -> None:
     """
     task, p = trainer.task, trainer.progress
     load_weights(task.head, read_tensors(run.best)[0], run.best)
+    if not task.validates:
+        report_unvalidated(trainer, run)
+        return
     shuffled = task.shuffled_metrics()
     run.write_summary(
         best_epoch=p.best_epoch,
@@ -42,6 +46,17 @@ def report(trainer: Trainer, run: RunFolder, control: bool) -> None:
         report_gain(trainer, run)
     print_now(f"wrote      {run.best}, {run.predictions}")
     print_now(f"score it   score {quote(str(run.predictions))}")
+
+
+def report_unvalidated(trainer: Trainer, run: RunFolder) -> None:
+    """Say and write down what there is of a run without validation."""
+    p, folder = trainer.progress, quote(str(run.path))
+    n_parameters = sum(p.numel() for p in trainer.task.head.parameters())
+    run.write_summary(best_epoch=p.best_epoch, best_score=None, parameters=n_parameters)
+    print_now(f"kept       the last epoch, {p.best_epoch}: there was nothing to validate on")
+    print_now(f"wrote      {run.best}")
+    if "test" in open_dataset(trainer.config.data).splits():
+        print_now(f"predict    frostgrid predict {folder} --split test")
 
 
 def doubt(trainer: Trainer) -> str:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
@@ -13,15 +14,17 @@ from ..devices import amp_dtype, describe_device, use_exact_float32
 from ..distributed import Ranks
 from ..errors import InputError
 from ..models.layers.additive_attention import set_kernels
+from ..models.layers.attention_timing import settle_attention
+from ..models.registry import HEADS
 from ..process import keep_freed_memory
 from .head import start_head
-from .parallel import check_same_data
 from .plan import Plan
 from .prepare import Prepared, prepare
 from .progress import Terminal, Watcher, print_now
 from .report import report
 from .run_folder import RunFolder
 from .settings.config import RunConfig
+from .steps.parallel import check_same_data
 from .tasks.task import Precision
 from .trainer import Trainer
 
@@ -50,15 +53,20 @@ def make_trainer(plan: Plan, prepared: Prepared, run: RunFolder, ranks: Ranks) -
     config = RunConfig.of_fields(ranks.first_does(lambda: asdict(prepared.config)))
     check_same_data(prepared.task.train, ranks)
     trainer = Trainer(prepared.task, config, run, ranks)
-    if not plan.resume:
+
+    def say(name: str, fact: str) -> None:
+        if ranks.is_first:
+            print_now(f"{name:10} {fact}")
+
+    if plan.resume:
+        ranks.together(lambda: check_vocabulary(run, prepared))
+        for note in trainer.resume(plan.config.digests, plan.accept_changed_data):
+            say("resumed", note)
+        ranks.first_does(lambda: run.write_config(config))
+    else:
         ranks.first_does(run.take_lock)
         ranks.first_does(lambda: run.create(config, prepared.vocabulary))
-        return trainer
-    ranks.together(lambda: check_vocabulary(run, prepared))
-    for note in trainer.resume(plan.config.digests, plan.accept_changed_data):
-        if ranks.is_first:
-            print_now(f"resumed    {note}")
-    ranks.first_does(lambda: run.write_config(config))
+    trainer.choose_step(partial(say, "step"))
     return trainer
 
 
@@ -97,13 +105,25 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     processes = f"{ranks.n} processes, each on " if ranks.n > 1 else ""
     say(f"data       {config.data}")
     say(f"device     {processes}{describe_device(device)}, {half}")
-    prepared = ranks.together(lambda: prepare(config, precision, plan.adaptive))
+    if device.type == "cuda" and config.kernels == "auto" and HEADS[config.head].has_attention:
+        say(f"kernels    {settle_kernels(config, precision)}")
+    prepared = ranks.together(lambda: prepare(config, precision, plan.adaptive, ranks.is_first))
     if not plan.resume:
         ranks.together(lambda: start_head(prepared.task, prepared.config, plan.encoder_weights))
     for name, fact in prepared.facts:
         say(f"{name:10} {fact}")
     say(f"run        {plan.folder}")
     return prepared
+
+
+def settle_kernels(config: RunConfig, precision: Precision) -> str:
+    """Use the fastest form of attention on this GPU; says which that is."""
+    per_image = config.optimisation.texts_per_image or 5
+    dtype = precision.amp or torch.float32
+    try:
+        return settle_attention(precision.device, dtype, per_image)
+    except ImportError as error:
+        return f"not compared, without Triton ({error})"
 
 
 def check_vocabulary(run: RunFolder, prepared: Prepared) -> None:

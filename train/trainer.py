@@ -2,41 +2,29 @@
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import Tensor
 
 from ..console import StopRequest
 from ..distributed import Ranks
 from ..errors import InputError
-from ..models.base import Head
-from .averaging import WeightAverage
-from .checkpoint import (
-    damaged,
-    flatten_optimizer,
-    load_weights,
-    random_name,
-    random_state,
-    read_tensors,
-    restore_optimizer,
-    restore_random_state,
-    write_tensors,
-)
-from .data.batches import Batch
+from .checkpoint import write_tensors
 from .data.digests import name_changes
 from .data.order import image_order
 from .data.prefetch import Waited
 from .memory import peak_memory_bytes
-from .parallel import loss_of
 from .progress import Watcher
 from .run_folder import RunFolder
-from .settings.config import Optimisation, RunConfig, convert
+from .settings.config import RunConfig
 from .settings.recipes import updates_of_epoch
+from .state import Progress, RunState
+from .steps.choice import Step, choose_step
+from .steps.plain import PlainStep, learning_rate
 from .tasks.task import Task
 
 SELECT_BY = {"cider": "val_cider"}  # the metric that selects the best epoch, if not the score
@@ -45,64 +33,9 @@ SELECT_BY = {"cider": "val_cider"}  # the metric that selects the best epoch, if
 LEAST_GAIN = 1e-6
 
 
-@dataclass
-class Progress:
-    """How far a run is; all that resuming needs beside tensors."""
-
-    epoch: int = 1  # being trained, from 1
-    batches: int = 0  # done in this epoch
-    updates: int = 0  # done in all
-    loss_sum: float = 0.0  # of this epoch's items
-    items: int = 0  # of this epoch
-    train_seconds: float = 0.0  # of this epoch, before an interruption
-    wait_seconds: float = 0.0  # of these, waiting for data
-    best_epoch: int = 0
-    best_score: float = -math.inf
-    selection: float | None = None  # the moving average that selects the best epoch
-    best_selection: float | None = None  # and its value there; older runs select by the score
-    best_loss: float = math.inf  # the validation loss there
-
-    def next_epoch(self) -> None:
-        """Go on to the next epoch."""
-        self.epoch += 1
-        self.restart_epoch()
-
-    def restart_epoch(self) -> None:
-        """Forget what belongs to one epoch."""
-        self.batches = self.items = 0
-        self.loss_sum = self.train_seconds = self.wait_seconds = 0.0
-
-
-def learning_rate(update: int, total: int, o: Optimisation) -> float:
-    """The step size of an update (from 0): linear warm-up, then constant or a half cosine to 0."""
-    warmup = o.warmup * total
-    if update < warmup:
-        return o.lr * (update + 1) / (warmup + 1)
-    if o.schedule == "constant":
-        return o.lr
-    return o.lr * 0.5 * (1 + math.cos(math.pi * (update - warmup) / max(1, total - warmup)))
-
-
 def moving_average(before: float | None, value: float, weight: float) -> float:
     """An exponential moving average, in which all earlier values have this weight together."""
     return value if before is None else weight * before + (1 - weight) * value
-
-
-def parameter_groups(head: Head, o: Optimisation) -> list[dict[str, Any]]:
-    """What learns, for the optimiser: the head, and apart from it an encoder at its own rate.
-
-    ``share`` is a group's part of the head's learning rate.
-    """
-    groups: list[dict[str, Any]] = [{"params": head.own_parameters(), "lr": o.lr, "share": 1.0}]
-    if head.encoder is not None:
-        share = o.encoder_lr / o.lr
-        groups.append({"params": learning(head.encoder), "lr": o.encoder_lr, "share": share})
-    return groups
-
-
-def learning(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters that are not fixed."""
-    return [p for p in module.parameters() if p.requires_grad]
 
 
 class Trainer:
@@ -115,23 +48,19 @@ class Trainer:
         self.ranks = ranks or Ranks()
         self.o = config.optimisation
         self.device = task.precision.device
-        self.progress = Progress()
-        self.parameters = learning(task.head)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(task.head, self.o), weight_decay=self.o.weight_decay, fused=True
-        )
-        # float16 has no room for small gradients; bfloat16 does.
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=task.precision.amp is torch.float16
-        )
-        self.average: WeightAverage | None = None
-        if self.o.averaging:
-            named = {n: p for n, p in task.head.named_parameters() if p.requires_grad}
-            self.average = WeightAverage(named, self.o.averaging)
-        self.loss = loss_of(task, self.ranks)
-        if not self.ranks.is_first:
-            torch.manual_seed(self._dropout_seed())
+        self.plain = PlainStep(task, self.o, self.ranks)
+        self.step: Step = self.plain
+        self.state = RunState(task.head, self.plain, config, self.ranks)
         self.total_updates = self.o.epochs * updates_of_epoch(self.o, task.train.n_items)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self.state.progress
+
+    def choose_step(self, say: Callable[[str], None]) -> None:
+        """Choose how updates are computed, once the weights are those to begin or go on with."""
+        self.step = choose_step(self.config.step, self.plain, say)
 
     def fit(self, watcher: Watcher, stop: StopRequest) -> bool:
         """Train until the last epoch or until nothing improves; False if asked to stop before.
@@ -165,57 +94,28 @@ class Trainer:
         before, started = p.train_seconds, time.perf_counter()
         before_sum = p.loss_sum if self.ranks.is_first else 0.0
         loss_sum = torch.tensor(before_sum, device=self.device, dtype=torch.float64)
-        share = self.ranks.share
-        batches = task.train.batches(order, o.batch_size, self.device, p.batches, share=share)
+        batches = self.step.batches(order, p.batches)
         waited = Waited(batches)
         for batch in waited:
             group = p.batches // o.accumulate * o.accumulate
             in_group = min(o.accumulate, len(cuts) - group)
-            loss_sum += self._backward(batch, in_group)
+            last = p.batches + 1 - group == in_group
+            loss = self.step.backward(batch, in_group, last)
             p.batches, p.items = p.batches + 1, p.items + batch.part.n_samples
-            update = p.batches - group == in_group
-            if update:
-                self._update()
+            if last:
+                # An update that float16 overflowed is left out, and the schedule does not move.
+                p.updates += self.step.update(learning_rate(p.updates, self.total_updates, o))
+                if self.state.average is not None:
+                    self.state.average.update(p.updates)
+            loss_sum += loss
             show = p.batches % 20 == 0 or p.batches == len(cuts)
             watcher.step(self._running_loss(loss_sum) if show else None)
-            if update and self.ranks.any(bool(stop)):
+            if last and self.ranks.any(bool(stop)):
                 break
         self._running_loss(loss_sum)
         p.train_seconds = before + time.perf_counter() - started
         p.wait_seconds += waited.seconds
         return p.batches == len(cuts)
-
-    def _backward(self, batch: Batch, in_group: int) -> Tensor:
-        """Add the batch's gradients; returns its summed loss, still on the device."""
-        last = self.progress.batches % self.o.accumulate + 1 == in_group
-        with self.task.precision.autocast():
-            loss = self.loss(batch, last)
-        # Gradients of several processes are averaged, but their losses are parts of one.
-        torch.autograd.backward(self.scaler.scale(loss / (in_group / self.ranks.n)))
-        return loss.detach().double() * batch.part.n_samples
-
-    def _update(self) -> None:
-        p, o = self.progress, self.o
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(p.updates, self.total_updates, o) * group["share"]
-        if o.clip:
-            self.scaler.unscale_(self.optimizer)
-            self._clip_gradients()
-        scale = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        # An update that float16 overflowed is left out, and the schedule does not move.
-        p.updates += self.scaler.get_scale() >= scale
-        if self.average is not None:
-            self.average.update(p.updates)
-
-    def _clip_gradients(self) -> None:
-        norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        # Most gradients are short enough, and a sweep over all of them can be spared; a GPU goes on
-        # without waiting for the answer.
-        if self.device.type != "cpu" or not norm <= self.o.clip:
-            clip_grads_with_norm_(self.parameters, self.o.clip, norm)
 
     def _running_loss(self, loss_sum: Tensor) -> float:
         p = self.progress
@@ -233,13 +133,14 @@ class Trainer:
 
     def _averaged(self) -> AbstractContextManager[None]:
         """The context in which the head has the weights to validate and to keep."""
-        return nullcontext() if self.average is None else self.average.applied()
+        average = self.state.average
+        return nullcontext() if average is None else average.applied()
 
     def _evaluate(self) -> dict[str, Any]:
         p, task = self.progress, self.task
         started = time.perf_counter()
         task.head.eval()
-        scores = self.ranks.first_does(task.evaluate)
+        scores = self.ranks.first_does(task.evaluate) if task.validates else {}
         metrics: dict[str, Any] = {
             "epoch": p.epoch,
             "train_loss": p.loss_sum / max(1, p.items),
@@ -248,10 +149,13 @@ class Trainer:
             "val_seconds": time.perf_counter() - started,
             "wait_seconds": p.wait_seconds,
             "items_per_second": p.items / p.train_seconds,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": float(self.plain.optimizer.param_groups[0]["lr"]),
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
-        if self._is_best(metrics):
+        if not task.validates:  # the last epoch is kept
+            p.best_epoch = p.epoch
+            self.ranks.first_does(self._save_best)
+        elif self._is_best(metrics):
             p.best_epoch, p.best_score = p.epoch, scores[task.score_name]
             self.ranks.first_does(self._save_best)
         return metrics
@@ -276,25 +180,15 @@ class Trainer:
 
     def _save_best(self) -> None:
         p, digests = self.progress, self.config.digests
-        about = {"epoch": p.epoch, "score": p.best_score, "digests": digests}
+        score = p.best_score if self.task.validates else None
+        about = {"epoch": p.epoch, "score": score, "digests": digests}
         write_tensors(self.run.best, dict(self.task.head.state_dict()), about)
-        self.task.write_predictions(self.run.predictions)
+        if self.task.validates:
+            self.task.write_predictions(self.run.predictions)
 
     def save_last(self) -> None:
         """Write all that resuming needs."""
-        tensors = {f"head.{k}": v for k, v in self.task.head.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
-        tensors |= flatten_optimizer(self.optimizer)
-        for name, state in random_state(self.device).items():
-            every = self.ranks.gather(state)
-            tensors |= {random_name(name, rank): part for rank, part in enumerate(every)}
-        about = {
-            "progress": asdict(self.progress),
-            "scaler": self.scaler.state_dict(),
-            "digests": self.config.digests,
-        }
-        self.ranks.first_does(lambda: write_tensors(self.run.last, tensors, about))
+        self.state.write(self.run.last)
 
     def resume(self, recorded: dict[str, str], accept_changed_data: bool = False) -> list[str]:
         """Go back to the state of :meth:`save_last`; the same machine goes on to the same bits.
@@ -304,7 +198,7 @@ class Trainer:
         checkpoint, unless that is accepted; an epoch that was begun on other data is then begun
         again. Returns what to say.
         """
-        recorded = {**recorded, **self.ranks.together(self._read_last)}
+        recorded = {**recorded, **self.ranks.together(lambda: self.state.read(self.run.last))}
         changed = name_changes(recorded, self.config.digests)
         if changed and not accept_changed_data:
             raise self.ranks.shared_error(
@@ -325,29 +219,4 @@ class Trainer:
     def _go_on_with_changed_data(self, validation: bool) -> None:
         self.progress.restart_epoch()
         if validation and self.progress.epoch <= self.o.epochs:
-            # Scores on other data say nothing to those that follow.
-            self.progress.best_epoch = self.progress.epoch - 1
-            self.progress.best_score = -math.inf
-            self.progress.selection = self.progress.best_selection = None
-            self.progress.best_loss = math.inf
-
-    def _read_last(self) -> dict[str, str]:
-        """Restore the last state; returns the digests of the data that it was trained on."""
-        tensors, about = read_tensors(self.run.last)
-        weights = {k[len("head.") :]: v for k, v in tensors.items() if k.startswith("head.")}
-        load_weights(self.task.head, weights, self.run.last)
-        try:
-            restore_optimizer(self.optimizer, tensors)
-            if self.average is not None:
-                self.average.load({k.removeprefix("average."): v for k, v in tensors.items()})
-            if about["scaler"]:  # none was needed where the run began
-                self.scaler.load_state_dict(about["scaler"])
-            self.progress = convert(about["progress"], Progress)
-            restore_random_state(tensors, self.device, self.ranks.share.rank, self._dropout_seed())
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise damaged(self.run.last, error) from error
-        return convert(about.get("digests", {}), dict[str, str])
-
-    def _dropout_seed(self) -> int:
-        """Where a process begins to draw that has no state to go on from: each somewhere else."""
-        return hash((self.config.seed, self.progress.updates, self.ranks.share.rank)) % 2**63
+            self.progress.forget_scores()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from frostgrid.train.settings.config import Optimisation
-from frostgrid.train.trainer import learning_rate
+from frostgrid.train.steps.plain import learning_rate
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -38,7 +38,7 @@ class SplitFolder:
     claims: Claims
 
 
-def find_split_images(where: SplitFolder, stated: StatedImages) -> ImageList:
+def find_split_images(where: SplitFolder, stated: StatedImages, partial: bool = False) -> ImageList:
     """The images of one split of a data folder; see ``FolderDataset.images``."""
     search = _Search(where, stated)
     if where.own is not None:
@@ -47,7 +47,7 @@ def find_split_images(where: SplitFolder, stated: StatedImages) -> ImageList:
     for folder in SHARED_FOLDERS:
         if search.missing and (where.root / folder).is_dir():
             search.look_in(folder)
-    if search.missing:
+    if search.missing and not partial:
         raise InputError(search.explain_missing())
     if not search.found and not search.unstated:
         raise InputError(
@@ -120,6 +120,12 @@ class _Search:
             notes.append(
                 f"{len(self._renamed)} images are found by COCO's names of another year, of the "
                 f"same digits ({name_some(self._renamed)})"
+            )
+        if self.missing:
+            notes.append(
+                f"{len(self.missing)} of the {len(self.stated.names)} images mentioned are left "
+                f"out: they have no file ({name_some([str(i) for i in self.missing])}); --missing "
+                "skip trains without them"
             )
         if self._left_out:
             notes.append(

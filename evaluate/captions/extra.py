@@ -64,10 +64,10 @@ def score_extra(
     """The programs' scores of a results file that was already checked against its references."""
     by_image = read_captions(references.path, references.split).by_image()
     captions = read_caption_results(results)
-    ids = list(by_image)
+    ids = [image for image in by_image if image in captions]  # all, unless fewer were predicted
     texts = [captions[image] for image in ids]
-    flat = joined_tokens([text for group in by_image.values() for text in group])
-    ends = np.cumsum([0, *map(len, by_image.values())]).tolist()
+    flat = joined_tokens([text for image in ids for text in by_image[image]])
+    ends = np.cumsum([0, *(len(by_image[image]) for image in ids)]).tolist()
     groups = [flat[start:end] for start, end in pairwise(ends)]
     predictions = joined_tokens(texts)
     found = []

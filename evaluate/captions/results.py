@@ -18,21 +18,31 @@ from .scores import CaptionScores, score_captions
 
 def score_caption_files(
     results: Sequence[Path | SourceFile], references: CaptionReferences
-) -> list[CaptionScores]:
-    """Score results files. Raises ``InputError`` for whatever does not fit."""
+) -> tuple[list[CaptionScores], int]:
+    """Score results files; returns the number of images with references too.
+
+    Raises ``InputError`` for whatever does not fit.
+    """
     by_image = read_captions(references.path, references.split).by_image()
-    return [score_file(each, references.path, by_image) for each in results]
+    only = references.only_predicted
+    scores = [score_file(each, references.path, by_image, only) for each in results]
+    return scores, len(by_image)
 
 
 def score_file(
-    results: Path | SourceFile, references: Path, by_image: dict[int, list[str]]
+    results: Path | SourceFile,
+    references: Path,
+    by_image: dict[int, list[str]],
+    only_predicted: bool = False,
 ) -> CaptionScores:
-    """Score a caption results file.
+    """Score a caption results file, with ``only_predicted`` on the images that it describes.
 
     Images are taken in the order of the references, as officially, whatever that of the results.
     """
     captions = read_caption_results(results)
     path = results if isinstance(results, Path) else results.path
+    if only_predicted:
+        by_image = {i: texts for i, texts in by_image.items() if i in captions} or by_image
     check_same_ids("image_id", (path, captions), (references, by_image))
     predictions = [captions[image] for image in by_image]
     return score_captions(list(by_image), predictions, list(by_image.values()))

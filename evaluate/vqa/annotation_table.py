@@ -1,7 +1,7 @@
 """VQA annotations as columns of numbers, scored with array operations."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -102,15 +102,30 @@ class AnnotationTable:
         """The questions in the order of their ids, int64[N]."""
         return np.argsort(self.question_id)
 
-    def score(self, path: Path, results: Results) -> VqaScores:
+    def only(self, question_id: Int64) -> "AnnotationTable":
+        """The table of these questions alone, in its own order; those it lacks are ignored."""
+        kept = np.flatnonzero(np.isin(self.question_id, question_id))
+        return replace(
+            self,
+            question_id=self.question_id[kept],
+            image_id=self.image_id[kept],
+            question_type=take_groups(self.question_type, kept),
+            answer_type=take_groups(self.answer_type, kept),
+            answers=np.ascontiguousarray(self.answers[:, kept]),
+            unanimous=self.unanimous[kept],
+        )
+
+    def score(self, path: Path, results: Results, only_predicted: bool = False) -> VqaScores:
         """Score the results in a file, N question ids in any order and their answers.
 
-        Raises ``InputError`` unless these are the annotated questions, and ``IrregularFile`` if one
-        of them is answered twice.
+        Raises ``InputError`` unless these are the annotated questions, or with ``only_predicted``
+        some of them, and ``IrregularFile`` if one of them is answered twice.
         """
         question_id = np.frombuffer(results.question_id, np.int64)
         order = np.argsort(question_id)
         require_distinct(question_id[order])
+        if only_predicted and (part := self.only(question_id)).question_id.size:
+            return part.score(path, results)
         if not np.array_equal(question_id[order], self.question_id[self.order]):
             check_same_ids(
                 "question_id",
@@ -139,6 +154,16 @@ def require_distinct(sorted_ids: Int64) -> None:
     """Raise ``IrregularFile`` if an id stands beside itself: the plain reader says where."""
     if (sorted_ids[1:] == sorted_ids[:-1]).any():
         raise IrregularFile
+
+
+def take_groups(groups: Groups, rows: NDArray[np.intp]) -> Groups:
+    """The groups of these questions alone, without those that have none of them."""
+    if not groups.names:
+        return groups
+    found, first, member = np.unique(groups.member[rows], return_index=True, return_inverse=True)
+    order = np.argsort(first)  # groups stand in the order in which they first occur
+    names = [groups.names[number] for number in found[order].tolist()]
+    return Groups(names, np.argsort(order)[member.reshape(-1)].astype(np.int32))
 
 
 def join_codes(parts: list[tuple[bytes, int]]) -> Int32:

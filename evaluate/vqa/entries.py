@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ class AnnotationEntries:
     path: Path
     by_id: dict[Hashable, dict[str, Any]]
     has_types: bool
+
+    def only(self, questions: Collection[Hashable]) -> "AnnotationEntries":
+        """Those of these questions alone; all, if it has none of them."""
+        part = {name: entry for name, entry in self.by_id.items() if name in questions}
+        return replace(self, by_id=part or self.by_id)
 
 
 def decode_text(path: Path, data: bytes) -> str:

@@ -33,17 +33,20 @@ class VqaReferences:
     """The annotations, and optionally the questions, of a VQA set.
 
     Files in the official layout are read in columns; all others, entry by entry. The questions hold
-    nothing that the score needs: they are only checked to be the annotated ones. ``asked`` is
-    another file of them, unchecked, for who wants their texts.
+    nothing that the score needs: they are only checked to be the annotated ones. With
+    ``only_predicted``, questions without a prediction do not count. ``asked`` is another file of
+    questions, unchecked, for who wants their texts.
     """
 
     def __init__(
         self,
         annotations: Path | SourceFile,
         questions: Path | None = None,
+        only_predicted: bool = False,
         asked: Path | None = None,
     ) -> None:
         self.questions = questions
+        self.only_predicted = only_predicted
         self.asked = asked
         self._copy = FileCopy(annotations, has_kept_table)
         self.annotations = self._copy.path
@@ -71,16 +74,23 @@ class VqaReferences:
             self._is_irregular = False
             self._check_questions(table.question_id.tolist())
             self._table = table
-        return self._table.score(results, decoded)
+        return self._table.score(results, decoded, self.only_predicted)
 
     def _score_entries(self, results: Path, text: bytes) -> VqaScores:
         predictions = read_predictions(results, text)
         entries = self._entries
         predictions = number_ids(results, predictions, entries.by_id)
+        if self.only_predicted:
+            entries = entries.only(predictions)
         check_same_ids("question_id", (results, predictions), (self.annotations, entries.by_id))
         from .accuracy import score_entries
 
         return score_entries(entries, predictions)
+
+    @property
+    def n(self) -> int:
+        """How many questions are annotated, once a file was scored."""
+        return len(self._entries.by_id if self._table is None else self._table.question_id)
 
     @cached_property
     def _entries(self) -> AnnotationEntries:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..decoding import DecodedBatch
+from ..decode.batches import DecodedBatch
 from .checksums import checksums, row_crc32
 from .layout import DONE, ERROR_BYTES, FAILED
 from .writer import RowWriter

@@ -12,7 +12,9 @@ GRID = (14, 14)
 N_CELLS = GRID[0] * GRID[1]
 ERROR_BYTES = 160
 
+IMPORTED = "imported"  # the backbone of features that others extracted
 TO_DO, DONE, FAILED = 0, 1, 2
+ABSENT = 255  # in no file: the status of an image that has no row
 
 # The attributes that a trained head depends on, beside the grid's shape.
 IDENTITY = (

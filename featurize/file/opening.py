@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from .hdf5 import HDF5_SIGNATURE, describe_in_child, unreadable
+from .hdf5 import HDF5_SIGNATURE, describe_in_child
 from .layout import FORMAT, GRID_DTYPES, IDENTITY, VERSION, columns_of, grid_of
 from .structure import SIGNATURE, Structure, check_fixed_bytes, cut_off, read_user_block
 
@@ -25,7 +25,12 @@ def read_structure(path: Path) -> Structure:
     elif start.startswith(HDF5_SIGNATURE):
         structure = describe_in_child(path)
     else:
-        raise unreadable(path, "its first bytes are not those of one")
+        from .imports.kinds import describe_kind
+
+        raise InputError(
+            f"{path}: is {describe_kind(path)}, not a feature file; `featurize` writes these, and "
+            "`frostgrid import` makes them of what others extracted."
+        )
     check_attributes(path, structure.attributes)
     check_columns(path, structure)
     # An archive is large, and its rows are used only when it is converted: checked there.
@@ -40,7 +45,8 @@ def check_attributes(path: Path, attributes: dict[str, Any]) -> None:
     if kind != FORMAT:
         raise InputError(
             f"{path}: is an HDF5 file but not a feature file (its 'format' attribute is {kind!r}, "
-            f"not {FORMAT!r}); make one with `featurize`."
+            f"not {FORMAT!r}); make one with `featurize`, or of what others extracted with "
+            "`frostgrid import`."
         )
     if version != VERSION:
         raise InputError(

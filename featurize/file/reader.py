@@ -10,10 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .layout import FAILED, IDENTITY, IDENTITY_BEFORE, TO_DO, grid_of, name_grid
+from .layout import (
+    ABSENT,
+    DONE,
+    FAILED,
+    IDENTITY,
+    IDENTITY_BEFORE,
+    TO_DO,
+    grid_of,
+    name_grid,
+)
 from .opening import incomplete, read_structure
 from .rows import LONG, JoinedRows, check_distinct, read_rows
 from .structure import Structure, cut_off, damaged
+
+SKIP = ", or leave out what is asked or said of them by --missing skip"
 
 
 class FeatureFile:
@@ -114,14 +125,34 @@ class FeatureFile:
             return np.zeros(ids.shape, np.int64)
         position = np.searchsorted(self.image_id, ids, sorter=self._order)
         rows: NDArray[np.int64] = self._order[np.minimum(position, self.n_images - 1)]
-        self._refuse(ids[self.image_id[rows] != ids], "are not in it; run `featurize` on their set")
+        self._refuse(
+            ids[self.image_id[rows] != ids], f"are not in it; run `featurize` on their set{SKIP}"
+        )
         self._refuse(ids[self.damaged[rows]], "are damaged; run `featurize` with --repair")
         status = self.status[rows]
-        self._refuse(ids[status == TO_DO], "are not extracted yet; run `featurize` again to go on")
         self._refuse(
-            ids[status == FAILED], "failed to be extracted; `frostgrid info` on the file says why"
+            ids[status == TO_DO],
+            f"are not extracted yet; run `featurize` again to go on{SKIP}",
+        )
+        self._refuse(
+            ids[status == FAILED],
+            f"failed to be extracted; `frostgrid info` on the file says why{SKIP}",
         )
         return rows
+
+    def lacking(self, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Why an image has no features here: ``ABSENT``, ``TO_DO`` or ``FAILED``; else ``DONE``.
+
+        For ids [n], uint8 [n]. A row that is damaged is no reason to do without it: ``rows``
+        refuses it.
+        """
+        state = np.full(len(image_ids), ABSENT, np.uint8)
+        if self.n_images:
+            position = np.searchsorted(self.image_id, image_ids, sorter=self._order)
+            rows = self._order[np.minimum(position, self.n_images - 1)]
+            status = np.where(self.damaged, np.uint8(DONE), self.status)
+            state = np.where(self.image_id[rows] == image_ids, status[rows], state)
+        return state
 
     def _refuse(self, ids: NDArray[np.int64], what: str) -> None:
         if len(ids):

@@ -6,6 +6,7 @@ from ..base import CaptionHead, Encoded, State, TeacherForcedOutput
 from ..config import CaptionHeadConfig
 from ..layers.cells import BatchNorm, Standardize
 from ..layers.dropout import Dropout
+from ..layers.padding import next_words, shapes_are_fixed
 from ..layers.question import token_mask
 
 
@@ -64,6 +65,9 @@ class RNNDecoder(CaptionHead):
         hidden, cell = self.initial(self.encode(features), image_index)
         words = self.read(tokens[:, :-1])
         output, _ = self.lstm(words, (hidden[None].to(words.dtype), cell[None].to(words.dtype)))
+        if shapes_are_fixed():
+            target = next_words(tokens, length).flatten()
+            return TeacherForcedOutput(self.scores(output.flatten(0, 1)), target, None)
         # The LSTM runs to the right: words of a caption cannot depend on the pads behind them.
         real = token_mask(length.cpu() - 1, words.shape[1]).flatten().nonzero().squeeze(1)
         real = real.to(tokens.device, non_blocking=True)

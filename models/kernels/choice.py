@@ -1,7 +1,7 @@
 """The choice between fused kernels and PyTorch's own operations."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
@@ -18,6 +18,7 @@ _CPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 _mode: Kernels = "auto"
+_sorted = False
 
 
 def set_kernels(mode: Kernels) -> None:
@@ -37,6 +38,22 @@ def kernels(mode: Kernels) -> Iterator[None]:
         yield
     finally:
         set_kernels(before)
+
+
+@contextmanager
+def sorted_queries() -> Iterator[None]:
+    """Promise that queries are in the order of their images, so that nobody has to sort them."""
+    global _sorted
+    before, _sorted = _sorted, True
+    try:
+        yield
+    finally:
+        _sorted = before
+
+
+def queries_are_sorted() -> bool:
+    """Whether that was promised."""
+    return _sorted
 
 
 def fused(n_steps: int) -> bool:
@@ -72,6 +89,31 @@ def _cuda() -> ModuleType | None:
             stacklevel=2,
         )
         return None
+
+
+@cache
+def has_cuda_lstm() -> bool:
+    """Whether the library's fused LSTM step runs on this GPU."""
+    from .lstm import cuda_lstm_step
+
+    try:
+        try_lstm(cuda_lstm_step, torch.device("cuda"))
+        return True
+    except Exception:  # it has no public name, and may lose the one it has
+        return False
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def try_lstm(step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], device: torch.device) -> None:
+    """Run an LSTM step once, forward and backward; raises ``RuntimeError`` for a wrong result."""
+    gates = torch.full((1, 4), 0.5, device=device, requires_grad=True)
+    hidden, cell = step(gates, torch.ones(1, 1, device=device))
+    (gradient,) = torch.autograd.grad((hidden + cell).sum(), gates)
+    found = [hidden.item(), cell.item(), *gradient.flatten().tolist()]
+    wanted = [0.4489079, 0.9101085, 0.1410394, 0.3052026, 0.6357617, 0.1694810]
+    if not all(abs(a - b) < 1e-4 for a, b in zip(found, wanted, strict=True)):
+        raise RuntimeError(f"it computed {found}")
 
 
 @torch.inference_mode(False)

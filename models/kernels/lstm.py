@@ -131,3 +131,14 @@ def step_gradients(
             to_g[k] = encode(slope * i[k] * (_ONE - g[k] * g[k]), to_g[k])
             to_o[k] = encode(grad * bent * o[k] * (_ONE - o[k]), to_o[k])
             to_cell[k] = slope * f[k]
+
+
+def cuda_lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`lstm_step` by the operation behind ``nn.LSTMCell`` on CUDA.
+
+    It adds two sets of gates, the second of which is zeros here.
+    """
+    fused = torch.ops.aten._thnn_fused_lstm_cell
+    with torch.autocast("cuda", enabled=False):
+        hidden, after, _ = fused(gates.to(cell.dtype), cell.new_zeros(gates.shape), cell)
+    return hidden.to(gates.dtype), after

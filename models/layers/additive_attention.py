@@ -6,6 +6,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..kernels.choice import attention_backend, kernels, set_kernels
 from ..kernels.shared_cells import SharedCells
+from .padding import shapes_are_fixed
 
 __all__ = ["SharedCells", "additive_scores", "attend", "kernels", "mean_cell", "set_kernels"]
 
@@ -93,7 +94,12 @@ def _plain_scores(projected: Tensor, query: Tensor, weight: Tensor, image_index:
     chunks = zip(torch.split(query, rows), torch.split(image_index, rows), strict=True)
     return torch.cat(
         [
-            checkpoint(_plain_chunk, projected, some, weight, index, use_reentrant=False)
+            # Nothing in it is random.
+            checkpoint(
+                *(_plain_chunk, projected, some, weight, index),
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
             for some, index in chunks
         ]
     )
@@ -108,6 +114,8 @@ def _plain_sums(values: Tensor, alpha: Tensor, image_index: Tensor) -> Tensor:
     n_images, n_cells, _ = values.shape
     kind = torch.promote_types(values.dtype, torch.float32)
     alpha, image_index = alpha.to(kind), image_index.long()
+    if shapes_are_fixed():
+        return torch.bmm(alpha[:, None], values.to(kind)[image_index]).squeeze(1)
     if not len(image_index):
         return (alpha @ values.new_zeros(values.shape[1:], dtype=kind)) + values.sum() * 0
     slot = _slots(image_index, n_images)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..kernels.choice import fused
+from .padding import real_images
 
 _STORED = (torch.float16, torch.float32, torch.bfloat16)
 _COMPUTED = (torch.float32, torch.bfloat16)
@@ -132,10 +133,16 @@ def inverse_root(variance: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm of ``[U, C]``; a single row, without a spread, uses the running statistics."""
+    """Batch norm of ``[U, C]``, a row an image.
+
+    A single row, without a spread, uses the running statistics.
+    """
 
     def forward(self, rows: Tensor) -> Tensor:
         """Normalise ``[U, C]`` float32."""
+        is_image = real_images()
+        if self.training and is_image is not None:
+            return self._by_real(rows, is_image)
         if self.training and len(rows) == 1:
             return self.by_running(rows)
         normed: Tensor = super().forward(rows)
@@ -146,6 +153,35 @@ class BatchNorm(nn.BatchNorm1d):
         return nn.functional.batch_norm(
             rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
+
+    def _by_real(self, rows: Tensor, is_image: Tensor) -> Tensor:
+        """Normalise by the statistics of the rows that are no padding."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        n = is_image.sum()
+        share = (is_image / n)[:, None]
+        mean = (rows * share).sum(0)
+        centred = rows - mean
+        variance = (centred.square() * share).sum(0)
+        several = n > 1
+        follow_statistics(self, mean, variance * n / (n - 1).clamp_min(1), several)
+        centred = torch.where(several, centred, rows - self.running_mean)
+        variance = torch.where(several, variance, self.running_var)
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+
+@torch.no_grad()
+def follow_statistics(
+    norm: BatchNorm, mean: Tensor, variance: Tensor, take: Tensor | bool = True
+) -> None:
+    """Move the running statistics towards a batch's, ``[C]`` each, if it is one to ``take``."""
+    assert norm.momentum is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.running_mean.lerp_(mean.detach(), take * norm.momentum)
+    norm.running_var.lerp_(variance.detach(), take * norm.momentum)
+    norm.num_batches_tracked += take
 
 
 class SpatialGate(nn.Module):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .dropout import Dropout
+from .padding import shapes_are_fixed
 from .prefixes import find_prefixes, read_prefixes
 
 
@@ -27,8 +28,15 @@ class MeanQuestion(nn.Module):
         """Encode questions."""
         length = length.to(question.device, non_blocking=True)
         words = question * token_mask(length, question.shape[1])  # <pad> is word 0
-        vectors: Tensor = self.dropout(self.embed(words))
+        vectors: Tensor = self.dropout(
+            self._mean_of(words) if shapes_are_fixed() else self.embed(words)
+        )
         return vectors
+
+    def _mean_of(self, words: Tensor) -> Tensor:
+        """What ``embed`` gives; its gradient's shapes depend on none of the words."""
+        vectors = nn.functional.embedding(words, self.embed.weight, padding_idx=0)
+        return vectors.sum(1) / (words != 0).sum(1, keepdim=True).clamp_min(1)
 
 
 class LSTMQuestion(nn.Module):
@@ -36,7 +44,7 @@ class LSTMQuestion(nn.Module):
 
     The LSTM runs from left to right, so no state at a word depends on the pads behind it. On the
     CPU, common prefixes are read once (see :mod:`.prefixes`); on a GPU, where finding them would
-    make the host wait, all questions are read side by side.
+    make the host wait, and in batches of fixed shapes all questions are read side by side.
     """
 
     def __init__(self, n_words: int, embedding: int, hidden: int, dropout: float) -> None:
@@ -51,7 +59,7 @@ class LSTMQuestion(nn.Module):
 
         ``question`` int64 ``[B, T]``, ``length`` int64 ``[B]``; the row at a pad is any.
         """
-        if question.device.type == "cpu":
+        if question.device.type == "cpu" and not shapes_are_fixed():
             prefixes = find_prefixes(question, length)
             vectors = self.vectors(prefixes.word)
             return read_prefixes(self.lstm, vectors, prefixes), prefixes.row

@@ -203,7 +203,8 @@ def test_padding_is_nearly_zero_after_normalisation() -> None:
 def test_folding_leaves_no_batch_norm(name: str) -> None:
     with torch.device("meta"):
         resnet = getattr(torchvision.models, name)(weights=None).eval()
-    folded = fold_batch_norm(nn.Sequential(resnet.conv1, resnet.bn1, resnet.layer1, resnet.layer4))
+    folded = nn.Sequential(resnet.conv1, resnet.bn1, resnet.layer1, resnet.layer4)
+    fold_batch_norm(folded)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
 
 

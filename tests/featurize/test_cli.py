@@ -93,7 +93,9 @@ def test_the_decoder_is_the_files_or_the_devices(
     assert_fails(call("my photos", *SMALL, "--decode", "gpu"), 1, asked)
 
     def let_gpu_decode(reason: str) -> None:
-        monkeypatch.setattr("frostgrid.featurize.decoder.why_unavailable", lambda device: reason)
+        monkeypatch.setattr(
+            "frostgrid.featurize.decode.choice.why_unavailable", lambda device: reason
+        )
 
     let_gpu_decode("")  # nvJPEG is there
     assert_fails(call("my photos", *SMALL, "--decode", "gpu", "--draft"), 1, "--draft is Pillow's")

@@ -12,7 +12,7 @@ from frostgrid.console import StopRequest
 from frostgrid.datasets.images.image_list import list_folder_images
 from frostgrid.distributed import Share
 from frostgrid.errors import InputError
-from frostgrid.featurize.decoding import load_image
+from frostgrid.featurize.decode.batches import load_image
 from frostgrid.featurize.extract import Extractor, batches_to_do, extract
 from frostgrid.featurize.file.layout import DONE, FAILED, TO_DO
 from frostgrid.featurize.file.reader import FeatureFile, open_features

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from frostgrid.featurize.decoding import load_image
+from frostgrid.featurize.decode.batches import load_image
+from frostgrid.featurize.decode.time_bombs import MAX_SCANS, count_scans
 from frostgrid.featurize.images import (
     BACKGROUND,
     PADDING,
@@ -16,7 +17,6 @@ from frostgrid.featurize.images import (
     decode_image,
     read_image_file,
 )
-from frostgrid.featurize.time_bombs import MAX_SCANS, count_scans
 from PIL import EpsImagePlugin, Image
 
 SQUASH = Preprocessing(32)

@@ -11,14 +11,14 @@ import pytest
 import torch
 from frostgrid.datasets.images.image_list import list_folder_images
 from frostgrid.errors import InputError
-from frostgrid.featurize import nvjpeg
-from frostgrid.featurize.decoding import decode_one
+from frostgrid.featurize.decode import nvjpeg
+from frostgrid.featurize.decode.batches import decode_one
+from frostgrid.featurize.decode.jpeg_headers import find_jpeg
 from frostgrid.featurize.extract import Extractor
 from frostgrid.featurize.file.join import join_files
 from frostgrid.featurize.file.layout import FAILED
 from frostgrid.featurize.images import ImageError, Preprocessing, decode_image
 from frostgrid.featurize.jobs import Job
-from frostgrid.featurize.jpeg_headers import find_jpeg
 from PIL import Image
 
 CPU = torch.device("cpu")
@@ -189,3 +189,15 @@ def test_a_damaged_file_is_the_failure_that_pillow_gives() -> None:
     with pytest.raises(ImageError) as found:
         decode_one(data, Preprocessing(32, decode="gpu"), CPU)
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("crop", ["squash", "center", "pad", "native"])
+def test_nvjpegs_pixels_are_near_pillows(crop: str) -> None:
+    device = torch.device("cuda", 0)
+    assert not nvjpeg.why_unavailable(device)
+    data = turned(6)
+    expected = decode_image(data, Preprocessing(32, crop)).astype(int)
+    found = decode_one(data, Preprocessing(32, crop, decode="gpu"), device).cpu().numpy()
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 4

@@ -1,6 +1,7 @@
 """Every tensor is made where the model is: shown on a CUDA device without a GPU."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import frostgrid
@@ -15,6 +16,7 @@ from frostgrid.models.kernels.choice import kernels
 from frostgrid.models.registry import HEADS
 from frostgrid.train.data.batches import Batch, Part
 from frostgrid.train.data.features import Cells
+from frostgrid.train.data.resident import PaddedBatch
 from frostgrid.train.tasks.captions import CaptionTask
 from frostgrid.train.tasks.vqa import VqaTask
 from reference.fake_cuda import DEVICE, fake_cuda, gradients
@@ -82,6 +84,36 @@ def cuda(request):
 @pytest.mark.parametrize("name", HEADS)
 def test_a_training_step(name, cuda) -> None:
     check_step(build(name))
+
+
+def padded_losses(head):
+    """The losses of a padded batch, whose shapes depend on no number."""
+    true = torch.ones(B, dtype=torch.bool, device=DEVICE)
+    batch = PaddedBatch(
+        *(quantised(head), zeros(B), zeros(B, T), zeros(B) + 1, ()),
+        is_sample=true,
+        is_image=true[:U],
+    )
+    if isinstance(head, CaptionHead):
+        task = object.__new__(CaptionTask)
+        task.head, task.attention_penalty = head, 1.0
+        return task.padded_loss(batch)
+    task = object.__new__(VqaTask)
+    task.head = head
+    soft = zeros(B, 3), zeros(B, 3, dtype=torch.float)
+    losses = [task.padded_loss(replace(batch, target=target)) for target in (soft, (zeros(B),))]
+    return sum(losses)
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(("mode", "amp"), MODES[1:])
+def test_a_padded_step_waits_for_no_number(name, mode, amp) -> None:
+    if mode == "auto":
+        pytest.importorskip("triton", reason="Triton is not installed here")
+    with fake_cuda(amp, waits=False), kernels(mode):
+        head = build(name)
+        found = gradients(padded_losses(head))
+    assert set(found) == {p for p in head.parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize("name", ["mean-embed", "show-attend-tell"])

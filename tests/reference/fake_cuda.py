@@ -13,7 +13,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from frostgrid.models.kernels import choice
-from frostgrid.models.layers import additive_attention
+from frostgrid.models.layers import additive_attention, recurrent
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.autograd.function import BackwardCFunction
@@ -23,22 +23,29 @@ DEVICE = torch.device("cuda", 0)
 
 
 @contextmanager
-def fake_cuda(amp: torch.dtype | None = None) -> Iterator[None]:
-    """The device, under autocast to ``amp`` if one is given. Kernels are used however small."""
+def fake_cuda(amp: torch.dtype | None = None, waits: bool = True) -> Iterator[None]:
+    """The device, under autocast to ``amp`` if one is given. Kernels are used however small.
+
+    Unless the host ``waits``, whatever would wait for a number raises ``AssertionError``: it could
+    not be captured in a CUDA graph.
+    """
     with ExitStack() as stack:
         stack.enter_context(patch.object(choice, "_FEW_STEPS", 0))
         stack.enter_context(patch.object(choice, "_cuda", _triton_kernels))
         stack.enter_context(patch.object(nn.LSTM, "forward", _lstm))
         stack.enter_context(patch.object(nn.LSTM, "flatten_parameters", lambda self: None))
         # Numbers that the host asks for: there are none, so any will do that fit the shapes.
-        stack.enter_context(patch.object(additive_attention, "_slots", lambda i, n: i * 0))
+        slots = (lambda i, n: i * 0) if waits else _refuse
+        stack.enter_context(patch.object(additive_attention, "_slots", slots))
+        stack.enter_context(patch.object(recurrent, "has_cuda_lstm", lambda: False))
         for name, replacement in {
             "__int__": lambda self: 0,
             "__bool__": lambda self: False,
             "tolist": lambda self: np.full(self.shape, len(self)).tolist(),
             "nonzero": _nonzero,
         }.items():
-            stack.enter_context(patch.object(FakeTensor, name, replacement, create=True))
+            method = replacement if waits else _refuse
+            stack.enter_context(patch.object(FakeTensor, name, method, create=True))
         # Autocast asks for a driver and for the GPU's number formats.
         amp_of = torch.cuda.amp.common
         stack.enter_context(patch.object(amp_of, "amp_definitely_not_available", lambda: False))
@@ -123,6 +130,10 @@ def _check_launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constan
     tensors = [x for x in arguments if isinstance(x, Tensor)]
     assert {x.device for x in tensors} == {DEVICE}, [x.device for x in tensors]
     assert all(x.is_contiguous() for x in tensors)
+
+
+def _refuse(*_: Any) -> Any:
+    raise AssertionError("the host waits for a number of the device")
 
 
 def _nonzero(self: Tensor, as_tuple: bool = False) -> Any:

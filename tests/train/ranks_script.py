@@ -17,14 +17,15 @@ import click
 import torch
 from frostgrid import distributed
 from frostgrid.models.layers import dropout
-from frostgrid.train import cli, control, trainer
+from frostgrid.train import cli, control
 from frostgrid.train.settings.config import Optimisation
 from frostgrid.train.settings.recipes import Recipe
+from frostgrid.train.steps.plain import PlainStep
 
 
 def stop_in(batch: int) -> None:
     """Have rank 1 get SIGTERM in so many batches."""
-    backward, left = trainer.Trainer._backward, batch
+    backward, left = PlainStep.backward, batch
 
     def stopped(self, *arguments):
         nonlocal left
@@ -33,7 +34,7 @@ def stop_in(batch: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return backward(self, *arguments)
 
-    trainer.Trainer._backward = stopped
+    PlainStep.backward = stopped
 
 
 def run_late(arguments, seconds):

@@ -15,10 +15,10 @@ from frostgrid.predict.cli import predict
 from frostgrid.predict.inference import answer_question, generate_caption
 from frostgrid.predict.photo import read_photo
 from frostgrid.predict.trained import load_run
-from frostgrid.train import trainer
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.cli import train_head
 from frostgrid.train.finetuning import build_encoder
+from frostgrid.train.steps.plain import PlainStep
 from reference.runs import lines, run_head, same_state
 
 CPU = torch.device("cpu")
@@ -142,16 +142,16 @@ def test_a_stopped_run_resumes_to_the_same_bits(native, tmp_path, monkeypatch):
     more = (*FINETUNE, "--encoder-lr", "1e-3", "--flip")
     run_head("san", native, tmp_path / "whole", *more)
     steps = 0
-    backward = trainer.Trainer._backward
+    backward = PlainStep.backward
 
-    def interrupted(self, batch, in_group):
+    def interrupted(self, *arguments):
         nonlocal steps
         steps += 1
         if steps == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return backward(self, batch, in_group)
+        return backward(self, *arguments)
 
-    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(PlainStep, "backward", interrupted)
     run_head("san", native, tmp_path / "stopped", *more, code=1)
     monkeypatch.undo()
     # The checkpoint has the block: the network's weights are not needed any more.

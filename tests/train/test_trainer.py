@@ -11,8 +11,9 @@ from frostgrid.train.head import start_head
 from frostgrid.train.prepare import store_features
 from frostgrid.train.run_folder import RunFolder
 from frostgrid.train.settings.config import convert
+from frostgrid.train.state import Progress
 from frostgrid.train.tasks.task import Precision
-from frostgrid.train.trainer import Progress, Trainer
+from frostgrid.train.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -33,29 +34,28 @@ def batch_of(trainer):
 
 
 def test_a_float16_run_goes_on_from_one_that_needed_no_scaler(trainer):
-    trainer.scaler = torch.amp.GradScaler("cpu")
+    trainer.plain.scaler = torch.amp.GradScaler("cpu")
     trainer.resume({})
     assert trainer.progress.epoch == 3
-    assert trainer.scaler.is_enabled()
+    assert trainer.plain.scaler.is_enabled()
 
 
 def test_an_update_that_overflows_moves_neither_weights_nor_the_schedule(trainer):
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-    before = [p.detach().clone() for p in trainer.parameters]
+    step = trainer.plain
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = [p.detach().clone() for p in step.parameters]
 
     def update(factor):
-        trainer._backward(batch_of(trainer), 1)
-        for parameter in trainer.parameters:
+        step.backward(batch_of(trainer), 1, last=True)
+        for parameter in step.parameters:
             parameter.grad *= factor
-        trainer._update()
+        return step.update(1e-3)
 
-    update(float("inf"))
-    assert trainer.progress.updates == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
-    assert trainer.scaler.get_scale() < 4
-    update(1.0)
-    assert trainer.progress.updates == 1
-    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
+    assert not update(float("inf"))
+    assert all(torch.equal(a, b) for a, b in zip(before, step.parameters, strict=True))
+    assert step.scaler.get_scale() < 4
+    assert update(1.0)
+    assert any(not torch.equal(a, b) for a, b in zip(before, step.parameters, strict=True))
 
 
 def test_resident_rows_equal_those_of_the_file_and_others_are_refused(trainer):
@@ -84,6 +84,11 @@ def test_both_splits_are_kept_on_a_gpu_or_neither(room, kept, trainer, monkeypat
     assert len(moved) == kept
     assert ("kept on cuda:0" in storage) == bool(kept)
     assert not streamed
+    # A process that does not validate has room for the training split where both would not fit.
+    moved.clear()
+    room = 2.1 * task.train.features.bytes_of(task.train.n_images) / total
+    assert "kept on cuda:0" in store_features(task, validates=False)[0]
+    assert moved == [task.train.features]
 
 
 def test_the_best_epoch_of_captions_is_by_smoothed_cider_then_by_loss(trainer):
@@ -101,7 +106,7 @@ def test_a_state_of_an_older_version_goes_on_by_its_best_score(trainer):
     fields = asdict(Progress(epoch=4, best_epoch=2, best_score=31.5))
     for name in ("selection", "best_selection", "best_loss"):
         del fields[name]
-    trainer.progress = convert(fields, Progress)
+    trainer.state.progress = convert(fields, Progress)
     assert not trainer._is_best({"val_accuracy": 31.5, "val_loss": 0.1})
     metrics = {"val_accuracy": 31.6, "val_loss": 0.1}
     assert trainer._is_best(metrics)

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -18,7 +19,8 @@ from frostgrid.train.cli import train_head
 from frostgrid.train.data import batches, features
 from frostgrid.train.progress import Terminal
 from frostgrid.train.settings.config import Optimisation
-from frostgrid.train.trainer import learning_rate, moving_average
+from frostgrid.train.steps.plain import PlainStep, learning_rate
+from frostgrid.train.trainer import moving_average
 from reference.runs import lines, run_head, same_state
 
 SMALL = ("--epochs", "3", "--batch-size", "8", "--min-word-count", "1")
@@ -75,16 +77,16 @@ def test_a_stopped_run_resumes_to_the_same_bits(head, name, tiny_set, tmp_path, 
     more = (*SMALL, "--accumulate", "2", "--texts-per-image", "1")
     run_head(head, tiny_set, tmp_path / "whole", *more)
     steps = 0
-    backward = trainer.Trainer._backward
+    backward = PlainStep.backward
 
-    def interrupted(self, batch, in_group):
+    def interrupted(self, *arguments):
         nonlocal steps
         steps += 1
         if steps == 6:  # in the middle of an epoch, and of an accumulated update
             os.kill(os.getpid(), getattr(signal, name))
-        return backward(self, batch, in_group)
+        return backward(self, *arguments)
 
-    monkeypatch.setattr(trainer.Trainer, "_backward", interrupted)
+    monkeypatch.setattr(PlainStep, "backward", interrupted)
     out = tmp_path / "stopped"
     output = run_head(head, tiny_set, out, *more, code=1)
     assert f"--resume {out}" in output
@@ -119,7 +121,7 @@ def test_epoch_lines_say_of_how_many_and_how_long_the_rest_takes(tiny_set, tmp_p
     output = run_head("question-only", tiny_set, tmp_path / "run", *SMALL)
     shown = [line for line in output.splitlines() if line.startswith("epoch")]
     assert [line.split("  train loss")[0] for line in shown] == [f"epoch   {k} of 3" for k in "123"]
-    assert [line.endswith(", about 1 s left") for line in shown] == [True, True, False]
+    assert [bool(re.search(r", about \d+ .*left$", line)) for line in shown] == [True, True, False]
     assert "\r" not in output  # no progress bar where it is no terminal
 
 
@@ -163,10 +165,8 @@ def test_a_run_says_its_updates_and_that_its_best_epoch_is_the_last(tiny_set, tm
 def test_a_diverging_run_says_so_and_keeps_the_last_good_epoch(tiny_set, tmp_path, monkeypatch):
     run_head("mean-embed", tiny_set, tmp_path / "run", *SMALL)
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
-    backward = trainer.Trainer._backward
-    monkeypatch.setattr(
-        trainer.Trainer, "_backward", lambda self, *a: backward(self, *a) * float("nan")
-    )
+    backward = PlainStep.backward
+    monkeypatch.setattr(PlainStep, "backward", lambda self, *a: backward(self, *a) * float("nan"))
     arguments = ["--resume", str(tmp_path / "run"), "--epochs", "5", "--device", "cpu"]
     result = CliRunner().invoke(train_head, arguments)
     assert result.exit_code == 1
@@ -384,7 +384,7 @@ def test_too_little_gpu_memory_is_one_sentence(tiny_set, tmp_path, monkeypatch):
     def fail(self, batch, in_group):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(trainer.Trainer, "_backward", fail)
+    monkeypatch.setattr(PlainStep, "backward", fail)
     output = run_head("mean-embed", tiny_set, tmp_path / "run", *SMALL, code=1)
     assert "too little memory for batches of 8" in output
     assert "smaller --batch-size" in output

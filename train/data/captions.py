@@ -1,7 +1,7 @@
 """Caption data for training: JSON files to integer arrays, kept in the cache folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -13,9 +13,17 @@ from ...datasets.dataset import Dataset
 from ...datasets.formats import read_source
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
 from .digests import digest
+from .selection import (
+    NOTHING,
+    Division,
+    LeftOut,
+    SplitPart,
+    pack_left_out,
+    unpack_left_out,
+)
 from .vocabulary import build_vocabulary
 
-FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 3  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ class CaptionData:
     ``image_id``, int64 [C], ``tokens``, int32 [C, T], from ``<start>`` to ``<end>``, padded with 0,
     and ``length``, int32 [C], both marks included, have a row a caption. ``image_ids``, int64 [N],
     and ``references``, the captions as written, have an entry an image, in the captions' order.
-    ``n_cut`` captions were cut to the greatest length. ``digests``: that of the captions as
-    written.
+    ``is_cut``, bool [C]: which captions were cut to the greatest length; ``digests``: that of the
+    captions as written; ``left_out``: what of the split is not here (see ``selection``).
     """
 
     image_id: NDArray[np.int64]
@@ -46,31 +54,63 @@ class CaptionData:
     length: NDArray[np.int32]
     references: list[list[str]]
     image_ids: NDArray[np.int64]
-    n_cut: int = 0
+    is_cut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     digests: dict[str, str] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=dict)
+
+    @property
+    def n_cut(self) -> int:
+        """How many were cut to the greatest length."""
+        return int(self.is_cut.sum())
+
+    def of_part(self, part: SplitPart) -> "CaptionData":
+        """The captions of a part of the split's images."""
+        if part.image_ids is None:
+            return self
+        rows = np.flatnonzero(part.keeps(self.image_id))
+        images = np.flatnonzero(part.keeps(self.image_ids))
+        return replace(
+            self,
+            image_id=self.image_id[rows],
+            tokens=self.tokens[rows],
+            length=self.length[rows],
+            is_cut=self.is_cut[rows],
+            references=[self.references[i] for i in images],
+            image_ids=self.image_ids[images],
+            left_out=part.count_left_out(self.image_id),
+        )
 
 
 def load_train_val(
-    dataset: Dataset, options: CaptionOptions
+    dataset: Dataset, options: CaptionOptions, division: Division | None = None
 ) -> tuple[CaptionData, CaptionData, list[str]]:
     """The training and the validation split, and the words, which come from training alone.
 
-    Raises ``InputError`` when a file is missing or does not fit; see ``read_captions``.
+    A ``division`` may leave out some of either; without validation its split is empty. Raises
+    ``InputError`` when a file is missing or does not fit; see ``read_captions``.
     """
-    dataset.captions_path("val")  # training is scored on it, so say at once if it is missing
-    file = read_source(dataset.captions_path("train"))
-    key = [FORMAT_VERSION, asdict(options), file.sha256]
+    division = division or Division()
+    if division.val is not None:  # training is scored on it, so say at once if it is missing
+        dataset.captions_path(division.val.split)
+    files = [read_source(dataset.captions_path(part.split)) for part in division.train]
+    hashes = [file.sha256 for file in files]
+    key = [FORMAT_VERSION, asdict(options), *hashes, *division.key]
 
     def build() -> Arrays:
-        table = read_captions(file, "train")
+        pairs = zip(files, division.train, strict=True)
+        tables = [read_captions(file, part.split) for file, part in pairs]
+        table, left_out = _join_parts(division, tables)
         tokens = tokenize_all(table.text)
-        vocabulary = build_vocabulary(tokens, CAPTION_SPECIALS, options.min_word_count, file)
+        vocabulary = build_vocabulary(tokens, CAPTION_SPECIALS, options.min_word_count, files[0])
         arrays = _pack(table, tokens, vocabulary, options.max_length)
-        return arrays | {"words": string_array(vocabulary.words)}
+        return arrays | {"words": string_array(vocabulary.words), "left_out": left_out}
 
     arrays = cached_arrays("captions-train", key, build)
-    words = strings_of(arrays["words"])
-    return _unpack(arrays), load_split(dataset, "val", words, options.max_length), words
+    words, train = strings_of(arrays["words"]), _unpack(arrays)
+    if division.val is None:
+        return train, replace(train.of_part(NOTHING), digests={}), words
+    val = load_split(dataset, division.val.split, words, options.max_length)
+    return train, val.of_part(division.val), words
 
 
 def load_split(
@@ -92,13 +132,26 @@ def load_split(
     return _unpack(cached_arrays("captions-split", key, build))
 
 
+def _join_parts(
+    division: Division, tables: Sequence[CaptionTable]
+) -> tuple[CaptionTable, NDArray[np.uint8]]:
+    """The training parts' captions as one table, and what is left out, packed."""
+    left_out, image_ids, texts = [], [], []
+    for k, (part, table) in enumerate(zip(division.train, tables, strict=True)):
+        left_out.append(part.count_left_out(table.image_id))
+        rows = np.flatnonzero(part.keeps(table.image_id))
+        image_ids.append(division.numbers(k, table.image_id[rows]))
+        texts += [table.text[row] for row in rows]
+    return CaptionTable(np.concatenate(image_ids), texts), pack_left_out(left_out)
+
+
 def _pack(
     table: CaptionTable, texts_tokens: list[list[str]], vocabulary: Vocabulary, max_length: int
 ) -> Arrays:
     tokens, length = vocabulary.encode_captions(texts_tokens, max_length)
     by_image = table.by_image()
     return {
-        "n_cut": np.array(sum(len(words) > max_length for words in texts_tokens)),
+        "is_cut": np.array([len(words) > max_length for words in texts_tokens], np.bool_),
         "digests": string_array([digest(table.image_id, table.text)]),
         "image_id": table.image_id,
         "tokens": tokens,
@@ -115,6 +168,7 @@ def _unpack(arrays: Arrays) -> CaptionData:
         length=arrays["length"],
         references=msgspec.json.decode(arrays["references"].tobytes(), type=list[list[str]]),
         image_ids=arrays["image_ids"],
-        n_cut=int(arrays["n_cut"]),
+        is_cut=arrays["is_cut"],
         digests={"captions": strings_of(arrays["digests"])[0]},
+        left_out=unpack_left_out(arrays),
     )

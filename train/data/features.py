@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...featurize.file.checksums import RowChecker
-from ...featurize.file.reader import FeatureFile, open_features
+from ...featurize.file.layout import ABSENT, DONE, FAILED, TO_DO
+from ...featurize.file.reader import SKIP, FeatureFile, open_features
 from ...models.kernels.threads import even_pieces, run_pieces
 from .gather import gather_rows, prefetch_rows, release_rows
 from .identity import ImageCheck
@@ -88,9 +89,18 @@ class SplitFeatures:
             names = ", ".join(str(file.path) for file in self.files)
             raise InputError(
                 f"{names}: none of them holds {len(missing)} of the images asked for "
-                f"({', '.join(map(str, missing[:5]))}); run `featurize` on their set."
+                f"({', '.join(map(str, missing[:5]))}); run `featurize` on their set{SKIP}."
             )
         return rows
+
+    def lacking(self, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Why each image, [n], has no features in any file, as ``FeatureFile.lacking`` has it."""
+        states = np.stack([file.lacking(image_ids) for file in self.files])
+        # Done in one file is enough; what a file says of a failure is more than not to have it.
+        order = np.array([DONE, FAILED, TO_DO, ABSENT], np.uint8)
+        rank = np.argsort(order)[np.searchsorted(np.sort(order), states)]
+        best: NDArray[np.uint8] = order[rank.min(0)]
+        return best
 
     def _file_rows(self, file: FeatureFile, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         rows = file.rows(image_ids)
@@ -105,15 +115,19 @@ class SplitFeatures:
             resident_rows = self.resident_row[rows]
             if (resident_rows < 0).any():
                 raise ValueError(f"row {rows[resident_rows < 0][0]} is not kept on {device}.")
-            index = torch.from_numpy(resident_rows).to(device, non_blocking=True)
-            scale = None if self.resident_scale is None else self.resident_scale[index]
-            return Cells(self.resident.index_select(0, index), scale)
+            return self.take(torch.from_numpy(resident_rows).to(device, non_blocking=True))
         self._check(rows)
         values = self._read(self.sources, rows, device)
         scales = [file.scale for file in self.files]
         if self.kind == "pooled" or any(scale is None for scale in scales):
             return Cells(values)
         return Cells(values, self._read(scales, rows, device))  # type: ignore[arg-type]
+
+    def take(self, index: Tensor) -> Cells:
+        """Resident rows by their index on the device, int64 ``[U]`` (see ``resident_row``)."""
+        assert self.resident is not None
+        scale = None if self.resident_scale is None else self.resident_scale[index]
+        return Cells(self.resident.index_select(0, index), scale)
 
     def prefetch(self, rows: NDArray[np.int64]) -> None:
         """Say that these rows will be gathered soon; does nothing unless they are streamed."""

@@ -5,7 +5,8 @@ from shlex import quote
 
 from ...datasets.catalog import open_dataset
 from ...errors import InputError
-from ...featurize.jobs import FOLDER, default_path
+from ...featurize.choices import TIMM
+from ...featurize.jobs import FOLDER, default_path, file_word
 
 
 def find_features(
@@ -20,7 +21,7 @@ def find_features(
     dataset = open_dataset(data)
     name, splits = dataset.name, [dataset.checked_split(split) for split in splits]
     prefix = f"{name}-{splits[0]}-"
-    like = f"{prefix}{backbone or ''}"
+    like = f"{prefix}{file_word(backbone or '')}"
     files = [p for p in FOLDER.glob(f"{escape(like)}*.h5") if ("-native" in p.stem) == native]
     found = sorted(files, key=lambda path: path.stat().st_mtime)
     kind = "-native.h5" if native else ".h5"
@@ -36,6 +37,13 @@ def find_features(
         if not file.exists():
             raise InputError(
                 f"{file}: no such file, though {found[-1]} is there; run `featurize --backbone "
-                f"{network.partition('-')[0]} {more}` again, or name files by --features."
+                f"{backbone_of(network)} {more}` again, or name files by --features."
             )
     return [str(file) for file in files]
+
+
+def backbone_of(network: str) -> str:
+    """The backbone whose name begins a feature file's default name."""
+    if network.startswith(file_word(TIMM)):
+        return TIMM + network.removeprefix(file_word(TIMM)).removesuffix("-native")
+    return network.partition("-")[0]

@@ -1,7 +1,7 @@
 """VQA data for training: a data set's JSON files to integer arrays, kept in the user's cache."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,16 @@ from ...datasets.questions import QuestionTable, read_questions
 from ...datasets.text import QUESTION_SPECIALS, Vocabulary, tokenize_all
 from ...errors import InputError
 from .digests import digest
+from .selection import (
+    NOTHING,
+    Division,
+    LeftOut,
+    SplitPart,
+    pack_left_out,
+    unpack_left_out,
+)
 from .vocabulary import build_vocabulary
+from .vqa_parts import join_parts
 from .vqa_targets import (
     ComparedAnswers,
     SoftTargets,
@@ -24,7 +33,7 @@ from .vqa_targets import (
     soft_targets,
 )
 
-FORMAT_VERSION = 2  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 3  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,9 @@ class VqaData:
 
     ``question_id`` and ``image_id`` are int64 [Q]; ``tokens`` int32 [Q, T], padded with 0, and
     ``length`` int32 [Q], at least 1; ``targets`` is None where the split has no annotations.
-    ``n_cut`` questions were cut to the greatest length. ``digests`` are those of the questions and
-    the answers as they were given, whatever they became.
+    ``is_cut``, bool [Q], tells which questions were cut to the greatest length. ``digests`` are
+    those of the questions and the answers as they were given, whatever they became; ``left_out``
+    says what of the split is not here (see ``selection``).
     """
 
     question_id: NDArray[np.int64]
@@ -58,27 +68,57 @@ class VqaData:
     tokens: NDArray[np.int32]
     length: NDArray[np.int32]
     targets: SoftTargets | None
-    n_cut: int = 0
+    is_cut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     digests: dict[str, str] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=dict)
+
+    @property
+    def n_cut(self) -> int:
+        """How many were cut to the greatest length."""
+        return int(self.is_cut.sum())
+
+    def of_part(self, part: SplitPart) -> "VqaData":
+        """The questions on a part of the split's images."""
+        if part.image_ids is None:
+            return self
+        rows = np.flatnonzero(part.keeps(self.image_id))
+        return replace(
+            self,
+            question_id=self.question_id[rows],
+            image_id=self.image_id[rows],
+            tokens=self.tokens[rows],
+            length=self.length[rows],
+            is_cut=self.is_cut[rows],
+            targets=None if self.targets is None else self.targets.take(rows),
+            left_out=part.count_left_out(self.image_id),
+        )
 
 
 def load_train_val(
-    dataset: Dataset, options: VqaOptions
+    dataset: Dataset, options: VqaOptions, division: Division | None = None
 ) -> tuple[VqaData, VqaData, list[str], list[str]]:
     """The training and the validation split, the words and the answer list.
 
-    Words and answers come from the training split alone.
+    Words and answers come from the training split alone, of which a ``division`` may leave out
+    some. Without validation its split is empty.
 
     Raises ``InputError`` when a file is missing, empty or does not fit; see ``read_questions``,
     ``read_answers`` and ``align_answers``.
     """
-    dataset.annotations_path("val")  # training is scored on it, so say at once if it is missing
-    files = _read_files(dataset, "train")
-    key = [FORMAT_VERSION, asdict(options), *(file.sha256 for file in files)]
-    arrays = cached_arrays("vqa-train", key, lambda: _build_train(files, options))
+    division = division or Division()
+    if division.val is not None:  # training is scored on it, so say at once if it is missing
+        dataset.annotations_path(division.val.split)
+    files = [_read_files(dataset, part.split, answered=True) for part in division.train]
+    hashes = [file.sha256 for pair in files for file in pair]
+    key = [FORMAT_VERSION, asdict(options), *hashes, *division.key]
+    arrays = cached_arrays("vqa-train", key, lambda: _build_train(files, division, options))
     words, answers = strings_of(arrays["words"]), strings_of(arrays["answers"])
-    val = load_split(dataset, "val", words, answers, options.max_question_length)
-    return _unpack(arrays), val, words, answers
+    train = _unpack(arrays)
+    if division.val is None:
+        return train, replace(train.of_part(NOTHING), digests={}), words, answers
+    longest = options.max_question_length
+    val = load_split(dataset, division.val.split, words, answers, longest)
+    return train, val.of_part(division.val), words, answers
 
 
 def load_split(
@@ -118,10 +158,10 @@ def coverage(data: VqaData) -> float:
     return best_score(data.targets)
 
 
-def _read_files(dataset: Dataset, split: str) -> list[SourceFile]:
-    """The questions and, where there are any, the annotations; parsed only if not cached."""
+def _read_files(dataset: Dataset, split: str, answered: bool = False) -> list[SourceFile]:
+    """The questions and, if there are or must be any, the annotations; parsed if not cached."""
     paths = [dataset.questions_path(split)]
-    if split == "train" or dataset.has_annotations(split):
+    if answered or dataset.has_annotations(split):
         paths.append(dataset.annotations_path(split))
     return [read_source(path) for path in paths]
 
@@ -133,17 +173,26 @@ def _parse(files: list[SourceFile]) -> tuple[QuestionTable, AnswerTable | None]:
     return questions, align_answers(questions, read_answers(files[1]), *files)
 
 
-def _build_train(files: list[SourceFile], options: VqaOptions) -> Arrays:
-    questions, given = _parse(files)
-    assert given is not None
+def _build_train(files: list[list[SourceFile]], division: Division, options: VqaOptions) -> Arrays:
+    parsed = [_parse(pair) for pair in files]
+    left_out = [
+        part.count_left_out(questions.image_id)
+        for part, (questions, _) in zip(division.train, parsed, strict=True)
+    ]
+    questions, given = join_parts(division, parsed)
     compared = compare_answers(given)
     answers = choose_answers(compared, options.n_answers, options.min_answer_count)
     tokens = tokenize_all(questions.text)
-    vocabulary = build_vocabulary(tokens, QUESTION_SPECIALS, options.min_word_count, files[0])
+    source = files[0][0]
+    vocabulary = build_vocabulary(tokens, QUESTION_SPECIALS, options.min_word_count, source)
     encoded = vocabulary.encode_tokens(tokens, options.max_question_length)
     arrays = _pack(questions, encoded, compared, answers)
     arrays |= _describe(questions, given, tokens, options.max_question_length)
-    return arrays | {"words": string_array(vocabulary.words), "answers": string_array(answers)}
+    return arrays | {
+        "words": string_array(vocabulary.words),
+        "answers": string_array(answers),
+        "left_out": pack_left_out(left_out),
+    }
 
 
 def _pack(
@@ -175,8 +224,8 @@ def _describe(
     if given is not None:
         columns = given.question_id, given.indptr, given.text_index, given.person, given.texts
         digests["answers"] = digest(*columns)
-    n_cut = sum(len(words) > max_length for words in tokens)
-    return {"n_cut": np.array(n_cut), "digests": string_array(list(digests.values()))}
+    is_cut = np.array([len(words) > max_length for words in tokens], np.bool_)
+    return {"is_cut": is_cut, "digests": string_array(list(digests.values()))}
 
 
 def _unpack(arrays: Arrays) -> VqaData:
@@ -190,6 +239,7 @@ def _unpack(arrays: Arrays) -> VqaData:
         tokens=arrays["tokens"],
         length=arrays["length"],
         targets=targets,
-        n_cut=int(arrays["n_cut"]),
+        is_cut=arrays["is_cut"],
         digests={"questions": questions} | ({"answers": answers} if answers else {}),
+        left_out=unpack_left_out(arrays),
     )

@@ -32,6 +32,15 @@ class SoftTargets:
     def __len__(self) -> int:
         return len(self.commonest)
 
+    def take(self, rows: NDArray[np.int64]) -> "SoftTargets":
+        """Those of the questions in these rows, in this order."""
+        counts = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        entry = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        return SoftTargets(
+            indptr, self.answer[entry], self.score[entry], self.count[entry], self.commonest[rows]
+        )
+
 
 @dataclass(frozen=True)
 class ComparedAnswers:

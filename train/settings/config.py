@@ -46,7 +46,7 @@ class RunConfig:
     head: str
     task: Literal["vqa", "caption"]
     data: str  # a data set's name, or its folder
-    split: str  # that it validates on
+    split: str  # that it validates on, or a part of it; "" for none
     features: list[str]  # feature files
     recipe: str
     seed: int
@@ -58,10 +58,22 @@ class RunConfig:
     feature_identity: dict[str, Any] = field(default_factory=dict)
     # Of the images in an epoch; auto: as their size demands.
     order: Literal["auto", "full", "local"] = "auto"
+    # How updates are computed: as CUDA graphs, or one operation after the other; auto: what fits.
+    step: Literal["auto", "captured", "plain"] = "auto"
     finetune: Literal["layer4"] | None = None  # the backbone's block that learns with the head
     # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
     digests: dict[str, str] = field(default_factory=dict)
     trust_ids: bool = False  # take features by image id alone, with nothing but the split compared
+    train_split: Literal["train", "trainval"] = "train"  # that it trains on
+    # What has no features: refused, or left out with all that is asked or said of it.
+    missing: Literal["stop", "skip"] = "stop"
+    limit: int | None = None  # images of each split, at most
+    # The share of the last training split's images that is validated on instead, and its seed.
+    hold_out: float = 0.0
+    hold_out_seed: int = 0
+    # Of the validation split and of training: reason -> how many "images" and "texts" on them.
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    left_out_of_training: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @staticmethod
     def of_fields(fields: Any) -> "RunConfig":

@@ -1,7 +1,7 @@
 """Captioning: the task."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +17,18 @@ from ...evaluate.captions.scores import score_captions
 from ...evaluate.metrics import Resampling, find_intervals
 from ...models.base import CaptionHead, TeacherForcedOutput
 from ...models.beam import BeamOptions, search
+from ...models.layers.padding import padded
 from ..data.batches import Batch, SamplesByImage
 from ..data.captions import CaptionData
 from ..data.features import SplitFeatures
 from ..data.order import deranged
 from ..data.prefetch import read_ahead
-from .losses import word_cross_entropy
+from ..data.resident import PaddedBatch, ResidentSamples, no_targets
+from .losses import class_cross_entropy, word_cross_entropy
 from .task import Precision, Task, interval_metrics
 
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
-EVAL_IMAGES = 64  # images described at once
+EVAL_IMAGES = {"cpu": 64, "cuda": 512}  # images described at once
 SAMPLE_IMAGES = 5000  # of the validation split that are described every epoch, at most
 GREEDY = BeamOptions(beam=1, max_length=20)
 
@@ -76,12 +78,45 @@ class CaptionTask(Task):
         """
         output = self.teach(batch)
         loss = word_cross_entropy(output.scores, output.target) * batch.part.words
-        return loss + self._penalty(output) * batch.part.samples
+        if self.attention_penalty and output.attention_sum is not None:
+            loss = loss + self._missed(output).mean() * batch.part.samples
+        return loss
 
-    def _penalty(self, output: TeacherForcedOutput) -> Tensor:
+    def _missed(self, output: TeacherForcedOutput, is_sample: Tensor | None = None) -> Tensor:
+        # The penalty of each sample, 0 of those that only pad a batch.
         if not self.attention_penalty or output.attention_sum is None:
-            return output.scores.new_zeros(())
-        return self.attention_penalty * (1 - output.attention_sum).square().mean()
+            return output.scores.new_zeros(1)
+        missed = self.attention_penalty * (1 - output.attention_sum).square().mean(1)
+        return missed if is_sample is None else missed * is_sample
+
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """See :class:`Task`."""
+        output = self._teach_padded(batch)
+        n_words = (batch.length - 1).sum()  # none of padding
+        loss: Tensor = class_cross_entropy(output.scores, output.target) / n_words
+        if self.attention_penalty and output.attention_sum is not None:
+            missed = self._missed(output, batch.is_sample)
+            loss = loss + missed.sum() / batch.is_sample.sum()
+        return loss
+
+    def _teach_padded(self, batch: PaddedBatch) -> TeacherForcedOutput:
+        assert batch.features is not None
+        cells = batch.features.floats()
+        with padded(batch.is_image):
+            out: TeacherForcedOutput = self.head(
+                cells, batch.image_index, batch.tokens, batch.length
+            )
+        return out
+
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """See :class:`Task`."""
+        return ResidentSamples(self.train, no_targets, self.precision.device, batch_size)
+
+    def place_validation(self) -> None:
+        """See :class:`Task`."""
+        if self.val_features.resident is not None:
+            device = self.precision.device
+            self.placed_val = ResidentSamples(self.val, no_targets, device, EVAL_BATCH)
 
     def evaluate(self) -> dict[str, float]:
         """Teacher-forced loss, perplexity, top-5 accuracy; BLEU-4 and CIDEr-D of own captions."""
@@ -90,18 +125,15 @@ class CaptionTask(Task):
         return {**metrics, **self._score()}
 
     def _teacher_forced_metrics(self) -> dict[str, float]:
-        device = self.precision.device
-        total = torch.zeros(4, dtype=torch.float64, device=device)
-        order = np.arange(self.val.n_images)
+        total = torch.zeros(4, dtype=torch.float64, device=self.precision.device)
         with self.precision.evaluation():
-            for batch in self.val.batches(order, EVAL_BATCH, device):
-                output = self.teach(batch)
+            for output, is_sample in self._taught():
                 scores, target = output.scores, output.target
-                loss = word_cross_entropy(scores, target) * len(scores)
+                loss = class_cross_entropy(scores, target)
                 top = scores.topk(min(5, scores.shape[1]), 1).indices
                 hits = (top == target[:, None]).sum()
-                penalty = self._penalty(output) * len(batch)
-                total += torch.stack([loss, hits, torch.full_like(loss, len(scores)), penalty])
+                penalty = self._missed(output, is_sample).sum()
+                total += torch.stack([loss, hits, (target >= 0).sum(), penalty])
         loss_sum, n_hits, n_words, penalty_sum = total.tolist()
         loss = loss_sum / max(1, n_words)
         return {
@@ -110,6 +142,17 @@ class CaptionTask(Task):
             "val_perplexity": math.exp(min(loss, 700)),
             "val_top5": 100 * n_hits / max(1, n_words),
         }
+
+    def _taught(self) -> Iterator[tuple[TeacherForcedOutput, Tensor | None]]:
+        """Teacher-forced passes over all validation captions, and which rows are samples."""
+        order, placed = np.arange(self.val.n_images), self.placed_val
+        if placed is None:
+            for batch in self.val.batches(order, EVAL_BATCH, self.precision.device):
+                yield self.teach(batch), None
+        else:
+            for slot in placed.plan(order):
+                read = placed.read(slot.packed, slot.shape)
+                yield self._teach_padded(read), read.is_sample
 
     def _score(self) -> dict[str, float]:
         ids = self.val_data.image_ids[self.sample].tolist()
@@ -151,7 +194,8 @@ def describe(
     options: BeamOptions,
 ) -> list[str]:
     """A caption for each of these rows of the features."""
-    parts = np.split(rows, np.arange(EVAL_IMAGES, len(rows), EVAL_IMAGES)) if len(rows) else []
+    n = EVAL_IMAGES[precision.device.type]
+    parts = np.split(rows, np.arange(n, len(rows), n)) if len(rows) else []
     makers = (lambda part=part: features.gather(part, precision.device) for part in parts)
     with precision.evaluation():
         found = [search(head, cells.floats(), options) for cells in read_ahead(makers)]

@@ -39,6 +39,16 @@ def word_cross_entropy(scores: Tensor, word: Tensor) -> Tensor:
     return class_cross_entropy(scores, word) / len(scores)
 
 
+def few_classes_cross_entropy(scores: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """``sparse_cross_entropy`` of as many targets a row, int64 and float32 ``[P, K]``.
+
+    Its shapes depend on no number, and nothing is sorted.
+    """
+    scores = _floats(scores)
+    log_p = scores.gather(1, target) - torch.logsumexp(scores, 1, keepdim=True)
+    return -(weight * log_p).sum()
+
+
 def sparse_cross_entropy(scores: Tensor, row: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """``Σ_i weight_i · (log Σ_v exp(scores[row_i, v]) − scores[row_i, target_i])``.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...evaluate.bootstrap import Interval
 from ...models.base import Head
 from ..data.batches import Batch, SamplesByImage
+from ..data.resident import PaddedBatch, ResidentSamples
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class Task(ABC):
     train: SamplesByImage
     val: SamplesByImage
     precision: Precision
+    placed_val: ResidentSamples | None = None  # the validation samples, where they are on a device
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is anything to validate on."""
+        return self.val.n_items > 0
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -58,6 +65,18 @@ class Task(ABC):
 
         Of a part of a batch, what it adds to the mean of the whole (see :class:`.batches.Part`).
         """
+
+    @abstractmethod
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """The same of a whole batch that is padded; no operation's shape depends on a number."""
+
+    @abstractmethod
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """The training samples on the device, whose features are resident there."""
+
+    @abstractmethod
+    def place_validation(self) -> None:
+        """Keep the validation samples on the device too, as ``placed_val``."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

@@ -20,12 +20,25 @@ from ...evaluate.metrics import (
     number_images,
 )
 from ...models.base import Head
+from ...models.layers.padding import padded
 from ..data.batches import Batch, SamplesByImage
 from ..data.features import SplitFeatures
 from ..data.order import deranged
+from ..data.resident import (
+    ClassTargets,
+    PaddedBatch,
+    ResidentSamples,
+    SparseTargets,
+    Targets,
+)
 from ..data.vqa import VqaData
 from ..data.vqa_targets import SoftTargets
-from .losses import commonest_cross_entropy, soft_cross_entropy
+from .losses import (
+    class_cross_entropy,
+    commonest_cross_entropy,
+    few_classes_cross_entropy,
+    soft_cross_entropy,
+)
 from .task import Precision, Task, interval_metrics
 
 # Questions, by the features that a head reads. Grids of more would need memory that training did
@@ -51,7 +64,7 @@ class VqaTask(Task):
     ) -> None:
         self.head, self.precision, self.answers = head, precision, answers
         self.loss_kind = loss
-        self.val_data = val[0]
+        self.train_data, self.val_data = train[0], val[0]
         assert train[0].targets is not None
         keep = np.diff(train[0].targets.indptr) > 0
         if loss == "commonest":
@@ -93,6 +106,33 @@ class VqaTask(Task):
             return commonest_cross_entropy(scores, *batch.target)
         return soft_cross_entropy(scores, *batch.target)
 
+    def padded_loss(self, batch: PaddedBatch) -> Tensor:
+        """See :class:`Task`."""
+        return self._padded_loss(padded_scores(self.head, batch), batch)
+
+    def _padded_loss(self, scores: Tensor, batch: PaddedBatch) -> Tensor:
+        entropy = class_cross_entropy if len(batch.target) == 1 else few_classes_cross_entropy
+        loss: Tensor = entropy(scores, *batch.target) / batch.is_sample.sum()
+        return loss
+
+    def place_samples(self, batch_size: int) -> ResidentSamples:
+        """See :class:`Task`."""
+        return self._place(self.train, self.train_data, batch_size)
+
+    def place_validation(self) -> None:
+        """See :class:`Task`."""
+        if self.val.features is None or self.val.features.resident is not None:
+            self.placed_val = self._place(self.val, self.val_data, EVAL_BATCH[self.head.features])
+
+    def _place(self, samples: SamplesByImage, data: VqaData, batch_size: int) -> ResidentSamples:
+        device, targets = self.precision.device, data.targets
+        assert targets is not None
+        place: Targets = ClassTargets(targets.commonest.astype(np.int64), device)
+        if self.loss_kind == "soft":
+            entries = soft_entries(targets, np.arange(len(targets)))
+            place = SparseTargets(*entries, len(targets), device)
+        return ResidentSamples(samples, place, device, batch_size)
+
     def predict(self, image_row: NDArray[np.int64] | None = None) -> float:
         """Answer every validation question into ``predicted``; returns the loss.
 
@@ -100,10 +140,16 @@ class VqaTask(Task):
         which add nothing to a loss; a mean over all validation questions would be the lower, the
         fewer of their answers are known.
         """
+        scale = self.train_weight / self.val_weight if self.val_weight else 1.0
+        if self.placed_val is not None and image_row is None:
+            self.predicted, loss = answer_placed(
+                self.head, self.placed_val, self.precision, self._padded_loss
+            )
+            return loss * scale
         self.predicted, loss = answer_questions(
             self.head, self.val, self.precision, self._loss, image_row
         )
-        return loss * self.train_weight / self.val_weight if self.val_weight else loss
+        return loss * scale
 
     def accuracies(self) -> NDArray[np.float32]:
         """The official accuracy of each question's ``predicted`` answer, fractions ``[Q]``."""
@@ -147,6 +193,33 @@ def answer_scores(head: Head, batch: Batch) -> Tensor:
     features = None if batch.features is None else batch.features.floats()
     scores: Tensor = head(features, batch.image_index, batch.tokens, batch.length)
     return scores
+
+
+def padded_scores(head: Head, batch: PaddedBatch) -> Tensor:
+    """A head's answer scores ``[B, A]`` of a padded batch."""
+    features = None if batch.features is None else batch.features.floats()
+    with padded(batch.is_image):
+        scores: Tensor = head(features, batch.image_index, batch.tokens, batch.length)
+    return scores
+
+
+def answer_placed(
+    head: Head,
+    questions: ResidentSamples,
+    precision: Precision,
+    loss_of: Callable[[Tensor, PaddedBatch], Tensor],
+) -> tuple[NDArray[np.int64], float]:
+    """:func:`answer_questions` of questions that are on the device."""
+    samples = questions.samples
+    loss = torch.zeros((), dtype=torch.float64, device=questions.device)
+    found = torch.zeros(len(samples.tokens), dtype=torch.long, device=questions.device)
+    with precision.evaluation():
+        for slot in questions.plan(np.arange(samples.n_groups)):
+            batch = questions.read(slot.packed, slot.shape)
+            scores = padded_scores(head, batch)
+            loss += loss_of(scores, batch).double() * len(slot)
+            found[slot.packed[: len(slot)]] = scores.argmax(1)[: len(slot)]
+    return found.cpu().numpy(), float(loss) / max(1, samples.n_items)
 
 
 def answer_questions(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.errors import InputError
-from frostgrid.featurize.decoding import DecodedBatch
+from frostgrid.featurize.decode.batches import DecodedBatch
 from frostgrid.featurize.extract import Extractor
 from frostgrid.featurize.file import background_writer
 from frostgrid.featurize.file.background_writer import BackgroundWriter, Computed, cut_utf8

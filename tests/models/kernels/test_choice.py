@@ -2,6 +2,7 @@ import pytest
 import torch
 from frostgrid.models.kernels import choice, cpu
 from frostgrid.models.layers.additive_attention import additive_scores, attend
+from frostgrid.models.layers.recurrent import lstm_step
 
 CPU = torch.device("cpu")
 
@@ -18,6 +19,13 @@ def test_kernels_that_compute_something_else_are_rejected(monkeypatch) -> None:
     monkeypatch.setattr(cpu, "add_up", lambda values, alpha, by_image, out: out.zero_())
     with pytest.raises(RuntimeError, match=r"they computed 0\.0 and"):
         choice.try_kernels(cpu, CPU)
+
+
+def test_an_lstm_step_is_tried_before_it_is_used() -> None:
+    with torch.inference_mode():
+        choice.try_lstm(lstm_step, CPU)
+    with pytest.raises(RuntimeError, match="it computed"):
+        choice.try_lstm(lambda gates, cell: (gates[:, :1], cell + gates[:, 1:2]), CPU)
 
 
 @pytest.mark.usefixtures("smallest_to_kernels")

@@ -28,7 +28,9 @@ def run(cells, query, weight, alpha, index, score, attend):
     total = sum(part.square().sum() for part in scores + sums)
     return *scores, *sums, *torch.autograd.grad(total, (cells, query, weight, alpha))
 
-for dtype, tolerance in ((torch.float32, 2e-6), (torch.bfloat16, 0.02)):
+for cuda.BY_IMAGE, dtype, tolerance in (
+    (False, torch.float32, 2e-6), (True, torch.float32, 2e-6), (True, torch.bfloat16, 0.02),
+):
     torch.manual_seed(0)
     case = [torch.randn(3, 17, 130).to(dtype), torch.randn(5, 130), torch.randn(130),
             torch.rand(5, 17)]
@@ -49,9 +51,12 @@ found = functions.additive_scores(
 )
 assert torch.equal(found[[0, 1, 3], 0], torch.tensor([1.0, -1.0, 1.0])) and found[2, 0].isnan()
 wrong = torch.tensor([0, 3, -1, 1, 0])
-for out in (functions.additive_scores(cuda, cells, query, weight, wrong),
-            functions.attend(cuda, cells, alpha, wrong)):
-    assert out.isnan().all(1).tolist() == [False, True, True, False, False]
+for cuda.BY_IMAGE in (False, True):
+    ours = run(cells, query, weight, alpha, wrong, partial(functions.additive_scores, cuda),
+               partial(functions.attend, cuda))
+    for out in (ours[0], ours[3]):
+        assert out.isnan().all(1).tolist() == [False, True, True, False, False]
+    assert ours[6].isfinite().all()  # the cells' gradient, from the others alone
 """
 COMPILE = """
 import triton
@@ -59,20 +64,19 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from frostgrid.models.kernels import triton_kernels
 
-FLOAT, INDEX, NUMBER = "*fp32", "*i64", "i32"
+FLOAT, NUMBER, QUERIES = "*fp32", "i32", 3 * ["*i64"]
 for cells in ("*fp32", "*bf16"):
     for name, types in {
-        "score": [cells, FLOAT, FLOAT, INDEX, FLOAT, *3 * [NUMBER]],
-        "query_gradients": [cells, FLOAT, FLOAT, INDEX, *3 * [FLOAT], *3 * [NUMBER]],
-        "projected_gradients": [cells, FLOAT, FLOAT, INDEX, INDEX, FLOAT, cells, *2 * [NUMBER]],
-        "add_up": [cells, FLOAT, INDEX, FLOAT, *3 * [NUMBER]],
-        "alpha_gradients": [cells, INDEX, FLOAT, FLOAT, *3 * [NUMBER]],
-        "value_gradients": [FLOAT, INDEX, INDEX, FLOAT, cells, *2 * [NUMBER]],
+        "score": [cells, FLOAT, FLOAT, *QUERIES, FLOAT, *3 * [NUMBER]],
+        "query_gradients": [cells, FLOAT, FLOAT, *QUERIES, *3 * [FLOAT], *3 * [NUMBER]],
+        "projected_gradients": [cells, FLOAT, FLOAT, *QUERIES, FLOAT, cells, *2 * [NUMBER]],
+        "add_up": [cells, FLOAT, *QUERIES, FLOAT, *3 * [NUMBER]],
+        "alpha_gradients": [cells, *QUERIES, FLOAT, FLOAT, *3 * [NUMBER]],
+        "value_gradients": [FLOAT, *QUERIES, FLOAT, cells, *2 * [NUMBER]],
     }.items():
         kernel = getattr(triton_kernels, name)
         constants = {"CELLS": 16, "CHANNELS": 128}
-        if "ACCUMULATE" in kernel.arg_names:
-            constants["ACCUMULATE"] = True
+        constants |= dict.fromkeys({"ACCUMULATE", "BY_IMAGE"} & {*kernel.arg_names}, True)
         signature = dict(zip(kernel.arg_names, types)) | dict.fromkeys(constants, "constexpr")
         constexprs = {(kernel.arg_names.index(key),): value for key, value in constants.items()}
         source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.parallel import DistributedDataParallel
 
-from ..distributed import Ranks
-from ..errors import InputError
-from ..models.layers.cells import BatchNorm, Standardize
-from .data.batches import Batch, SamplesByImage
-from .tasks.task import Task
+from ...distributed import Ranks
+from ...errors import InputError
+from ...models.layers.cells import BatchNorm, Standardize, follow_statistics
+from ..data.batches import Batch, SamplesByImage
+from ..tasks.task import Task
 
 Loss = Callable[[Batch, bool], Tensor]
 
@@ -122,17 +122,8 @@ class SyncedBatchNorm(BatchNorm):
         mean = sum_over_processes(rows.sum(0)) / n
         centred = rows - mean
         variance = sum_over_processes(centred.square().sum(0)) / n
-        self._follow(mean.detach(), variance.detach() * self.n_rows / (self.n_rows - 1))
+        follow_statistics(self, mean, variance * self.n_rows / (self.n_rows - 1))
         return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
-
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.momentum is not None
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-        self.num_batches_tracked += 1
 
 
 def sync_norms(head: nn.Module) -> list[SyncedBatchNorm | Standardize]:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.images.image_list import ImageList
-from .images import (
+from ...datasets.images.image_list import ImageList
+from ..images import (
     ImageError,
     Pixels,
     Preprocessing,

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from .images import MEAN, STD
+from ..images import MEAN, STD
 
 RECIPE = "calibrated-1"
 BRANCH_GAIN = 0.1

@@ -2,9 +2,9 @@
 
 import torch
 
-from ..errors import InputError
-from .file.reader import open_features
-from .jobs import FeaturizeOptions, Job
+from ...errors import InputError
+from ..file.reader import open_features
+from ..jobs import FeaturizeOptions, Job
 from .nvjpeg import why_unavailable
 
 

@@ -14,7 +14,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from .images import PADDING, Preprocessing
+from ..images import PADDING, Preprocessing
 from .jpeg_headers import Jpeg
 
 MOST_PIXELS = 1 << 25  # decoded and resized at once: 12 bytes each as float32

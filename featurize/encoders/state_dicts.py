@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ...errors import InputError
 
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 LEARNED = ("conv1", "layer1", "layer2", "layer3", "layer4")  # a file ends after one of these
@@ -25,6 +25,12 @@ def load_state(
     for stage in missing_stages(state, weights, layer):
         setattr(resnet, stage, nn.Identity())
     own = {name: t for name, t in resnet.state_dict().items() if affects_features(name)}
+    check_fit(own, state, weights)
+    resnet.load_state_dict(state, strict=False)
+
+
+def check_fit(own: dict[str, Tensor], state: dict[str, Tensor], weights: str) -> None:
+    """Raise ``InputError`` that names what differs unless a file has a network's own tensors."""
     wrong = [
         f"{len(names)} {what} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
         for what, names in (
@@ -42,7 +48,6 @@ def load_state(
             f"--weights {weights}: does not fit the backbone: {'; '.join(wrong)}; "
             "choose the --backbone that it was made for."
         )
-    resnet.load_state_dict(state, strict=False)
 
 
 def affects_features(name: str) -> bool:

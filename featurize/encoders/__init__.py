@@ -1,0 +1,1 @@
+"""The weights of frozen networks, and networks beyond torchvision's ResNets."""

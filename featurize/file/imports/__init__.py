@@ -1,0 +1,1 @@
+"""Features that others extracted, read from their formats into a feature file."""

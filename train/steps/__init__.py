@@ -1,0 +1,1 @@
+"""An update of the weights: plain, by several processes, or recorded as CUDA graphs."""
