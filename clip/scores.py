@@ -39,7 +39,7 @@ def ref_clip_score(clip: Float64, captions: Float32, references: Sequence[Float3
     closest = np.array([cosines(texts, caption[None]).max() for caption, texts in pairs])
     likeness = np.maximum(closest, 0)
     total = clip + likeness
-    return np.divide(2 * clip * likeness, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(2 * clip * likeness / np.where(total > 0, total, 1))
 
 
 def cosines(one: Float32, other: Float32) -> Float64:
