@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..featurize.backbones import read_weights
+from ..featurize.encoders.weight_files import read_weights
 from .scores import Float32
 
 MODEL = "ViT-B-32-quickgelu"  # of the paper: OpenAI's ViT-B/32

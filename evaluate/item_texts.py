@@ -28,19 +28,18 @@ def read_texts(references: References) -> ItemTexts:
         by_image = read_captions(references.path, references.split).by_image()
         return ItemTexts({}, {image: count(texts) for image, texts in by_image.items()})
     questions = references.questions or references.asked
-    return ItemTexts(
-        read_questions(questions) if questions else {}, read_truth(references.annotations)
-    )
+    return ItemTexts(read_questions(questions) if questions else {}, read_truth(references.source))
 
 
-def read_truth(path: Path) -> Truth:
+def read_truth(annotations: Path | SourceFile) -> Truth:
     """Each question's answers, from its annotations."""
+    source = annotations if isinstance(annotations, SourceFile) else read_source(annotations)
     try:
-        annotations = decode(path, Annotations).annotations
+        decoded = decode(source, Annotations).annotations
     except InputError:  # odd ids, say, which the official code takes: slower, and with more memory
-        entries = read_annotations(path, read_bytes(path)).by_id
+        entries = read_annotations(source.path, unpack(source.path, source.data)).by_id
         return {q: count([a["answer"] for a in entry["answers"]]) for q, entry in entries.items()}
-    return {each.question_id: count([a.answer for a in each.answers]) for each in annotations}
+    return {each.question_id: count([a.answer for a in each.answers]) for each in decoded}
 
 
 def count(texts: list[str]) -> dict[str, int]:

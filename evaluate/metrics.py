@@ -13,6 +13,7 @@ from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentil
 from .vqa.accuracy import Groups, VqaScores, percent_by_group
 
 OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
+GQA = "GQA"  # its scores beside the accuracy
 # Name -> key in JSON; under the key of several metrics stands a list.
 CAPTION_METRICS = {
     "BLEU-1": "bleu",
@@ -75,8 +76,9 @@ class Difference(NamedTuple):
 
 
 def vqa_families(scores: VqaScores) -> list[Family]:
-    """The overall accuracy, that of each answer type and that of each question type."""
+    """The overall accuracy, that of each answer type and each question type, and GQA's scores."""
     image = number_images(scores.image_ids)
+    n_images = int(image.max(initial=-1)) + 1
     everything = Groups([OVERALL], np.zeros(len(image), np.int32))
     kinds = (
         (OVERALL, everything),
@@ -89,6 +91,9 @@ def vqa_families(scores: VqaScores) -> list[Family]:
         for name, questions in questions_by_group(groups):
             metric = Metric(kind, name, len(questions), values[name])
             families.append(accuracy_family(metric, scores.accuracy, image, questions))
+    for name, means in scores.means.items():
+        metric = Metric(GQA, name, len(means.row), means.percent)
+        families.append(mean_family(metric, image[means.row], means.value, n_images))
     return families
 
 
@@ -109,12 +114,21 @@ def accuracy_family(
     ``accuracy`` [N], fractions, and ``image`` int64[N], as numbered, are of all questions.
     """
     _, row = np.unique(image[questions], return_inverse=True)
-    row = row.reshape(-1)
+    n_images = int(image.max(initial=-1)) + 1
+    return mean_family(metric, row.reshape(-1), accuracy[questions], n_images)
+
+
+def mean_family(
+    metric: Metric, row: NDArray[np.int64], values: NDArray[np.floating[Any]], n_images: int
+) -> Family:
+    """A metric that is the mean of these values, in percent; ``row`` is the image of each."""
     # Rounded, or else images with the same answers in another order would be distinct.
-    total = np.bincount(row, accuracy[questions]).round(9)
-    statistics = np.stack([total, np.bincount(row).astype(np.float64)], axis=1)
-    test = partial(percentage_of, len(row))
-    return Family([metric], statistics, int(image.max(initial=-1)) + 1, mean_percentage, test)
+    n_rows = n_images if metric.group == GQA else 0  # whose questions may differ between files
+    total = np.bincount(row, values, n_rows).round(9)
+    counts = np.bincount(row, minlength=n_rows).astype(np.float64)
+    test = partial(percentage_of, max(1, metric.n))
+    statistics = np.stack([total, counts], axis=1)
+    return Family([metric], statistics, n_images, mean_percentage, test)
 
 
 def questions_by_group(groups: Groups) -> Iterator[tuple[str, NDArray[np.intp]]]:
