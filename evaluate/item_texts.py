@@ -10,13 +10,13 @@ from ..datasets.formats import Annotations, SourceFile, decode, read_bytes, read
 from ..errors import InputError
 from .captions.results import read_caption_results
 from .reference_files import CaptionReferences, References
-from .vqa.entries import load_json, number_ids, read_annotations, read_predictions
+from .vqa.entries import canonical_id, load_json, number_ids, read_annotations, read_predictions
 
 Truth = dict[Hashable, dict[str, int]]  # id -> text -> how many people said so, the most first
 
 
 class ItemTexts(NamedTuple):
-    """By question id, or of captions by image id; ``question`` is empty where it is not known."""
+    """By question id, or of captions by image id; what is not known is left out."""
 
     question: dict[Hashable, str]
     truth: Truth
@@ -27,6 +27,8 @@ def read_texts(references: References) -> ItemTexts:
     if isinstance(references, CaptionReferences):
         by_image = read_captions(references.path, references.split).by_image()
         return ItemTexts({}, {image: count(texts) for image, texts in by_image.items()})
+    if references.rule == "gqa":  # whose file is of another kind
+        return ItemTexts({}, {})
     questions = references.questions or references.asked
     return ItemTexts(read_questions(questions) if questions else {}, read_truth(references.source))
 
@@ -50,16 +52,16 @@ def count(texts: list[str]) -> dict[str, int]:
 def read_questions(path: Path) -> dict[Hashable, str]:
     """Question id to question."""
     return {
-        entry["question_id"]: entry["question"]
+        canonical_id(entry["question_id"]): entry["question"]
         for entry in load_json(path, read_bytes(path))["questions"]
         if isinstance(entry.get("question"), str)
     }
 
 
-def read_predicted(results: Path | SourceFile, truth: Truth, task: str) -> dict[Hashable, str]:
+def read_predicted(results: Path | SourceFile, task: str) -> dict[Hashable, str]:
     """The answer to each question, or the caption of each image."""
     if task == "caption":
         return dict(read_caption_results(results).items())
     source = results if isinstance(results, SourceFile) else read_source(results)
     predictions = read_predictions(source.path, unpack(source.path, source.data))
-    return number_ids(source.path, predictions, truth)
+    return number_ids(source.path, predictions)

@@ -46,18 +46,18 @@ def describe_items(
     evaluation: Evaluation, source: Path | SourceFile, texts: ItemTexts
 ) -> Iterator[dict[str, Any]]:
     """The scores of each question or image, and what was asked, predicted and said by people."""
-    predicted = read_predicted(source, texts.truth, evaluation.task)
+    predicted = read_predicted(source, evaluation.task)
     more = {EXTRA_METRICS[extra.name]: extra.each.tolist() for extra in evaluation.extras}
     for k, item in enumerate(score_items(evaluation.scores)):
         if evaluation.task == "vqa":
             name = item["question_id"]
-            asked = {"question": texts.question.get(name), "answer": predicted[name]}
-            yield item | asked | {"truth": texts.truth[name]}
+            asked = {"question": texts.question.get(name), "answer": predicted.get(name)}
+            yield item | asked | {"truth": texts.truth.get(name, {})}
         else:
             name = item["image_id"]
-            references = [text for text, n in texts.truth[name].items() for _ in range(n)]
+            references = [text for text, n in texts.truth.get(name, {}).items() for _ in range(n)]
             extras = {key: values[k] for key, values in more.items()}
-            yield item | extras | {"caption": predicted[name], "truth": references}
+            yield item | extras | {"caption": predicted.get(name), "truth": references}
 
 
 def in_a_cell(truth: dict[str, int] | list[str]) -> str:
