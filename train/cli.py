@@ -145,6 +145,12 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Epochs without gain before it stops; 0: never.  [default: the recipe's]",
 )
 @click.option(
+    "--select-by",
+    type=OneOf(["score", "cider"]),
+    help="What picks the best epoch of captions, and ends the patience: BLEU-4 (score) or "
+    "CIDEr-D.  [default: the recipe's]",
+)
+@click.option(
     "--loss",
     type=OneOf(["soft", "commonest"]),
     help="Targets from all ten answers, or the commonest of them.  [default: the recipe's]",
@@ -297,6 +303,8 @@ def check_options(
         raise click.UsageError("--hold-out-seed is of use with --hold-out alone; add that too.")
     elif options["max_length"] is not None and TASKS[head] != "caption":
         raise click.UsageError(f"{head} writes no captions; drop --max-length.")
+    elif options["select_by"] == "cider" and TASKS[head] != "caption":
+        raise click.UsageError(f"{head} writes no captions, that CIDEr-D is of; drop --select-by.")
     elif options["finetune"] is None:
         for name in ("encoder_lr", "flip", "weights"):
             if options[name] is not None:

@@ -17,7 +17,7 @@ from .settings.recipes import RECIPES
 # What goes before the recipe's own, where it is typed.
 OVERRIDES = (
     *("epochs", "batch_size", "texts_per_image", "accumulate", "patience", "loss"),
-    *("lr", "encoder_lr", "flip"),
+    *("lr", "encoder_lr", "flip", "select_by"),
 )
 
 

@@ -1,5 +1,6 @@
 """What the training loop needs to know of a task, and no more."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...evaluate.bootstrap import Interval
 from ...models.base import Head
 from ..data.batches import Batch, SamplesByImage
 from ..data.resident import PaddedBatch, ResidentSamples
@@ -92,3 +94,10 @@ class Task(ABC):
     @abstractmethod
     def shuffled_metrics(self) -> dict[str, float]:
         """The official metrics with every validation image exchanged for another one."""
+
+
+def interval_metrics(name: str, interval: Interval) -> dict[str, float]:
+    """A score's interval as metrics of an epoch; nothing where there is none."""
+    if not math.isfinite(interval.low):
+        return {}
+    return {f"{name}_low": interval.low, f"{name}_high": interval.high}
