@@ -20,6 +20,7 @@ SHORT: dict[str, list[str]] = {
     "faults": ["--tries", "1"],
     "score_faults": ["--tries", "1"],
     "train_faults": ["--tries", "1"],
+    "gpu": ["--device", "cpu"],
     "sizes": ["--seeds", "0"],
     "score_vqa": ["--questions", "50000", "--images", "10000", "--rounds", "3"],
     "score_captions": ["--images", "5000", "--rounds", "2"],

@@ -218,7 +218,9 @@ class CaptionHead(Head, ABC):
             if output is not None and self.training and self.sampling:
                 word = self._mix(word, output[:rows])
             state = tuple(part[:rows] for part in state)
-            output, state, attention = self.step(encoded, image_index[:rows], word, state)
+            if rows < len(image_index):  # else attention goes on with what it knows of the index
+                image_index = image_index[:rows]
+            output, state, attention = self.step(encoded, image_index, word, state)
             outputs.append(output[:n])
             if attention is not None:
                 attentions.append(attention[:n])

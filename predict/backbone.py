@@ -1,6 +1,7 @@
 """The frozen network that made a run's features, rebuilt to extract those of one photo."""
 
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,13 @@ from ..featurize.decode.nvjpeg import why_unavailable
 from ..featurize.file.layout import GRID, IDENTITY_BEFORE, IMPORTED, name_grid
 from ..featurize.file.opening import read_structure
 from ..featurize.images import Preprocessing
-from ..featurize.network import as_stored, build_network, choose_precision
+from ..featurize.network import (
+    GridNetwork,
+    all_finite,
+    as_stored,
+    build_network,
+    choose_precision,
+)
 from ..featurize.rebuild import rebuild
 from ..train.data.features import Cells
 from ..train.settings.config import RunConfig
@@ -78,7 +85,13 @@ class FrozenNetwork:
         shape = GRID
         if identity.grid != name_grid(GRID):
             shape = self.backbone.native_grid(self.preprocessing.image_size)
-        self.network = build_network(self.backbone, device, precision, output, shape)
+        self._build = partial(build_network, self.backbone, device, output=output, shape=shape)
+        self.network = self._build(precision)
+
+    @cached_property
+    def exact_network(self) -> GridNetwork:
+        """The network in float32, for photos on which half precision overflows."""
+        return self._build(torch.float32)
 
     def describe(self) -> str:
         """The network in words."""
@@ -100,9 +113,17 @@ class FrozenNetwork:
         if why_unavailable(self.device):
             here = replace(here, decode="cpu")
         with torch.inference_mode():
-            pixels = photo.pixels(here, self.device)
-            grid, pooled = self.network(pixels[None])
+            pixels = photo.pixels(here, self.device)[None]
+            grid, pooled = self.network(pixels)
             columns = as_stored(grid, pooled, self.dtype)
+            if not all_finite(columns):
+                grid, pooled = self.exact_network(pixels)
+                columns = as_stored(grid, pooled, self.dtype)
+            if not all_finite(columns):
+                raise InputError(
+                    f"A feature of the photo is not a finite number in {self.dtype}, in which the "
+                    "run's features are; extract them with --dtype float32 and train again."
+                )
         cells = Cells(columns["grid"], columns.get("scale"))
         return PhotoFeatures(cells, Cells(columns["pooled"]))
 

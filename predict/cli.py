@@ -1,16 +1,32 @@
 """``frostgrid predict``: parse, predict a split, print what was written."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..console import Command
-from ..options import device_option, missing_option, run_argument, trust_ids_option
-from ..parameters import FiniteFloat, OneOf, OutputFile
-from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
+from ..options import (
+    choice_option,
+    device_option,
+    missing_option,
+    run_argument,
+    trust_ids_option,
+)
+from ..parameters import FEATURE_FILE, FiniteFloat, OneOf, OutputFile
+from .choices import BEAM, FORMATS, LENGTH_POWER, MAX_LENGTH
+
+if TYPE_CHECKING:
+    from ..models.beam import BeamOptions
+    from ..train.settings.config import RunConfig
+    from .trained import TrainedRun
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("predict", cls=Command)
@@ -35,10 +51,47 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 @trust_ids_option
 @missing_option
 @click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Describe, or ask about, the photos in a folder, instead of a split.",
+)
+@click.option("--question", help="VQA only: ask this of every photo of --images or --features.")
+@click.option(
+    "--questions",
+    type=FILE,
+    metavar="FILE",
+    help="VQA only: CSV or JSON lines of image and question, on these photos.",
+)
+@click.option(
+    "--keep-features",
+    type=OutputFile(*FEATURE_FILE),
+    metavar="FILE.h5",
+    help="Keep the features of --images here; a file that is there is gone on with.",
+)
+@choice_option(
+    "--on-error",
+    values=("stop", "skip"),
+    help="At a photo of --images that cannot be decoded: stop, or leave it out.",
+)
+@click.option(
+    "--weights",
+    metavar="imagenet|random|FILE",
+    help="The frozen network's weights for --images, where the run does not say how to get them.",
+)
+@click.option(
     "--out",
-    type=OutputFile(".json"),
-    metavar="FILE.json",
-    help="Result file.  [default: RUN/preds-SPLIT.json]",
+    type=OutputFile(".json", ".jsonl", ".csv"),
+    metavar="FILE",
+    help="Result file: .json is the official format, .jsonl and .csv have the questions and file "
+    "names too.  [default: RUN/preds-SPLIT.json, or RUN/preds-FOLDER.json]",
+)
+@click.option("--format", "form", type=OneOf(FORMATS), help="Of the file.  [default: by --out]")
+@click.option(
+    "--attention",
+    type=OutputFile(".npz"),
+    metavar="FILE.npz",
+    help="Write where the head looked too: an array for each question_id, or image_id.",
 )
 @click.option(
     "--beam",
@@ -67,18 +120,108 @@ from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
     help="Captions only: generate no three words in a row twice.",
 )
 @device_option
-def predict(run: Path, split: str, data: str | None, device: str, **options: Any) -> None:
-    """Write the answers or captions of RUN's best epoch for a split, in the official format."""
+@click.pass_context
+def predict(context: click.Context, /, run: Path, device: str, **options: Any) -> None:
+    """Write the answers or captions of RUN's best epoch for a split, in the official format.
+
+    With --images, or --features of a folder, those of any photos: a captioning run describes them,
+    a VQA run answers --question or --questions.
+    """
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..models.beam import BeamOptions
     from ..process import keep_freed_memory
-    from ..train.data.locate import find_features
-    from ..train.inputs import training_splits
-    from .split import can_be_scored, predict_split
+    from .photos_cli import photos_request, write_photos
     from .trained import load_run
 
+    check_usage(options)
     trained = load_run(run, pick_device(device))
+    if options["attention"] and not trained.has_attention:
+        raise click.UsageError(
+            f"{trained.config.head} has no attention over cells; drop --attention."
+        )
+    search = BeamOptions(
+        beam=options["beam"],
+        max_length=options["max_length"],
+        length_power=options["length_power"],
+        no_repeated_trigrams=options["no_repeated_trigrams"],
+    )
+    split_is_typed = context.get_parameter_source("split") is ParameterSource.COMMANDLINE
+    request = photos_request(trained, options, split_is_typed)
+    name = f"preds-{options['split'] if request is None else request.where.stem}"
+    out, form = output_file(run / name, options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    if request is None:
+        write_split(trained, options, search, out, form)
+    else:
+        write_photos(trained, request, options, search, out, form)
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Raise a usage error for options that do not go together."""
+    if options["question"] is not None and options["questions"]:
+        raise click.UsageError("--question and --questions exclude each other.")
+    if options["images"]:
+        for name in ("data", "features"):
+            if options[name]:
+                raise click.UsageError(
+                    f"--images and --{name} exclude each other: the features of --images are made "
+                    "on the way."
+                )
+        return
+    for name in ("keep_features", "weights"):
+        if options[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} is of use with --images alone.")
+    asked = options["question"] is not None or options["questions"]
+    if asked and (options["data"] or len(options["features"]) != 1):
+        raise click.UsageError(
+            "--question and --questions are about photos: name a folder by --images, or its "
+            "feature file by --features."
+        )
+
+
+def output_file(default: Path, options: dict[str, Any]) -> tuple[Path, str]:
+    """Where the predictions go, and in which of ``FORMATS``."""
+    out: Path | None = options["out"]
+    form = options["form"] or (out.suffix.lower().removeprefix(".") if out else "") or FORMATS[0]
+    return out or default.with_name(f"{default.name}.{form}"), form
+
+
+def write_split(
+    trained: TrainedRun, options: dict[str, Any], search: BeamOptions, out: Path, form: str
+) -> None:
+    """Predict a split and say how it is scored."""
+    from .details import split_attention, write_split_records
+    from .records import write_attention
+    from .split import can_be_scored, predict_split
+
+    split = options["split"]
+    config = split_config(trained, options)
+    if form == "json":
+        written = predict_split(trained, config, split, out, search)
+    else:
+        written = write_split_records(trained, config, split, out, search, form)
+    if written.left_out:
+        click.echo(f"left out   {written.left_out}")
+    click.echo(f"wrote      {written.n:,} {written.kind} to {out}")
+    if options["attention"]:
+        write_attention(options["attention"], split_attention(trained, config, split, search))
+        click.echo(f"attention  {options['attention']}")
+    if can_be_scored(config, split):
+        click.echo(f"score it   score {quote(str(out))}")
+    else:
+        click.echo(
+            f"score it   {config.data} has no {written.kind} for the split {split} to score against"
+        )
+
+
+def split_config(trained: TrainedRun, options: dict[str, Any]) -> RunConfig:
+    """The run's config with the data and the features that are asked for."""
+    from ..train.data.locate import find_features
+    from ..train.inputs import training_splits
+
+    split, data = options["split"], options["data"]
     features = [str(path) for path in options["features"]]
     if not features and trained.head.features != "none":
         features = trained.config.features
@@ -99,25 +242,6 @@ def predict(run: Path, split: str, data: str | None, device: str, **options: Any
     if options["missing"] == "skip":
         missing = "skip"
     data = trained.config.data if data is None else data
-    config = replace(
+    return replace(
         trained.config, data=data, features=features, trust_ids=trust_ids, missing=missing
     )
-    search = BeamOptions(
-        beam=options["beam"],
-        max_length=options["max_length"],
-        length_power=options["length_power"],
-        no_repeated_trigrams=options["no_repeated_trigrams"],
-    )
-    out = options["out"] or run / f"preds-{split}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory()
-    written = predict_split(trained, config, split, out, search)
-    if written.left_out:
-        click.echo(f"left out   {written.left_out}")
-    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
-    if can_be_scored(config, split):
-        click.echo(f"score it   score {quote(str(written.path))}")
-    else:
-        click.echo(
-            f"score it   {data} has no {written.kind} for the split {split} to score against"
-        )

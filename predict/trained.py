@@ -25,6 +25,11 @@ class TrainedRun:
     answers: list[str]
     precision: Precision
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the head says where it looks."""
+        return bool(self.head.has_attention)
+
 
 def load_run(path: Path, device: torch.device) -> TrainedRun:
     """Load a run's best checkpoint; raises ``InputError`` when a file is missing or invalid."""

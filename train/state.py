@@ -8,7 +8,6 @@ import torch
 
 from ..distributed import Ranks
 from ..models.base import Head
-from .averaging import WeightAverage
 from .checkpoint import (
     damaged,
     flatten_optimizer,
@@ -21,6 +20,7 @@ from .checkpoint import (
     write_tensors,
 )
 from .settings.config import RunConfig, convert
+from .steps.averaging import WeightAverage
 from .steps.plain import PlainStep
 
 

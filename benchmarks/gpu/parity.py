@@ -17,7 +17,7 @@ from frostgrid.models.layers.attention_timing import (
 from frostgrid.models.layers.recurrent import lstm_step
 from frostgrid.models.registry import HEADS
 from frostgrid.train.steps.captured import CapturedStep, Recorder
-from frostgrid.train.steps.choice import KeptState, choose_step, without_chance
+from frostgrid.train.steps.choice import KeptState, without_chance
 from torch import Tensor
 
 from .data import make_task, plain_step, precision_of, small
@@ -26,6 +26,7 @@ from .record import Bench
 SHAPES = [(48, 196, 512, 270), (1, 1, 1, 1), (5, 7, 130, 64), (32, 196, 2048, 64)]
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 UPDATES = {"cuda": 20, "cpu": 3}
+HALF = ["san", "show-attend-tell"]  # that are compared in half precision too
 
 
 def run(bench: Bench) -> None:
@@ -37,9 +38,10 @@ def run(bench: Bench) -> None:
     with bench.attempt("LSTM step"):
         lstm(bench)
     use_exact_float32()
-    for name in HEADS:
-        with bench.attempt(f"captured {name}"):
-            captured(bench, name)
+    for half, names in ((False, [*HEADS]), (True, HALF)):
+        for name in names:
+            with bench.attempt(f"captured {name}"):
+                captured(bench, name, half)
 
 
 def attention(bench: Bench) -> None:
@@ -69,7 +71,7 @@ def error_of(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -
     with kernels("plain"):
         exact = both_ways([part.detach().double().requires_grad_() for part in case], index)
     return max(
-        float((a.double() - b).norm() / b.norm().clamp_min(1e-30))
+        float((a.detach().double() - b.detach()).norm() / b.detach().norm().clamp_min(1e-30))
         for a, b in zip(ours, exact, strict=True)
     )
 
@@ -124,32 +126,27 @@ def lstm(bench: Bench) -> None:
             found.append(
                 (*out, *torch.autograd.grad(sum(x.square().sum() for x in out), (gates, cell)))
             )
-    worst = max(float((a - b).abs().max()) for a, b in zip(*found, strict=True))
+    worst = max(float((a - b).detach().abs().max()) for a, b in zip(*found, strict=True))
     used = "the library's" if bench.is_gpu and has_cuda_lstm() else "not the library's"
     bench.say("LSTM step", f"{used}; largest difference from the plain one {worst:.1e}")
 
 
-def captured(bench: Bench, name: str) -> None:
-    """Losses of some updates by graphs and by the plain step, in float32 and in half precision."""
+def captured(bench: Bench, name: str, half: bool) -> None:
+    """Losses of some updates by graphs and by the plain step."""
     folder, size = small(bench, min(bench.fraction, 0.004))
     said: list[str] = []
-    for half in (False, True):
-        task, config = make_task(name, folder, size, precision_of(bench, half), {})
-        plain = plain_step(task, config)
-        samples = task.place_samples(plain.o.batch_size)
-        recorder = Recorder(bench.device) if bench.is_gpu else None
-        step = CapturedStep(plain, samples, said.append, recorder)
-        n = UPDATES[bench.device.type]
-        worst = largest_gap(plain, step, n)
-        notes = "".join(f"; {text}" for text in said)
-        bench.say(
-            f"captured {name}, {'half' if half else 'float32'}",
-            f"losses within {worst:.1e} over {n} updates; {len(step.graphs)} graphs of "
-            f"{len(step.seen)} shapes{notes}",
-        )
-        said.clear()
-    choose_step("captured", plain, said.append)
-    bench.say(f"captured {name}, chosen", said[-1])
+    task, config = make_task(name, folder, size, precision_of(bench, half), {})
+    plain = plain_step(task, config)
+    recorder = Recorder(bench.device) if bench.is_gpu else None
+    samples = task.place_samples(plain.o.batch_size)
+    step = CapturedStep(plain, samples, said.append, recorder)
+    n = UPDATES[bench.device.type]
+    worst = largest_gap(plain, step, n)
+    bench.say(
+        f"captured {name}, {'half' if half else 'float32'}",
+        f"losses within {worst:.1e} over {n} updates; {len(step.graphs)} graphs of "
+        f"{len(step.seen)} shapes{''.join(f'; {text}' for text in said)}",
+    )
 
 
 def largest_gap(plain: Any, step: CapturedStep, n: int) -> float:

@@ -22,13 +22,10 @@ class Bench:
 
     part: str
     folder: Path
+    work: Path
     device: torch.device
     fraction: float
     started: float
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
 
     @property
     def is_gpu(self) -> bool:

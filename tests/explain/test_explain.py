@@ -52,6 +52,23 @@ def test_the_network_sees_one_photo_as_the_feature_file_has_it(runs, tiny_set):
         assert difference <= 0.01 * scale
 
 
+def test_a_photo_on_which_half_precision_overflows_is_computed_in_float32(runs, tiny_set):
+    network = FrozenNetwork(load_run(runs["san"], CPU).config, None, CPU)
+    photo, inner = read_photo(image_of(tiny_set, 503)), network.network
+    wanted = network.extract(photo).grid.values.float()
+
+    def overflow(pixels):
+        grid, pooled = inner(pixels)
+        return grid.index_fill(1, torch.tensor([3]), torch.inf), pooled
+
+    network.network = overflow
+    found = network.extract(photo).grid.values.float()
+    assert (found - wanted).norm() <= 0.02 * wanted.norm()  # bfloat16, and float32
+    network.exact_network = overflow
+    with pytest.raises(InputError, match="not a finite number in float16"):
+        network.extract(photo)
+
+
 def network_of(run, **identity):
     config = load_run(run, CPU).config
     changed = replace(config, feature_identity={**config.feature_identity, **identity}, features=[])

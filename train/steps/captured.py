@@ -124,8 +124,11 @@ class CapturedStep:
         torch.autograd.backward(loss)
         norm = plain.gradient_norm()
         if plain.o.clip:
-            plain.clip_gradients(norm)
+            # The fused optimiser divides by it as it reads them, as it does for a GradScaler; to
+            # shorten the gradients before would be a sweep more over all of them.
+            self.optimizer.grad_scale = ((norm + 1e-6) / plain.o.clip).clamp_min(1)  # type: ignore[attr-defined]
         self.optimizer.step()
+        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         # The next graph may have the gradients' memory.
         self.optimizer.zero_grad(set_to_none=True)
         return torch.stack([loss.detach().double() * packed[-2], norm.double()])
@@ -133,6 +136,8 @@ class CapturedStep:
 
 def move_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Keep the learning rates where a graph reads them, and let the optimiser be captured."""
+    # It would warn of steps that are not captured; some are not, on purpose.
+    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined, unused-ignore]
     for group in optimizer.param_groups:
         group["capturable"] = True
         if not isinstance(group["lr"], Tensor):

@@ -13,6 +13,7 @@ from torch import nn
 from ...models.layers.dropout import Dropout
 from ..checkpoint import random_state, restore_random_state
 from ..data.resident import Slot
+from ..tasks.task import Task
 from .captured import CapturedStep, Recorder, first_line, leave
 from .plain import PlainStep
 
@@ -49,6 +50,11 @@ def choose_step(kind: StepKind, plain: PlainStep, say: Callable[[str], None]) ->
     return plain
 
 
+def owner(task: Task, method: str) -> type:
+    """The class that a method of a task comes from."""
+    return next(kind for kind in type(task).__mro__ if method in vars(kind))
+
+
 class CapturedDiffers(Exception):
     """A captured step does not do what the plain one does; says how."""
 
@@ -73,6 +79,8 @@ def why_plain(plain: PlainStep) -> str:
     task = plain.task
     if plain.ranks.n > 1:
         return "as several processes share each batch"
+    if owner(task, "padded_loss") is not owner(task, "loss"):
+        return f"as the loss of {type(task).__name__} has no padded form"
     if plain.scaler.is_enabled():
         return "as float16 may leave updates out"
     if plain.o.accumulate > 1:

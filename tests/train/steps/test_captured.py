@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from frostgrid.devices import use_exact_float32
 from frostgrid.distributed import Ranks
 from frostgrid.models.names import TASKS
 from frostgrid.models.registry import HEADS
@@ -90,10 +91,10 @@ def losses(step, plain, n_epochs=4):
 
 
 @pytest.fixture(params=[CPU, GPU], ids=str)
-def device(request, monkeypatch):
+def device(request):
     """A CPU, or a GPU that computes float32 as such."""
-    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(backend, "allow_tf32", False)
+    if request.param.type == "cuda":
+        use_exact_float32()
     return request.param
 
 
@@ -205,6 +206,13 @@ def test_when_nothing_is_captured(step_of):
     assert choice.why_plain(plain) == "as the features are not kept on cpu"
     plain.scaler = torch.amp.GradScaler("cpu")
     assert "float16" in choice.why_plain(plain)
+
+    class Other(type(plain.task)):
+        def loss(self, batch):
+            return super().loss(batch) ** 2
+
+    plain.task.__class__ = Other  # whose padded loss is that of another task
+    assert choice.why_plain(plain) == "as the loss of Other has no padded form"
 
 
 def test_a_run_by_captured_steps_stops_and_resumes(tiny_set, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from frostgrid.train.averaging import WeightAverage
 from frostgrid.train.checkpoint import read_tensors
 from frostgrid.train.run_folder import RunFolder
+from frostgrid.train.steps.averaging import WeightAverage
 from torch import nn
 
 
