@@ -75,7 +75,8 @@ class VqaTask(Task):
         self.predicted = np.zeros(len(self.val_data.question_id), np.int64)
         assert self.val_data.targets is not None
         self.train_weight = float(loss_weights(train[0].targets, loss)[keep].mean())
-        self.val_weight = float(loss_weights(self.val_data.targets, loss).mean())
+        weights = loss_weights(self.val_data.targets, loss)  # none without validation
+        self.val_weight = float(weights.sum() / max(1, len(weights)))
         self.val_image = number_images(self.val_data.image_id.tolist())
 
     def _by_image(
