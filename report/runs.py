@@ -206,6 +206,10 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         name: getattr(config, name) for name in ("head", "data", "split", "recipe", "seed", "amp")
     }
     settings |= {"kernels": config.kernels, "fine-tuned": config.finetune}
+    settings |= {
+        "self-critical, from": config.scst and config.scst.init,
+        "word vectors": config.word_vectors and config.word_vectors.file,
+    }
     names = ("train_split", "hold_out", "hold_out_seed", "missing", "limit")
     settings |= {name.replace("_", " "): getattr(config, name) for name in names}
     settings |= asdict(config.optimisation)

@@ -9,8 +9,9 @@ from ..datasets.dataset import Dataset
 from ..errors import InputError
 from ..models.registry import HEADS
 from .data.locate import find_features
+from .data.word_vectors import read_width
 from .run_folder import RunFolder, next_free
-from .settings.config import RunConfig, check_optimisation
+from .settings.config import RunConfig, WordVectors, check_optimisation
 from .settings.recipes import RECIPES
 
 # What goes before the recipe's own, where it is typed.
@@ -93,6 +94,9 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
         finetune=o["finetune"],
         trust_ids=o["trust_ids"],
     ).with_overrides(**{name: o[name] for name in OVERRIDES})
+    if o["word_vectors"] is not None:
+        file = o["word_vectors"].resolve()
+        config = replace(config, word_vectors=WordVectors(str(file), read_width(file)))
     run = RunFolder(o["out"] or next_free(Path("runs"), head))
     run.check_free()
     check_optimisation(config.optimisation)

@@ -145,6 +145,7 @@ class Trainer:
             "epoch": p.epoch,
             "train_loss": p.loss_sum / max(1, p.items),
             **scores,
+            **task.training_metrics(),
             "train_seconds": p.train_seconds,
             "val_seconds": time.perf_counter() - started,
             "wait_seconds": p.wait_seconds,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -59,6 +60,7 @@ class CaptionTask(Task):
             SamplesByImage(data.image_id, data.tokens, data.length, features)
             for data, features in (train, val)
         )
+        self.train_data = train[0]
         self.val_data, self.val_features = val
         self.val_rows = self.val_features.rows(self.val_data.image_ids)
         self.sample = np.arange(min(SAMPLE_IMAGES, len(self.val_rows)))
@@ -187,9 +189,21 @@ class CaptionTask(Task):
         write_captions(path, data.image_ids, self.captions + rest, data.id_names)
 
 
+class Floats(Protocol):
+    """Cells of images, as a decoder takes them: see ``Cells``."""
+
+    def floats(self) -> Any: ...  # noqa: D102
+
+
+class Gathered(Protocol):
+    """Where the cells of images are gathered from: ``SplitFeatures``, or like it."""
+
+    def gather(self, rows: NDArray[np.int64], device: torch.device) -> Floats: ...  # noqa: D102
+
+
 def describe(
     head: CaptionHead,
-    features: SplitFeatures,
+    features: Gathered,
     rows: NDArray[np.int64],
     words: Sequence[str],
     precision: Precision,

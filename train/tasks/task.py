@@ -47,6 +47,7 @@ class Task(ABC):
     score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
     score_format: ClassVar[str]  # how the score is shown
     item_name: ClassVar[str]  # what a batch counts
+    why_plain: ClassVar[str] = ""  # why its updates cannot be captured, if so
 
     head: Head
     train: SamplesByImage
@@ -81,6 +82,10 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
         """Metrics of the validation split: ``val_loss`` and the score at least."""
+
+    def training_metrics(self) -> dict[str, float]:
+        """What the task measured in training since the last call: nothing by default."""
+        return {}
 
     @abstractmethod
     def write_predictions(self, path: Path) -> None:
