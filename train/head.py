@@ -53,9 +53,10 @@ def build_head(
             raise ValueError(f"{say_bytes(n_bytes)} of weights are more than memory holds")
         torch.manual_seed(config.seed)
         head = HEADS[config.head](settings)
-    except (RuntimeError, ValueError, ZeroDivisionError) as error:
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"config.json: head_settings: {config.head} cannot be built with {settings}: {error}"
+            f"config.json: head_settings: {config.head} cannot be built with {settings}: {reason}"
         ) from error
     if config.finetune is not None:
         pooled, flip = head.features == "pooled", config.optimisation.flip

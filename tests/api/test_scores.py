@@ -50,9 +50,9 @@ def test_captions_score_as_files_do(images):
         results, captions = Path(folder) / "preds.json", Path(folder) / "captions.json"
         results.write_text(json.dumps(entries))
         captions.write_text(json.dumps(official))
-        (expected,) = evaluate([results], CaptionReferences(captions, "val"))
+        (expected,) = evaluate([results], CaptionReferences(captions, "val", captions))
         captions.write_text(json.dumps({"annotations": annotations}))
-        (unlisted,) = evaluate([results], CaptionReferences(captions, "val"))
+        (unlisted,) = evaluate([results], CaptionReferences(captions, "val", captions))
     assert frostgrid.score_captions(entries, official) == evaluation_object(expected)
     assert frostgrid.score_captions(predictions, annotations) == evaluation_object(unlisted)
     assert frostgrid.score_captions(predictions, references) == evaluation_object(unlisted)

@@ -113,6 +113,8 @@ def test_hash_of_a_shortened_network_covers_what_it_holds(state: State, tmp_path
         "layer": "layer3",
         "weights": path.name,
         "weights_sha256": short.weights_sha256,
+        "image_size": 224,
+        "crop": "squash",
     }
     assert rebuild(identity, str(path)).channels == 256
     with pytest.raises(InputError, match="layer4 is missing: the file ends after layer3"):
