@@ -313,7 +313,7 @@ def test_edited_configs_are_one_sentence_or_load(run, finished):
             if sentence:
                 n_refused += 1
                 named = ("config.json", "vocabulary.json", ".safetensors")
-        assert any(name in sentence for name in named), (path, value)
+                assert any(name in sentence for name in named), (path, value, sentence)
     assert n_refused > len(paths)
 
 
