@@ -8,16 +8,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..datasets.captions import read_captions
+from ..datasets.captions import References as CaptionReferences
+from ..datasets.captions import read_references
 from ..datasets.formats import SourceFile
 from ..errors import InputError
 from ..evaluate.evaluation import Evaluation
-from ..evaluate.ids import check_same_ids, shorten
+from ..evaluate.ids import shorten
 from ..evaluate.numba_cache import choose_numba_cache
 from ..evaluate.score_objects import evaluation_object
 from ..evaluate.vqa.accuracy import Groups
 from ..evaluate.vqa.columns import no_garbage_collection
-from ..evaluate.vqa.entries import as_number, checked_id
+from ..evaluate.vqa.entries import canonical_id, checked_id
 from ..evaluate.vqa.references import VqaReferences
 
 # What messages call the two, as files are called by their paths.
@@ -67,17 +68,16 @@ def score_captions(predictions: Predictions, references: References) -> dict[str
     ``signature``. Raises ``InputError`` unless there is exactly one caption for every image.
     """
     choose_numba_cache(lambda text: None)  # before Numba is imported, as it is for long texts
-    from ..evaluate.captions.scores import score_captions as score
+    from ..evaluate.captions.results import score_results
 
     by_image: Mapping[Any, list[str]] | None = by_id(references)
     if by_image is None:
-        official = in_memory(REFERENCES, as_official(references))
-        by_image = read_captions(official, "val").by_image()
-    entries = list_entries(predictions, "image_id", "caption")
-    captions = read_captions_of(entries, are_numbers=all(type(image) is int for image in by_image))
-    check_same_ids("image_id", (PREDICTIONS, captions), (REFERENCES, by_image))
-    ordered = [captions[image] for image in by_image]
-    scores = score(range(len(by_image)), ordered, list(by_image.values()))
+        known = read_references(in_memory(REFERENCES, as_official(references)), "val")
+    else:
+        canonical: dict[Any, list[str]] = {canonical_id(i): texts for i, texts in by_image.items()}
+        known = CaptionReferences(canonical)
+    captions = read_captions_of(list_entries(predictions, "image_id", "caption"))
+    scores = score_results(PREDICTIONS, captions, REFERENCES, known)
     return evaluation_object(Evaluation(PREDICTIONS, scores))
 
 
@@ -122,13 +122,13 @@ def list_entries(predictions: object, id_key: str, text_key: str) -> list[Any]:
     return list(predictions)
 
 
-def read_captions_of(entries: list[Any], are_numbers: bool) -> dict[Hashable, str]:
-    """Image id to caption; "7" and 7.0 are 7 where the images of the references have numbers."""
+def read_captions_of(entries: list[Any]) -> dict[Hashable, str]:
+    """Image id to caption; "7" and 7.0 are 7."""
     captions: dict[Hashable, str] = {}
     for i, entry in enumerate(plain(entries)):
         location = f"{PREDICTIONS}: entry {i}"
         image = checked_id(location, entry, "image_id")
-        image, caption = as_number(image) if are_numbers else image, entry.get("caption")
+        image, caption = canonical_id(image), entry.get("caption")
         if not isinstance(caption, str):
             raise InputError(f'{location}: "caption" is {shorten(caption)}; expected a string.')
         if image in captions:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .dataset import Dataset
 from .formats import Annotation, SourceFile, decode
+from .ids import Id
 from .questions import QuestionTable, check_distinct, id_array
 
 
@@ -60,7 +61,7 @@ def load_answers(dataset: Dataset, split: str) -> AnswerTable:
     Raises ``InputError`` when the file is missing, not in the format, empty, or names a question
     id twice.
     """
-    return read_answers(dataset.annotations_path(split))
+    return read_answers(dataset.source(dataset.annotations_path(split)))
 
 
 def read_answers(path: Path | SourceFile) -> AnswerTable:
@@ -68,8 +69,8 @@ def read_answers(path: Path | SourceFile) -> AnswerTable:
     # Each new text and each new person takes the next number.
     texts: defaultdict[str, int] = defaultdict(count().__next__)
     people: defaultdict[Hashable, int] = defaultdict(count().__next__)
-    question_ids: list[int] = []
-    image_ids: list[int] = []
+    question_ids: list[Id] = []
+    image_ids: list[Id] = []
     n_answers: list[int] = []
     text_index, person = array("i"), array("i")
     decoder = msgspec.json.Decoder(Annotation)
@@ -95,7 +96,7 @@ def read_answers(path: Path | SourceFile) -> AnswerTable:
         person=np.array(person, np.int32),
         texts=list(texts),
     )
-    check_distinct(table.question_id, path, "annotations", "question_id")
+    check_distinct(table.question_id, path, "annotations", "question_id", question_ids)
     return table
 
 

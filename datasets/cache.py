@@ -78,3 +78,15 @@ def string_array(strings: Sequence[str]) -> NDArray[np.uint8]:
 def strings_of(array: NDArray[np.uint8]) -> list[str]:
     """The strings that ``string_array`` packed."""
     return msgspec.json.decode(array.tobytes(), type=list[str])
+
+
+def pack_names(names: dict[int, str]) -> Arrays:
+    """Ids that are no numbers, to be kept under "id_names"; nothing if there are none."""
+    return {"id_names": np.frombuffer(msgspec.json.encode(names), np.uint8)} if names else {}
+
+
+def unpack_names(arrays: Arrays) -> dict[int, str]:
+    """What ``pack_names`` packed."""
+    if "id_names" not in arrays:
+        return {}
+    return msgspec.json.decode(arrays["id_names"].tobytes(), type=dict[int, str])

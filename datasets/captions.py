@@ -1,6 +1,7 @@
 """Reference captions: COCO and Karpathy files to one checked table."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,42 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .dataset import Dataset
 from .formats import Captions, Karpathy, SourceFile, decode
-from .official_names import KARPATHY_SPLITS, is_karpathy
+from .ids import Id, canonical, id_names
+from .images.stated_images import parser_of
+from .official_names import is_of_split
 from .questions import check_distinct, id_array
 
 
 @dataclass(frozen=True)
-class CaptionTable:
-    """The captions of a split, all captions of an image adjacent.
+class References:
+    """The captions of a split, by image id, an int or a string; images without any are left out.
 
-    ``image_id`` is int64 [C], one for each caption; ``text`` holds the captions as written. Images
-    stand in the order of the file's "images" list, which is the order in which the official
+    Images stand in the order of the file's "images" list, which is the order in which the official
     evaluation goes through them (without that list: of their first caption), and the captions of
-    an image in the order of the file.
+    an image in the order of the file. ``n_dropped`` captions are left out because VizWiz marks them
+    as rejected or precanned, and with them the images ``dropped``, which have no other.
+    ``domains``: nocaps' domain of each image.
+    """
+
+    by_image: dict[int | str, list[str]]
+    n_dropped: int = 0
+    dropped: frozenset[int | str] = frozenset()
+    domains: dict[int | str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaptionTable:
+    """The captions of a split, all captions of an image adjacent, in the order of ``References``.
+
+    ``image_id`` is int64 [C], one for each caption; ``text`` holds the captions as written;
+    ``id_names`` the image ids that are no numbers, by the number that stands for each;
+    ``n_dropped`` as in ``References``.
     """
 
     image_id: NDArray[np.int64]
     text: list[str]
+    id_names: dict[int, str] = field(default_factory=dict)
+    n_dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.text)
@@ -43,45 +64,74 @@ def load_captions(dataset: Dataset, split: str) -> CaptionTable:
     Raises ``InputError`` when the file is missing, not in the format, without captions for the
     split, names an id twice or, in a caption, an image that its own "images" list lacks.
     """
-    return read_captions(dataset.captions_path(split), dataset.checked_split(split))
+    file = dataset.source(dataset.captions_path(split))
+    return read_captions(file, dataset.checked_split(split))
 
 
 def read_captions(path: Path | SourceFile, split: str) -> CaptionTable:
     """As ``load_captions``, from a file; ``split`` matters only in a Karpathy file."""
-    by_image = (_read_karpathy if is_karpathy(path.name) else _read_coco)(path, split)
-    image_ids = [image_id for image_id, texts in by_image.items() for _ in texts]
-    if not image_ids:
-        raise InputError(f"{path}: holds no caption for the split {split!r}; expected some.")
+    references = read_references(path, split)
+    by_image = references.by_image
+    image_ids: list[Id] = [image_id for image_id, texts in by_image.items() for _ in texts]
     texts = [text for texts in by_image.values() for text in texts]
-    return CaptionTable(id_array(image_ids, path), texts)
+    ids = id_array(image_ids, path)
+    return CaptionTable(ids, texts, id_names(by_image), references.n_dropped)
 
 
-def _read_coco(path: Path | SourceFile, split: str) -> dict[int, list[str]]:
+def read_references(path: Path | SourceFile, split: str) -> References:
+    """As ``read_captions``, under the ids as they are written."""
+    source = SourceFile(path, path.read_bytes()) if isinstance(path, Path) else path
+    read = _read_karpathy if parser_of(source) == "karpathy" else _read_coco
+    references = read(source, split)
+    by_image = {image_id: texts for image_id, texts in references.by_image.items() if texts}
+    if not by_image:
+        raise InputError(f"{path}: holds no caption for the split {split!r}; expected some.")
+    return replace(references, by_image=by_image)
+
+
+def _read_coco(path: SourceFile, split: str) -> References:
     captions = decode(path, Captions)
-    by_image: dict[int, list[str]] = {image.id: [] for image in captions.images}
+    by_image: dict[int | str, list[str]] = {canonical(image.id): [] for image in captions.images}
     with_id = [c.id for c in captions.annotations if c.id is not None]
     if len(set(with_id)) < len(with_id):
-        check_distinct(id_array(with_id, path), path, "annotations", "id")
+        check_distinct(id_array(with_id, path), path, "annotations", "id", with_id)
+    marked: set[int | str] = set()
+    n_dropped = 0
     for i, caption in enumerate(captions.annotations):
-        if captions.images and caption.image_id not in by_image:
+        image_id = canonical(caption.image_id)
+        if captions.images and image_id not in by_image:
             raise InputError(
-                f"{path}: annotations[{i}] is on the image {caption.image_id}, which the file's "
+                f"{path}: annotations[{i}] is on the image {image_id}, which the file's "
                 '"images" list lacks; expected one of its ids.'
             )
-        by_image.setdefault(caption.image_id, []).append(caption.caption)
-    return by_image
+        # As VizWiz's own loader does.
+        if caption.is_rejected or caption.is_precanned:
+            n_dropped += 1
+            marked.add(image_id)
+        else:
+            by_image.setdefault(image_id, []).append(caption.caption)
+    dropped = frozenset(image_id for image_id in marked if not by_image.get(image_id))
+    domains = {canonical(image.id): image.domain for image in captions.images if image.domain}
+    return References(by_image, n_dropped, dropped, domains)
 
 
-def _read_karpathy(path: Path | SourceFile, split: str) -> dict[int, list[str]]:
-    by_image: dict[int, list[str]] = {}
+def _read_karpathy(path: SourceFile, split: str) -> References:
+    by_image: dict[int | str, list[str]] = {}
+    splits: Counter[str] = Counter()
     for i, entry in enumerate(decode(path, Karpathy).images):
-        if entry.split not in KARPATHY_SPLITS[split]:
+        splits[entry.split] += 1
+        if not is_of_split(entry.split, split):
             continue
-        number = entry.imgid if entry.cocoid is None else entry.cocoid
-        if number in by_image:
+        image_id = canonical(entry.id)
+        if image_id in by_image:
             raise InputError(
-                f"{path}: images[{i}] ({entry.filename}) has the image id {number} of an earlier "
+                f"{path}: images[{i}] ({entry.filename}) has the image id {image_id} of an earlier "
                 "entry; expected distinct ids."
             )
-        by_image[number] = [sentence.raw for sentence in entry.sentences]
-    return by_image
+        by_image[image_id] = [sentence.raw for sentence in entry.sentences]
+    if splits and not by_image:
+        found = ", ".join(f"{name!r} ({n} images)" for name, n in splits.items())
+        raise InputError(
+            f"{path}: holds no caption for the split {split!r}; the splits in it are {found}."
+        )
+    return References(by_image)

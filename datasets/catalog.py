@@ -6,6 +6,7 @@ from ..errors import InputError
 from .dataset import Dataset
 from .easy_vqa import NAME, EasyVqa
 from .folder import FolderDataset
+from .layouts.table import describe_layouts
 
 NAMES = (NAME,)
 
@@ -35,11 +36,11 @@ def open_dataset(name_or_dir: str) -> Dataset:
         raise InputError(
             f"{root}: no data set found in this folder; expected the official files of VQA v2 "
             "(v2_OpenEnded_mscoco_train2014_questions.json, v2_mscoco_train2014_annotations.json), "
-            "COCO captions (captions_train2014.json), a Karpathy split (dataset_coco.json, "
-            "dataset_*.json) or the plain names "
-            "{train,val,test}_{questions,annotations,captions}.json, there or in annotations/ or "
-            "questions/, and images in train2014/, val2014/, … or images/ (for a folder of images "
-            "alone: featurize IMAGE_DIR)."
+            "COCO captions (captions_train2014.json), a Karpathy split (dataset_coco.json), the "
+            "plain names {train,val,test}_{questions,annotations,captions}.json, or under any name "
+            f"one of these: {describe_layouts()}; there or in annotations/ or questions/, and "
+            "images in train2014/, val2014/, … or images/ (for a folder of images alone: featurize "
+            f"IMAGE_DIR). Found: {'; '.join(dataset.notes()) or 'no data file'}."
         )
     return dataset
 

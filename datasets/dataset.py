@@ -4,12 +4,17 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from ..errors import InputError
+from .file_bytes import read_whole
+from .formats import SourceFile
 from .images.image_list import ImageList
 from .images.stated_images import StatedImages
+from .layouts.official import OfficialFile
 
 
 class Dataset(ABC):
     """One data set: where its images and its official JSON files lie.
+
+    Files that come in other layouts are read as official ones, made of them in the cache folder.
 
     ``name`` is "easy-vqa" or the folder's name; ``root`` is the folder that holds the set.
     Every method that takes a split raises ``InputError`` for one that the set does not have.
@@ -65,6 +70,18 @@ class Dataset(ABC):
     @abstractmethod
     def has_captions(self, split: str) -> bool:
         """Whether the split has captions."""
+
+    def official(self, path: Path) -> OfficialFile:
+        """What one of the paths above was made of: of nothing else, if it is the user's own."""
+        return OfficialFile(path, path)
+
+    def source(self, path: Path) -> SourceFile:
+        """Read one of the paths above; messages name the user's own file."""
+        return SourceFile(self.official(path).origin, read_whole(path))
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the set's files are read."""
+        return ()
 
     def checked_split(self, split: str) -> str:
         """``split`` itself, if the set has it; ``InputError`` otherwise."""

@@ -1,6 +1,7 @@
-"""A data folder with official files, found by their names."""
+"""A data folder: its data files, known by what they hold, and its images."""
 
 import re
+from functools import cached_property
 from pathlib import Path
 
 from ..errors import InputError
@@ -8,27 +9,43 @@ from .dataset import Dataset
 from .images.image_list import ImageList
 from .images.split_images import SplitFolder, find_split_images
 from .images.stated_images import StatedImages, state_images
-from .official_names import IMAGE_FOLDERS, JSON_FOLDERS, JSON_NAMES, SPLITS, is_karpathy
+from .layouts.data_files import DataFiles, find_data_files
+from .layouts.official import OfficialFile
+from .layouts.outline import outline_of
+from .layouts.table import kind_of
+from .official_names import IMAGE_FOLDERS, JSON_NAMES, SPLITS
 
 
 class FolderDataset(Dataset):
-    """A folder that holds official JSON files and images; see ``official_names`` for the names.
+    """A folder that holds data files in any of the layouts of ``layouts/table``, and images.
 
-    JSON files lie in the folder, in its ``annotations/`` or its ``questions/``, plain or gzip'd.
+    Data files lie in the folder, in its ``annotations/`` or its ``questions/``, plain or gzip'd.
+    Those with official names (``official_names``) go before others; files in other layouts become
+    official ones in the cache folder, whose paths are returned.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root.resolve().name or "data", root)
 
+    @cached_property
+    def files(self) -> DataFiles:
+        """The data files; looked for once."""
+        return find_data_files(self.root)
+
+    def notes(self) -> tuple[str, ...]:
+        """Which file is read as what, if its name does not say it, and which are not used."""
+        return self.files.notes(self.root)
+
     def splits(self) -> tuple[str, ...]:
-        """Those of train, val and test that have a JSON file or an image folder of their own."""
+        """Those of train, val and test that have a data file or an image folder of their own."""
         return tuple(split for split in SPLITS if self._has(split))
 
     def _has(self, split: str) -> bool:
-        has_json = any(
-            self._candidates(kind, split) for kind in ("questions", "annotations", "captions")
+        has_file = any(
+            self.files.candidates(kind, split)
+            for kind in ("questions", "annotations", "captions", "images")
         )
-        return has_json or any((self.root / name).is_dir() for name in IMAGE_FOLDERS[split])
+        return has_file or any((self.root / name).is_dir() for name in IMAGE_FOLDERS[split])
 
     def images(self, split: str, partial: bool = False) -> ImageList:
         """The images that the split has, relative to the data folder.
@@ -59,12 +76,13 @@ class FolderDataset(Dataset):
     def _json_paths(self, split: str) -> list[Path]:
         self.checked_split(split)
         found = [
-            self._find(kinds, split) for kinds in (("questions", "annotations"), ("captions",))
+            self._find(kinds, split)
+            for kinds in (("questions", "annotations"), ("captions", "images"))
         ]
         return [path for path in found if path is not None]
 
     def _state(self, split: str) -> StatedImages:
-        return state_images(self._json_paths(split), split)
+        return state_images([self.source(path) for path in self._json_paths(split)], split)
 
     def _claims(self, split: str) -> StatedImages | None:
         """What another split states, None if it has no JSON file."""
@@ -74,8 +92,8 @@ class FolderDataset(Dataset):
 
     def _own_folder(self, split: str) -> str | None:
         """The folder that holds this split's images alone, or None if there is none."""
-        json_names = [path.name for path in self._json_paths(split)]
-        if json_names and all(map(is_karpathy, json_names)):
+        paths = self._json_paths(split)
+        if paths and all(kind_of(path) == "karpathy" for path in paths):
             return None
         names = [
             f"{parent}{name}"
@@ -84,7 +102,7 @@ class FolderDataset(Dataset):
             if (self.root / parent / name).is_dir()
         ]
         if len(names) > 1:  # 2014 beside 2017, say: the JSON files say which is meant
-            years = {_year(json_name) for json_name in json_names}
+            years = {_year(path.name) for path in paths}
             names = [name for name in names if _year(name) in years] or names
         if len(names) > 1:
             raise InputError(
@@ -124,46 +142,35 @@ class FolderDataset(Dataset):
             names = " or ".join(name for rank in JSON_NAMES[kind, split] for name in rank)
             raise InputError(
                 f"{self.root}: the split {split!r} has no {kind} file; looked for {names} "
-                "(.json or .json.gz) there and in annotations/ and questions/."
+                "(.json or .json.gz) there and in annotations/ and questions/, and for files in "
+                f"the layouts of docs/data.md under any name{self._say_unknown()}."
             )
         return path
+
+    def _say_unknown(self) -> str:
+        found = [
+            f"{path.name} holds {outline_of(path).describe()}" for path in self.files.unknown[:3]
+        ]
+        return f"; {'; '.join(found)}" if found else ""
 
     def _find(self, kinds: tuple[str, ...], split: str) -> Path | None:
         """The file of the first of these kinds that the split has."""
         for kind in kinds:
-            found = self._candidates(kind, split)
+            found = self.files.candidates(kind, split)
             if len(found) > 1:
                 raise InputError(
-                    f"{self.root}: {' and '.join(str(path) for path in found)} could all be the "
-                    f"{kind} of the split {split!r}; keep one of them in this folder."
+                    f"{self.root}: {' and '.join(str(file.origin) for file in found)} could all be "
+                    f"the {kind} of the split {split!r}; keep one of them in this folder."
                 )
             if found:
-                return found[0]
+                return found[0].path
         return None
 
-    def _candidates(self, kind: str, split: str) -> list[Path]:
-        for rank in JSON_NAMES.get((kind, split), ()):
-            found = [
-                path
-                for folder in JSON_FOLDERS
-                for name in rank
-                for path in _find_files(self.root / folder, name)
-            ]
-            if found:
-                return found
-        return []
+    def official(self, path: Path) -> OfficialFile:
+        """What one of the paths above was made of."""
+        return self.files.official(path)
 
 
 def _year(name: str) -> str:
     match = re.search("20[0-9][0-9]", name)
     return match.group() if match else ""
-
-
-def _find_files(folder: Path, name: str) -> list[Path]:
-    """The files of that name or pattern, each plain or, if it is not there so, gzip'd."""
-    if "*" not in name:
-        found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-        return found[:1]
-    plain = {path.name for end in ("", ".gz") for path in folder.glob(f"{name}{end}")}
-    names = sorted({path.removesuffix(".gz") for path in plain})
-    return [path for n in names if is_karpathy(n) for path in _find_files(folder, n)]

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
 from ..errors import InputError
 from .file_bytes import gunzip, read_whole
+from .ids import Id
 
 T = TypeVar("T")
 
@@ -22,15 +24,33 @@ ZIP_MAGIC = b"PK\x03\x04"  # how VQA's files and COCO's are handed out
 class Question(msgspec.Struct, gc=False):
     """One question of a VQA questions file."""
 
-    question_id: int
-    image_id: int
+    question_id: Id
+    image_id: Id
     question: str
 
 
+class CaptionImage(msgspec.Struct, gc=False):
+    """One image of a COCO captions file; nocaps gives some files by their address alone."""
+
+    id: Id
+    file_name: str = ""
+    coco_url: str = ""
+    domain: str = ""  # of nocaps: in-domain, near-domain or out-domain
+
+    @property
+    def name(self) -> str:
+        """The name of its file, "" if none is given."""
+        return self.file_name or unquote(self.coco_url.rpartition("/")[2])
+
+
 class Questions(msgspec.Struct):
-    """A VQA questions file: ``v2_OpenEnded_mscoco_*_questions.json`` and its like."""
+    """A VQA questions file: ``v2_OpenEnded_mscoco_*_questions.json`` and its like.
+
+    ``images`` is our own: the names of the images, where they are known by name.
+    """
 
     questions: list[Question]
+    images: list[CaptionImage] = []
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -44,8 +64,8 @@ class Answer(msgspec.Struct, gc=False):
 class Annotation(msgspec.Struct, gc=False):
     """One question's answers (ten, in the official data)."""
 
-    question_id: int
-    image_id: int
+    question_id: Id
+    image_id: Id
     answers: list[Answer]
     question_type: str = ""
     answer_type: str = ""
@@ -60,36 +80,34 @@ class Annotations(msgspec.Struct):
 class VqaResult(msgspec.Struct, gc=False):
     """One entry of a VQA results file, a list of these."""
 
-    question_id: int
+    question_id: Id
     answer: str
 
 
-class CaptionImage(msgspec.Struct, gc=False):
-    """One image of a COCO captions file."""
-
-    id: int
-    file_name: str = ""
-
-
 class Caption(msgspec.Struct, gc=False):
-    """One reference caption."""
+    """One reference caption; VizWiz marks those that its loader leaves out."""
 
-    image_id: int
+    image_id: Id
     caption: str
-    id: int | None = None
+    id: Id | None = None
+    is_rejected: bool = False
+    is_precanned: bool = False
 
 
 class Captions(msgspec.Struct):
-    """A COCO captions file: ``captions_{train,val}{2014,2017}.json`` and its like."""
+    """A COCO captions file: ``captions_{train,val}{2014,2017}.json`` and its like.
 
-    annotations: list[Caption]
+    Test sets have images alone.
+    """
+
+    annotations: list[Caption] = []
     images: list[CaptionImage] = []
 
 
 class CaptionResult(msgspec.Struct, gc=False):
     """One entry of a caption results file, a list of these."""
 
-    image_id: int
+    image_id: Id
     caption: str
 
 
@@ -105,9 +123,16 @@ class KarpathyImage(msgspec.Struct, gc=False):
     filename: str
     split: str
     sentences: list[KarpathySentence]
-    imgid: int
-    cocoid: int | None = None
+    imgid: Id | None = None
+    cocoid: Id | None = None
     filepath: str = ""
+
+    @property
+    def id(self) -> Id:
+        """COCO's own id, else the file's running number, else the name."""
+        if self.cocoid is not None:
+            return self.cocoid
+        return self.filename if self.imgid is None else self.imgid
 
 
 class Karpathy(msgspec.Struct):
@@ -181,16 +206,23 @@ def decode(source: Path | SourceFile, kind: type[T], *, strict: bool = True) -> 
             f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8."
         ) from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {describe_misfit(error)}.") from error
+        raise InputError(f"{path}: {describe_misfit(path, data, error)}.") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{path}: {describe_damage(data, error)}.") from error
 
 
-def describe_misfit(error: msgspec.ValidationError) -> str:
-    """Where an entry does not fit, and how: "annotations[3].id: expected `int`, got `str`"."""
+def describe_misfit(path: Path, data: bytes, error: msgspec.ValidationError) -> str:
+    """Where an entry does not fit, and how: "annotations[3].id: expected `int`, got `null`".
+
+    Of a file that does not fit as a whole, what it holds, and what would fit.
+    """
     problem, _, location = str(error).partition(" - at `$")
-    location = location.rstrip("`").lstrip(".") or "the whole file"
-    return f"{location}: {problem[:1].lower()}{problem[1:]}"
+    location = location.rstrip("`").lstrip(".")
+    if location:
+        return f"{location}: {problem[:1].lower()}{problem[1:]}"
+    from .layouts.table import describe_unknown
+
+    return describe_unknown(SourceFile(path, data))
 
 
 def describe_damage(data: bytes, error: Exception) -> str:

@@ -1,20 +1,20 @@
 """The official file and folder names of VQA v2, COCO captions and Karpathy's splits."""
 
-from fnmatch import fnmatchcase
+import re
 
-# Where a JSON file may lie inside a data folder.
-JSON_FOLDERS = ("", "annotations", "questions")
+# Where data files may lie inside a data folder, whatever the case of these names and whichever
+# version follows them.
+JSON_FOLDERS = ("annotations", "questions", "captions", "flickr8k_text")
 
 SPLITS = ("train", "val", "test")
+# A split as people write it -> ours.
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testdev"), "test"),
+}
 
 KARPATHY_NAMES = ("dataset_coco.json", "dataset_flickr8k.json", "dataset_flickr30k.json")
-# Other sets in the same format, RSICD for one: a pattern, for where no other name is found.
-OTHER_KARPATHY = "dataset_*.json"
-# Names of Hugging Face's "datasets" that the pattern fits.
-NOT_KARPATHY = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
-
-# split -> the values of "split" in a Karpathy file that belong to it.
-KARPATHY_SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 
 # (kind, split) -> ranks of names. The first rank that has a file counts; two files of one rank
 # are ambiguous. test2015 goes before test-dev2015, its part, since both come in one archive.
@@ -24,7 +24,7 @@ JSON_NAMES: dict[tuple[str, str], tuple[tuple[str, ...], ...]] = {
         ("v2_OpenEnded_mscoco_test-dev2015_questions.json",),
     ),
     ("annotations", "test"): (("test_annotations.json",),),
-    ("captions", "test"): (("test_captions.json", *KARPATHY_NAMES), (OTHER_KARPATHY,)),
+    ("captions", "test"): (("test_captions.json", *KARPATHY_NAMES),),
 }
 for _split in ("train", "val"):
     JSON_NAMES["questions", _split] = (
@@ -40,7 +40,6 @@ for _split in ("train", "val"):
             f"{_split}_captions.json",
             *KARPATHY_NAMES,
         ),
-        (OTHER_KARPATHY,),
     )
 
 # Folders that hold one split's images alone, in the data folder or in its images/.
@@ -62,17 +61,24 @@ SHARED_FOLDERS = (
 )
 
 
-def is_karpathy(file_name: str) -> bool:
-    """Whether a JSON file of that name is a Karpathy split file."""
+def split_in_name(name: str) -> str:
+    """The split that a file's name tells, or ""."""
+    words = re.findall("[a-z]+", name.lower().replace("test-dev", "testdev"))
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else ""
+
+
+def is_of_split(word: str, split: str) -> bool:
+    """Whether a split as a file writes it, "restval" say, is this one of ours."""
+    return SPLIT_WORDS.get(word.strip().lower().replace("-", "")) == split
+
+
+def kind_of_name(file_name: str) -> str:
+    """What a file of an official name should hold: "karpathy", or the kind in ``JSON_NAMES``."""
     name = file_name.removesuffix(".gz")
-    return fnmatchcase(name, OTHER_KARPATHY) and name not in NOT_KARPATHY
-
-
-def kind_of(file_name: str) -> str:
-    """What an official file holds: "karpathy", or the kind under which ``JSON_NAMES`` lists it."""
-    if is_karpathy(file_name):
+    if name in KARPATHY_NAMES:
         return "karpathy"
-    name = file_name.removesuffix(".gz")
-    return next(
-        kind for (kind, _), ranks in JSON_NAMES.items() if any(name in rank for rank in ranks)
-    )
+    for (kind, _), ranks in JSON_NAMES.items():
+        if any(name in rank for rank in ranks):
+            return kind
+    return ""

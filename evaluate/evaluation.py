@@ -18,7 +18,7 @@ from ..errors import InputError
 from .layouts import Task
 from .metrics import Family, Metric, vqa_families
 from .reference_files import References
-from .vqa.accuracy import RULE_VERSION, VqaScores
+from .vqa.accuracy import VqaScores
 from .vqa.references import VqaReferences
 
 if TYPE_CHECKING:
@@ -78,10 +78,14 @@ class Evaluation:
     @property
     def signature(self) -> str:
         """How the numbers were computed; printed beside them."""
-        if self.task == "vqa":
-            how = f"metric:vqa-accuracy|rule:{RULE_VERSION}|{VQA_DEVIATIONS}"
+        if isinstance(self.scores, VqaScores):
+            how = f"metric:vqa-accuracy|rule:{self.scores.rule}|{VQA_DEVIATIONS}"
+            if self.scores.n_lone:
+                how += f"|answers:{self.scores.n_lone} lone ones as ten"
         else:
             from .captions.scores import SIGNATURE as how
+
+            how += self._parts()
         return f"{how}|n:{self.n}{self.part}|frostgrid:{__version__}"
 
     @property
@@ -111,6 +115,15 @@ class Evaluation:
         if isinstance(scores, VqaScores):
             return list(scores.question_ids)
         return list(scores.image_id.tolist())
+
+    def _parts(self) -> str:
+        """What is particular about the reference captions."""
+        assert not isinstance(self.scores, VqaScores)
+        n_captions, n_images = self.scores.n_dropped
+        domains = "|domains:each by itself" if self.scores.domains else ""
+        if not n_captions:
+            return domains
+        return f"{domains}|dropped:rejected+precanned({n_captions} captions, {n_images} images)"
 
 
 def evaluate(

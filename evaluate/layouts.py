@@ -46,6 +46,9 @@ TASK_OF_KEYS: dict[Keys, Task] = {
     **{keys: task for task, keys in OFFICIAL.items()},
     **{Keys("question_id", text): "vqa" for text in ("text", "prediction")},
     **{Keys("image_id", text): "caption" for text in ("text", "prediction")},
+    Keys("image", "answer"): "vqa",  # VizWiz
+    Keys("image", "caption"): "caption",
+    Keys("questionId", "prediction"): "vqa",  # GQA
 }
 EXPECTED = (
     'a list of results, {"question_id": ..., "answer": ...} or {"image_id": ..., "caption": ...}, '
@@ -107,10 +110,12 @@ def first_of_list(path: Path) -> object:
 
 
 def official_task(entry: object) -> Task | None:
-    """What an official list holds, by its first entry."""
+    """What an official list holds, by its first entry; VizWiz names images instead of questions."""
     if not isinstance(entry, dict):
         return None
-    return next((task for task, keys in OFFICIAL.items() if keys.text in entry), None)
+    found = (task for task, keys in OFFICIAL.items() if keys.text in entry)
+    task = next(found, None)
+    return None if task and "image" in entry and OFFICIAL[task].id not in entry else task
 
 
 def read_list(path: Path, content: list[object]) -> ResultsFile:

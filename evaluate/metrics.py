@@ -12,6 +12,7 @@ from .bootstrap import NO_INTERVAL, Float64, Interval, paired_p_value, percentil
 from .vqa.accuracy import Groups, VqaScores, percent_by_group
 
 OVERALL, ANSWER_TYPE, QUESTION_TYPE = "overall", "answer type", "question type"
+GQA = "GQA"  # its scores beside the accuracy
 # Name -> key in JSON; under the key of several metrics stands a list.
 CAPTION_METRICS = {
     "BLEU-1": "bleu",
@@ -68,7 +69,7 @@ class Difference(NamedTuple):
 
 
 def vqa_families(scores: VqaScores) -> list[Family]:
-    """The overall accuracy, that of each answer type and that of each question type."""
+    """The overall accuracy, that of each answer type and each question type, and GQA's scores."""
     numbers: dict[object, int] = {}
     image = np.array([numbers.setdefault(i, len(numbers)) for i in scores.image_ids], np.int64)
     everything = Groups([OVERALL], np.zeros(len(image), np.int32))
@@ -81,15 +82,25 @@ def vqa_families(scores: VqaScores) -> list[Family]:
     for kind, groups in kinds:
         values = percent_by_group(scores.accuracy, groups)
         for name, questions in questions_by_group(groups):
-            _, row = np.unique(image[questions], return_inverse=True)
-            row = row.reshape(-1)
-            # Rounded, or else images with the same answers in another order would be distinct.
-            total = np.bincount(row, scores.accuracy[questions]).round(9)
-            statistics = np.stack([total, np.bincount(row).astype(np.float64)], axis=1)
             metric = Metric(kind, name, len(questions), values[name])
-            test = partial(percentage_of, len(questions))
-            families.append(Family([metric], statistics, len(numbers), mean_percentage, test))
+            _, row = np.unique(image[questions], return_inverse=True)
+            accuracy = scores.accuracy[questions]
+            families.append(mean_family(metric, row.reshape(-1), accuracy, len(numbers)))
+    for name, means in scores.means.items():
+        metric = Metric(GQA, name, len(means.row), means.percent)
+        families.append(mean_family(metric, image[means.row], means.value, len(numbers)))
     return families
+
+
+def mean_family(metric: Metric, row: NDArray[np.int64], values: Float64, n_images: int) -> Family:
+    """A metric that is the mean of these values, in percent; ``row`` is the image of each."""
+    # Rounded, or else images with the same answers in another order would be distinct.
+    n_rows = n_images if metric.group == GQA else 0  # whose questions may differ between files
+    total = np.bincount(row, values, n_rows).round(9)
+    counts = np.bincount(row, minlength=n_rows).astype(np.float64)
+    test = partial(percentage_of, max(1, metric.n))
+    statistics = np.stack([total, counts], axis=1)
+    return Family([metric], statistics, n_images, mean_percentage, test)
 
 
 def questions_by_group(groups: Groups) -> Iterator[tuple[str, NDArray[np.intp]]]:

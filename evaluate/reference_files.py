@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..atomic import write_bytes
+from ..datasets.layouts.official import as_official
 from ..errors import InputError
 from .layouts import ResultsFile, Task
 from .vqa.references import VqaReferences
@@ -31,13 +32,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class CaptionReferences:
-    """A COCO captions file, or a Karpathy file and which split of it.
+    """A COCO captions file, or a Karpathy file and which split; ``origin``: the user's own.
 
     With ``only_predicted``, images without a prediction do not count.
     """
 
     path: Path
     split: str
+    origin: Path
     only_predicted: bool = False
 
 
@@ -122,14 +124,17 @@ def chosen_references(path: Path, task: Task, choice: Choice) -> tuple[Reference
                 f'{path}: holds answers to questions ("answer"), but --captions was given; '
                 "give --annotations."
             )
-        references = VqaReferences(choice.annotations, choice.questions, choice.only_predicted)
-        return references, str(choice.annotations)
+        official = as_official(choice.annotations, "annotations", choice.split or DEFAULT_SPLIT)
+        answers = VqaReferences(official, choice.questions, choice.only_predicted)
+        return answers, str(choice.annotations)
     if choice.captions is None:
         raise InputError(
             f'{path}: holds captions ("caption"), but --annotations was given; give --captions.'
         )
     split = choice.split or DEFAULT_SPLIT
-    return CaptionReferences(choice.captions, split, choice.only_predicted), str(choice.captions)
+    official = as_official(choice.captions, "captions", split)
+    references = CaptionReferences(official.path, split, official.origin, choice.only_predicted)
+    return references, str(choice.captions)
 
 
 def data_references(
@@ -140,10 +145,11 @@ def data_references(
 
     dataset = open_dataset(data)
     path = dataset.annotations_path(split) if task == "vqa" else dataset.captions_path(split)
-    origin = f"{path} ({data}, split {split}{by_whom})"
+    official = dataset.official(path)
+    origin = f"{official.origin} ({data}, split {split}{by_whom})"
     if task == "vqa":
-        return VqaReferences(path, only_predicted=only_predicted), origin
-    return CaptionReferences(path, split, only_predicted), origin
+        return VqaReferences(official, only_predicted=only_predicted), origin
+    return CaptionReferences(path, split, official.origin, only_predicted), origin
 
 
 def source_path(results: Path) -> Path:

@@ -10,6 +10,7 @@ from .evaluation import Evaluation
 from .metrics import (
     ANSWER_TYPE,
     CAPTION_METRICS,
+    GQA,
     OVERALL,
     QUESTION_TYPE,
     Difference,
@@ -32,6 +33,9 @@ def evaluation_object(evaluation: Evaluation) -> dict[str, Any]:
         found["overall"] = scores.overall
         found["per_answer_type"] = scores.per_answer_type
         found["per_question_type"] = scores.per_question_type
+        if scores.distribution is not None:
+            means = {name: each.percent for name, each in scores.means.items()}
+            found["gqa"] = {**means, "distribution": round(scores.distribution, 2)}
     else:
         found |= arrange(evaluation.metrics, [metric.value for metric in evaluation.metrics])
     return {**found, "signature": evaluation.signature}
@@ -41,15 +45,26 @@ def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
     """Values, one a metric, under the keys of ``evaluation_object``."""
     pairs = list(zip(metrics, values, strict=True))
     if pairs[0][0].name != OVERALL:  # the first metric of VQA
-        found: dict[str, list[T]] = {}
-        for metric, value in pairs:
-            found.setdefault(CAPTION_METRICS[metric.name], []).append(value)
-        return {key: each if len(each) > 1 else each[0] for key, each in found.items()}
+        groups = dict.fromkeys(metric.group for metric in metrics)
+        found = {group: arrange_captions(pairs, group) for group in groups}
+        whole = found.pop(OVERALL)
+        return {**whole, "per_domain": found} if found else whole
+    gqa = {metric.name: value for metric, value in pairs if metric.group == GQA}
     return {
         "overall": pairs[0][1],
         "per_answer_type": {m.name: value for m, value in pairs if m.group == ANSWER_TYPE},
         "per_question_type": {m.name: value for m, value in pairs if m.group == QUESTION_TYPE},
+        **({"gqa": gqa} if gqa else {}),
     }
+
+
+def arrange_captions(pairs: list[tuple[Metric, T]], group: str) -> dict[str, Any]:
+    """The values of the caption metrics of one group; of BLEU a list of four."""
+    found: dict[str, list[T]] = {}
+    for metric, value in pairs:
+        if metric.group == group:
+            found.setdefault(CAPTION_METRICS[metric.name], []).append(value)
+    return {key: each if len(each) > 1 else each[0] for key, each in found.items()}
 
 
 def interval_object(interval: Interval) -> list[float | None]:

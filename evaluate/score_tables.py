@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from .bootstrap import Interval
+from .bootstrap import NO_INTERVAL, Interval
 from .comparison import Change, Comparison
 from .evaluation import Evaluation
 from .metrics import OVERALL, QUESTION_TYPE, Difference, Metric, Resampling
-from .table import Table
+from .table import DASH, Table
 from .vqa.accuracy import VqaScores
 
 # Percentages are given to two decimals, as officially, and fractions to four.
@@ -34,14 +34,19 @@ def score_table(
         if intervals is not None:
             header += [f"{name} low", f"{name} high"] if apart else ["interval"]
     rows = []
-    for k in display_order(first.metrics):
-        row = first_cells(first.metrics[k])
+    # Where a file stands on the metrics of the first; GQA's consistency one of them may lack.
+    places = [{metric[:2]: k for k, metric in enumerate(e.metrics)} for e in evaluations]
+    for metric in (first.metrics[k] for k in display_order(first.metrics)):
+        row = first_cells(metric)
         for f, evaluation in enumerate(evaluations):
-            row.append(f"{evaluation.metrics[k].value:.{decimals}f}")
+            k = places[f].get(metric[:2])
+            row.append(DASH if k is None else f"{evaluation.metrics[k].value:.{decimals}f}")
             if intervals is not None:
-                row += interval_cells(intervals[f][k], decimals, apart=apart)
+                interval = NO_INTERVAL if k is None else intervals[f][k]
+                row += interval_cells(interval, decimals, apart=apart)
         rows.append(row)
-    notes = [*lost_note(first), *filter(None, [first.note]), first.signature]
+    about = [*lost_note(first), *dropped_note(first), *distribution_note(evaluations), first.note]
+    notes = [*filter(None, about), first.signature]
     return Table(header, rows, left=2, title=WHAT[first.task], notes=notes)
 
 
@@ -54,6 +59,28 @@ def lost_note(evaluation: Evaluation) -> list[str]:
         f"no answer can score on {scores.n_lost} of the {evaluation.n} questions: officially a "
         "person's answer counts only if another person gave it too, told apart by answer_id"
     ]
+
+
+def dropped_note(evaluation: Evaluation) -> list[str]:
+    """A note, if reference captions do not count."""
+    scores = evaluation.scores
+    if isinstance(scores, VqaScores) or not scores.n_dropped[0]:
+        return []
+    n_captions, n_images = scores.n_dropped
+    return [
+        f"{n_captions} reference captions are left out because they are marked as rejected or "
+        f"precanned, and {n_images} images that have no other"
+    ]
+
+
+def distribution_note(evaluations: Sequence[Evaluation]) -> list[str]:
+    """GQA's distance of distributions, of each file; it is no mean, so it has no interval."""
+    found = [
+        f"{evaluation.scores.distribution:.2f}"
+        for evaluation in evaluations
+        if isinstance(evaluation.scores, VqaScores) and evaluation.scores.distribution is not None
+    ]
+    return [f"distribution (lower is better): {', '.join(found)}"] if found else []
 
 
 def display_order(metrics: Sequence[Metric]) -> list[int]:

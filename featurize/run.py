@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ..console import StopRequest, progress_bar, say_bytes, say_duration, stop_on_signal
+from ..datasets.catalog import open_dataset
 from ..datasets.images.image_list import count_other_pictures
 from ..datasets.images.picture_formats import explain_left_out
 from ..devices import pick_device, use_exact_float32
@@ -54,6 +55,9 @@ def run(options: FeaturizeOptions, say: Say) -> list[Path]:
         jobs = plan(options)
         extractor = make_extractor(options, jobs, ranks)
         speak(headline(options, extractor))
+        if options.image_dir is None:
+            for note in open_dataset(options.data).notes():
+                speak(f"{options.data}: {note}")
         keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:

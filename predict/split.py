@@ -76,7 +76,7 @@ def predict_answers(
     check_left(len(questions.question_id), part)
     samples = SamplesByImage(questions.image_id, questions.tokens, questions.length, features)
     predicted, _ = answer_questions(run.head, samples, run.precision)
-    write_answers(out, questions.question_id, predicted, run.answers)
+    write_answers(out, questions.question_id, predicted, run.answers, questions.id_names)
     return SplitPredictions(out, len(predicted), "answers", counts=questions.left_out)
 
 
@@ -101,7 +101,7 @@ def predict_captions(
     check_left(len(image_ids), part)
     rows = features.rows(image_ids)
     captions = describe(run.head, features, rows, run.words, run.precision, options)
-    write_captions(out, image_ids, captions)
+    write_captions(out, image_ids, captions, dataset.stated_images(part.split).id_names)
     return SplitPredictions(out, len(captions), "captions", counts=counts)
 
 

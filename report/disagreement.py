@@ -12,6 +12,7 @@ from ..datasets.annotations import load_answers
 from ..datasets.captions import load_captions
 from ..datasets.catalog import open_dataset
 from ..datasets.formats import VqaResult, decode
+from ..datasets.ids import canonical, number_of
 from ..datasets.questions import load_questions
 from ..evaluate.captions.results import read_caption_results
 from ..evaluate.captions.scores import CaptionScores
@@ -71,7 +72,7 @@ def compare_answers(
     texts, truths = read_questions(data, split, {ids[q] for q in chosen})
     examples = [
         Example(
-            image_ids[q],
+            number_of(image_ids[q]),
             texts[ids[q]],
             truths[ids[q]],
             [RunOutput(s[q], float(a[q])) for s, a in zip(outputs, accuracy, strict=True)],
@@ -83,7 +84,8 @@ def compare_answers(
 
 def read_answers(evaluation: Evaluation, ids: list[Any]) -> list[str]:
     """A run's answers in the order of the questions."""
-    by_id = {entry.question_id: entry.answer for entry in decode(evaluation.path, list[VqaResult])}
+    results = decode(evaluation.path, list[VqaResult])
+    by_id = {canonical(entry.question_id): entry.answer for entry in results}
     return [by_id[question] for question in ids]
 
 
@@ -93,15 +95,16 @@ def read_questions(
     """The texts of some questions, and their answers with how many annotators gave each."""
     dataset = open_dataset(data)
     table, answers = load_questions(dataset, split), load_answers(dataset, split)
+    known = {number_of(question): question for question in questions}
     texts = {
-        question: text
-        for question, text in zip(table.question_id.tolist(), table.text, strict=True)
-        if question in questions
+        known[number]: text
+        for number, text in zip(table.question_id.tolist(), table.text, strict=True)
+        if number in known
     }
     truths = {
-        question: Counter(answers.answers(row)).most_common()
-        for row, question in enumerate(answers.question_id.tolist())
-        if question in questions
+        known[number]: Counter(answers.answers(row)).most_common()
+        for row, number in enumerate(answers.question_id.tolist())
+        if number in known
     }
     return texts, truths
 
@@ -121,9 +124,9 @@ def compare_captions(
     references = load_captions(open_dataset(data), split).by_image()
     examples = [
         Example(
-            image_ids[i],
+            number_of(image_ids[i]),
             "",
-            [(caption, 1) for caption in references[image_ids[i]]],
+            [(caption, 1) for caption in references[number_of(image_ids[i])]],
             [RunOutput(s[i], float(c[i])) for s, c in zip(outputs, cider, strict=True)],
         )
         for i in choose_items(cider, best, shown, image_ids, n)

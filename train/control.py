@@ -134,7 +134,7 @@ def write_constant(config: RunConfig, folder: RunFolder) -> None:
     division, _ = divide(config)
     train, val, _ = caption_data.load_train_val(open_dataset(config.data), options, division)
     text = constant_caption(train.image_ids, train.references)
-    write_captions(folder.predictions, val.image_ids, [text] * len(val.image_ids))
+    write_captions(folder.predictions, val.image_ids, [text] * len(val.image_ids), val.id_names)
 
 
 def constant_caption(image_ids: NDArray[np.int64], references: Sequence[Sequence[str]]) -> str:

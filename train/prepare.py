@@ -62,7 +62,8 @@ def prepare(
     digests = config.digests | inputs.division.digests() | digest_features(task)
     config = replace(config, digests=digests)
     task.train.limit_samples(config.optimisation.texts_per_image)
-    fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive)
+    small_set_lr = RECIPES[config.recipe][config.head].small_set_lr
+    fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive, small_set_lr)
     config = replace(config, optimisation=fitted)
     facts.append(("updates", describe_updates(fitted, task)))
     if inputs.train is not None:
@@ -104,7 +105,7 @@ def store_features(task: Task, step: str = "auto", validates: bool = True) -> tu
     See ``prepare`` for ``validates``; a captured ``step`` has them in the device's own memory.
     """
     device = task.precision.device
-    splits = (task.train, task.val) if validates else (task.train,)
+    splits = (task.train, task.val) if validates and task.validates else (task.train,)
     parts = [(p, p.features) for p in splits if p.features is not None]
     total = sum(features.bytes_of(part.n_images) for part, features in parts)
     size = f"{say_bytes(total)} of features"
@@ -182,6 +183,8 @@ def prepare_caption(
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
     sizes = describe_sizes(len(train.image_id), len(val.image_id), task, words)
     cut = describe_cut(train.n_cut, val.n_cut, options.max_length, " (--max-length)")
+    if train.n_dropped + val.n_dropped:
+        cut += f"; {train.n_dropped:,} train, {val.n_dropped:,} val rejected or precanned, left out"
     facts = [
         ("captions", sizes + cut),
         *describe_division(inputs, train.left_out, val.left_out, "captions"),

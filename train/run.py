@@ -10,6 +10,7 @@ from shlex import quote
 import torch
 
 from ..console import stop_on_signal
+from ..datasets.catalog import open_dataset
 from ..devices import amp_dtype, describe_device, use_exact_float32
 from ..distributed import Ranks
 from ..errors import InputError
@@ -104,6 +105,8 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     half = "float32" if precision.amp is None else str(precision.amp).removeprefix("torch.")
     processes = f"{ranks.n} processes, each on " if ranks.n > 1 else ""
     say(f"data       {config.data}")
+    for note in open_dataset(config.data).notes():
+        say(f"file       {note}")
     say(f"device     {processes}{describe_device(device)}, {half}")
     if device.type == "cuda" and config.kernels == "auto" and HEADS[config.head].has_attention:
         say(f"kernels    {settle_kernels(config, precision)}")

@@ -4,18 +4,24 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from urllib.parse import unquote
+from functools import cached_property
+from urllib.parse import unquote, urlsplit
 
 from ..official_names import IMAGE_FOLDERS
 
 # COCO's two names of one image: since 2017 its 12 digits alone. They never repeat between splits.
 _COCO_NAME = re.compile(r"COCO_(?:train|val|test)20[0-9][0-9]_([0-9]{12}\.jpg)\Z")
+_DRIVE = re.compile(r"[A-Za-z]:(?=\\)")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:20[0-9][0-9])?(?![a-z0-9])")
 _SPLIT_OF_FOLDER = {name: split for split, names in IMAGE_FOLDERS.items() for name in names}
 
 
 def normalize(name: str) -> str:
-    """A path without ``./`` and doubled slashes."""
+    r"""A path without ``./`` and doubled slashes, also from an address or Windows' ``C:\x.jpg``."""
+    if "\\" in name and "/" not in name:
+        name = _DRIVE.sub("", name).replace("\\", "/")
+    elif "://" in name:
+        name = unquote(urlsplit(name).path)
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
@@ -92,33 +98,21 @@ class FolderIndex:
         candidates = self._with_base(stated)
         return [file for file in candidates if is_renamed(base_name(file), base_name(stated))]
 
+    def find_respelled(self, name: str) -> list[str]:
+        """All files of the folder with this base name but for case and Unicode form."""
+        return self._by_fold.get(fold(base_name(normalize(name))), [])
+
+    @cached_property
+    def _by_fold(self) -> dict[str, list[str]]:
+        files: dict[str, list[str]] = {}
+        for file in self.files:
+            files.setdefault(fold(base_name(file)), []).append(file)
+        return files
+
     def _with_base(self, stated: str) -> list[str]:
         return self._by_base.get(_short_name(base_name(stated)), [])
 
 
-def find_similar(name: str, files: Iterable[str]) -> tuple[str, str] | None:
-    """A file whose base name is the stated one but for its spelling, and how the two differ."""
-    stated = re.split(r"[/\\]", name)[-1]
-    for file in files:
-        found = base_name(file)
-        if _fold(found) != _fold(name):
-            continue
-        differences = {
-            "Windows' \\ instead of /": "\\" in name,
-            "%-escapes": unquote(stated) != stated,
-            "case": _compose(found) != _compose(unquote(stated)),
-            "Unicode form (NFC, NFD)": _compose(found.lower()) == _compose(unquote(stated).lower())
-            and found.lower() != unquote(stated).lower(),
-        }
-        words = [word for word, differs in differences.items() if differs]
-        if words:
-            return file, " and ".join(words)
-    return None
-
-
-def _compose(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _fold(name: str) -> str:
-    return _compose(unquote(re.split(r"[/\\]", name)[-1])).casefold()
+def fold(name: str) -> str:
+    """A name without regard to case and to Unicode's composed and decomposed form."""
+    return unicodedata.normalize("NFC", name).casefold()

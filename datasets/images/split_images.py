@@ -12,7 +12,7 @@ from .image_list import ImageList, find_images, image_list, number_at_end
 from .name_matching import (
     FolderIndex,
     base_name,
-    find_similar,
+    fold,
     is_official,
     is_tail,
     normalize,
@@ -71,6 +71,7 @@ class _Search:
         self._from_others: dict[str, list[str]] = {}  # split -> files of its folder
         self._by_base: list[str] = []
         self._renamed: list[str] = []
+        self._respelled: list[str] = []
         self._left_out: list[str] = []
         self._files: dict[str, list[str]] = {}
         # Base names that several images of the split state say nothing on their own.
@@ -120,6 +121,11 @@ class _Search:
             notes.append(
                 f"{len(self._renamed)} images are found by COCO's names of another year, of the "
                 f"same digits ({name_some(self._renamed)})"
+            )
+        if self._respelled:
+            notes.append(
+                f"{len(self._respelled)} images are found by names that the JSON files spell "
+                f"otherwise, in case or Unicode form ({name_some(self._respelled)})"
             )
         if self.missing:
             notes.append(
@@ -176,20 +182,29 @@ class _Search:
         if self._bases[base_name(stated)] > 1:
             return None
         files = [file for file in index.find_base(name) if file not in self._taken]
+        found = self._by_base
+        if not files and self._folded[fold(base_name(stated))] == 1:
+            found = self._respelled
+            files = [file for file in index.find_respelled(name) if file not in self._taken]
         if len(files) != 1:
             return None
         if index.folder != self.where.own:
             inside = files[0].removeprefix(f"{index.folder}/") if index.folder else files[0]
-            if not is_tail(inside, stated) or base_name(stated) in self._bases_of_others:
+            is_other = fold(base_name(stated)) in self._folded_of_others
+            if is_other or not is_tail(fold(inside), fold(stated)):
                 return None
-        self._by_base.append(files[0])
+        found.append(files[0])
         return files[0]
 
     @cached_property
-    def _bases_of_others(self) -> set[str]:
+    def _folded(self) -> Counter[str]:
+        return Counter(fold(base_name(normalize(name))) for name in self.stated.ids)
+
+    @cached_property
+    def _folded_of_others(self) -> set[str]:
         others = [self.where.claims(split) for split in SPLITS if split != self.where.split]
         names = [name for other in others if other is not None for name in other.ids]
-        return {base_name(normalize(name)) for name in names}
+        return {fold(base_name(normalize(name))) for name in names}
 
     def _number_files(self, index: FolderIndex) -> dict[int, list[str]]:
         files: dict[int, list[str]] = {}
@@ -240,12 +255,6 @@ class _Search:
         if not name:
             like = [file for file in files if number_at_end(file) == image_id]
             return self._say_claimed(like, "ends in that number")
-        similar = find_similar(name, files)
-        if similar is not None:
-            return (
-                f"; found {similar[0]}, which differs by {similar[1]}: rename the file, or mend "
-                "the JSON file"
-            )
         like = [file for file in files if base_name(file) == base_name(normalize(name))]
         return self._say_claimed(like, "has that base name")
 

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..cache import Arrays, cached_arrays, string_array, strings_of
-from ..formats import Annotations, Captions, Karpathy, Questions, SourceFile, decode, read_source
-from ..official_names import KARPATHY_SPLITS, kind_of
+from ..cache import Arrays, cached_arrays, pack_names, string_array, strings_of, unpack_names
+from ..formats import Annotations, Captions, Karpathy, Questions, SourceFile, decode
+from ..ids import Id, canonical, id_names, number_of
+from ..layouts.table import kind_of
+from ..official_names import is_of_split, kind_of_name
 from .image_list import LARGEST_ID, digest_images
 
 FORMAT_VERSION = 1  # of the cached arrays; raise it when the same file would give others
@@ -21,7 +23,8 @@ class StatedImages:
 
     ``image_ids``: int64 [N], distinct; ``file_names``: N names as written, "" where no file gives
     one; ``digest``: the data set's identity, wherever it lies: sha256 over the sorted pairs of name
-    and id, "" if there are none.
+    and id, "" if there are none; ``id_names``: the ids that are no numbers, by the number that
+    stands for each.
     """
 
     def __init__(
@@ -31,8 +34,10 @@ class StatedImages:
         digest: str,
         paths: Sequence[Path],
         path_index: NDArray[np.uint8] | None = None,
+        id_names: dict[int, str] | None = None,
     ) -> None:
         self.image_ids, self.file_names, self.digest = image_ids, file_names, digest
+        self.id_names = id_names or {}
         self._paths, self._path_index = paths, path_index
 
     @cached_property
@@ -53,19 +58,21 @@ class StatedImages:
         return self._paths[int(self._path_index[index])]
 
 
-def state_images(paths: Sequence[Path], split: str) -> StatedImages:
+def state_images(sources: Sequence[SourceFile], split: str) -> StatedImages:
     """The images that a split's questions, annotations or captions files state, taken together.
 
     The result is kept in the cache folder. Raises ``InputError`` for an id that is no int64, an id
     with two names and a name with two ids.
     """
-    sources = [read_source(path) for path in paths]
-    kinds = [kind_of(path.name) for path in paths]
+    kinds = [parser_of(source) for source in sources]
     part = split if "karpathy" in kinds else ""
     key = [FORMAT_VERSION, part, *kinds, *(source.sha256 for source in sources)]
     arrays = cached_arrays("stated-images", key, lambda: merge_sources(sources, split))
     names, (digest,) = strings_of(arrays["names"]), strings_of(arrays["digest"])
-    return StatedImages(arrays["ids"], names, digest, paths, arrays["path_index"])
+    paths = [source.path for source in sources]
+    return StatedImages(
+        arrays["ids"], names, digest, paths, arrays["path_index"], unpack_names(arrays)
+    )
 
 
 def merge_sources(sources: Sequence[SourceFile], split: str) -> Arrays:
@@ -73,8 +80,12 @@ def merge_sources(sources: Sequence[SourceFile], split: str) -> Arrays:
     names: dict[int, str] = {}
     stated_by: dict[int, int] = {}
     owner: dict[str, int] = {}
+    written: dict[int, str] = {}
     for index, source in enumerate(sources):
-        for image_id, name in dict.fromkeys(PARSERS[kind_of(source.name)](source, split)):
+        for stated, name in dict.fromkeys(PARSERS[parser_of(source)](source, split)):
+            image_id = stated if type(stated) is int else number_of(stated)
+            if type(stated) is not int:
+                written |= id_names([stated])
             if not -LARGEST_ID <= image_id <= LARGEST_ID:
                 raise InputError(
                     f"{source}: the image id {image_id} is too large; expected below 2**63."
@@ -99,39 +110,48 @@ def merge_sources(sources: Sequence[SourceFile], split: str) -> Arrays:
         "names": string_array(list(names.values())),
         "path_index": np.array(list(stated_by.values()), np.uint8),
         "digest": string_array([digest_images((n, i) for i, n in names.items())]),
+        **pack_names(written),
     }
 
 
-def parse_karpathy(source: SourceFile, split: str) -> Iterator[tuple[int, str]]:
+def parse_karpathy(source: SourceFile, split: str) -> Iterator[tuple[Id, str]]:
     """The split's images of a Karpathy file, with their folders."""
     for entry in decode(source, Karpathy).images:
-        if entry.split in KARPATHY_SPLITS[split]:
-            number = entry.imgid if entry.cocoid is None else entry.cocoid
-            yield number, f"{entry.filepath}/{entry.filename}" if entry.filepath else entry.filename
+        if is_of_split(entry.split, split):
+            name = f"{entry.filepath}/{entry.filename}" if entry.filepath else entry.filename
+            yield entry.id, name
 
 
-def parse_captions(source: SourceFile, _: str) -> Iterator[tuple[int, str]]:
+def parse_captions(source: SourceFile, _: str) -> Iterator[tuple[Id, str]]:
     """The images that a COCO file lists, and those that only its captions are on."""
     captions = decode(source, Captions)
-    yield from ((image.id, image.file_name) for image in captions.images)
-    listed = {image.id for image in captions.images}
-    yield from ((c.image_id, "") for c in captions.annotations if c.image_id not in listed)
+    yield from ((image.id, image.name) for image in captions.images)
+    listed = {canonical(image.id) for image in captions.images}
+    ids = (caption.image_id for caption in captions.annotations)
+    yield from ((image_id, "") for image_id in ids if canonical(image_id) not in listed)
 
 
-def parse_questions(source: SourceFile, _: str) -> Iterator[tuple[int, str]]:
+def parse_questions(source: SourceFile, _: str) -> Iterator[tuple[Id, str]]:
     """The images that a VQA file's questions are on."""
-    yield from ((question.image_id, "") for question in decode(source, Questions).questions)
+    content = decode(source, Questions)
+    yield from ((image.id, image.name) for image in content.images)
+    yield from ((question.image_id, "") for question in content.questions)
 
 
-def parse_annotations(source: SourceFile, _: str) -> Iterator[tuple[int, str]]:
+def parse_annotations(source: SourceFile, _: str) -> Iterator[tuple[Id, str]]:
     """The images that a VQA file's answers are on."""
     yield from ((entry.image_id, "") for entry in decode(source, Annotations).annotations)
 
 
-# By what ``kind_of`` returns.
 PARSERS = {
     "karpathy": parse_karpathy,
     "captions": parse_captions,
+    "images": parse_captions,
     "questions": parse_questions,
     "annotations": parse_annotations,
 }
+
+
+def parser_of(source: SourceFile) -> str:
+    """The kind of ``PARSERS`` that reads a file: by what it holds, else by its name."""
+    return kind_of(source) or kind_of_name(source.name) or "captions"

@@ -1,7 +1,8 @@
 """Caption predictions scored against references: per-image statistics first, totals last."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +34,19 @@ SIGNATURE = (
 class CaptionScores:
     """The scores of N images; the fields of a metric not asked for hold NaN or zeros.
 
-    ``image_id`` int64[N]; ``bleu_statistics`` int64[N, 10] (4 clipped matches, 4 totals, length of
-    the prediction, closest reference length); ``rouge_l`` float64[N], fractions; ``cider``
-    float64[N], 0 to 10.
+    ``image_id`` [N], int64 or, if some are strings, of objects; ``bleu_statistics`` int64[N, 10] (4
+    clipped matches, 4 totals, length of the prediction, closest reference length); ``rouge_l``
+    float64[N], fractions; ``cider`` float64[N], 0 to 10. ``n_dropped``: the reference captions that
+    were left out, and the images that had no other. ``domains``: nocaps' domains, each scored as a
+    set of its own.
     """
 
-    image_id: Int64
+    image_id: NDArray[Any]
     bleu_statistics: Int64
     rouge_l: NDArray[np.float64]
     cider: NDArray[np.float64]
+    n_dropped: tuple[int, int] = (0, 0)
+    domains: Mapping[str, "CaptionScores"] = field(default_factory=dict)
 
     def bleu(self, weights: Weights | None = None) -> tuple[float, float, float, float]:
         """Corpus BLEU-1 to BLEU-4; ``weights`` [N] is the multiplicity of each image."""
@@ -65,7 +70,7 @@ class CaptionScores:
 
 
 def score_captions(
-    image_ids: Sequence[int],
+    image_ids: Sequence[int | str],
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     metrics: Collection[str] = METRICS,
@@ -97,7 +102,9 @@ def score_captions(
         rouge = rouge_l(written, find_lcs(written))
     if "cider" in metrics:
         cider_d = cider(words, compare(words))
-    return CaptionScores(np.array(image_ids, np.int64), statistics, rouge, cider_d)
+    numbered = set(map(type, image_ids)) <= {int}
+    ids = np.array(image_ids, np.int64 if numbered else object)
+    return CaptionScores(ids, statistics, rouge, cider_d)
 
 
 def counting(

@@ -1,14 +1,15 @@
 """VQA accuracy as the official evaluation has it (Antol et al. 2015), question by question."""
 
 import json
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import vizwiz
 from .answers import are_unanimous, normalize_answer, strip_answer
 from .entries import AnnotationEntries
 
@@ -30,12 +31,26 @@ class Groups(NamedTuple):
     member: Int32
 
 
+class Means(NamedTuple):
+    """A number of some questions, int64[K] rows and float64[K] values, which is averaged."""
+
+    row: NDArray[np.int64]
+    value: Float64
+
+    @property
+    def percent(self) -> float:
+        """The mean as a percentage, rounded to two decimals; 0 of nothing."""
+        return round(100 * float(self.value.mean()), 2) if len(self.value) else 0.0
+
+
 @dataclass(frozen=True)
 class VqaScores:
     """The accuracies of N questions, fractions, in the order of the annotations: float64[N].
 
     ``question_ids`` and ``image_ids`` hold the N ids as the files have them. ``n_lost`` of the
     questions have no answer that could score: all that people said of them is one and the same.
+    ``rule``: whose; ``n_lone`` answers are the only one to their question and stand for ten.
+    ``means`` and ``distribution`` are GQA's other scores.
     """
 
     question_ids: Sequence[Hashable]
@@ -44,6 +59,10 @@ class VqaScores:
     answer_type: Groups
     accuracy: Float64
     n_lost: int = 0
+    rule: str = RULE_VERSION
+    n_lone: int = 0
+    means: Mapping[str, Means] = field(default_factory=dict)
+    distribution: float | None = None
 
     @property
     def overall(self) -> float:
@@ -133,21 +152,31 @@ def are_numbered(answers: list[dict[str, Any]]) -> bool:
     return len(numbers) == len(answers)
 
 
-def score_entries(entries: AnnotationEntries, predictions: dict[Hashable, str]) -> VqaScores:
+def score_entries(
+    entries: AnnotationEntries, predictions: dict[Hashable, str], rule: str = "vqa"
+) -> VqaScores:
     """Score predictions, one for each annotated question, question by question."""
     annotations = list(entries.by_id.values())
     n_others = [
-        count_agreeing_others(entry["answers"], predictions[question])
-        for question, entry in entries.by_id.items()
+        vizwiz.count_agreeing_others([each["answer"] for each in entry["answers"]], said)
+        if rule == "vizwiz"
+        else count_agreeing_others(entry["answers"], said)
+        for entry, said in zip(
+            annotations, map(predictions.__getitem__, entries.by_id), strict=True
+        )
     ]
-    typed = annotations if entries.has_types else []
+    question_types, answer_types = (
+        group_labels(label(entry[key]) for entry in annotations if key in entries.types)
+        for key in ("question_type", "answer_type")
+    )
     return VqaScores(
         question_ids=list(entries.by_id),
         image_ids=[entry["image_id"] for entry in annotations],
-        question_type=group_labels(label(entry["question_type"]) for entry in typed),
-        answer_type=group_labels(label(entry["answer_type"]) for entry in typed),
+        question_type=question_types,
+        answer_type=answer_types,
         accuracy=mean_credit(n_others),
-        n_lost=sum(are_all_one(entry["answers"]) for entry in annotations),
+        n_lost=0 if rule == "vizwiz" else sum(are_all_one(e["answers"]) for e in annotations),
+        rule=vizwiz.RULE_VERSION if rule == "vizwiz" else RULE_VERSION,
     )
 
 

@@ -58,9 +58,7 @@ def normalize_answer(text: str) -> str:
     if text.isalnum():  # one word: most answers, and so not worth the regular expressions
         word = text.lower()
         return REPLACED.get(word, word)
-    if ANY_MARK.search(text):
-        text = _remove_punctuation(text)
-    words = text.lower().split()
+    words = strip_marks(text).lower().split()
     return " ".join(filter(None, map(REPLACED.get, words, words)))
 
 
@@ -69,8 +67,10 @@ def are_unanimous(stripped: list[str]) -> bool:
     return len(set(stripped)) <= 1
 
 
-def _remove_punctuation(text: str) -> str:
+def strip_marks(text: str) -> str:
     """Delete or blank the marks, then remove periods that are not followed by a digit."""
+    if not ANY_MARK.search(text):
+        return text
     marks = set(ANY_PUNCTUATION.findall(text))
     if marks:
         # One number with a comma anywhere makes every mark vanish, not only the comma.

@@ -35,16 +35,16 @@ def read_table(copy: FileCopy) -> "AnnotationTable":
 
     digest, n_bytes = copy.digest()
     if not digest:
-        return AnnotationTable.join(copy.path, AnnotationReader(copy).read())
+        return AnnotationTable.join(copy.name, AnnotationReader(copy).read())
     # Lower case and white space are as this Python's Unicode has them.
     key = [digest, FORMAT_VERSION, list(sys.version_info[:2])]
 
     built: list[AnnotationTable] = []
 
     def build() -> "Arrays":
-        built.append(AnnotationTable.join(copy.path, AnnotationReader(copy).read()))
+        built.append(AnnotationTable.join(copy.name, AnnotationReader(copy).read()))
         return built[0].arrays()
 
     arrays = cached_arrays(f"{KIND}-{n_bytes}", key, build)
     copy.release()
-    return built[0] if built else AnnotationTable.from_arrays(copy.path, arrays)
+    return built[0] if built else AnnotationTable.from_arrays(copy.name, arrays)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from ...datasets.formats import read_bytes
+from ...datasets.formats import SourceFile, read_bytes
+from ...datasets.ids import canonical
+from ...datasets.layouts.table import describe_unknown
 from ...errors import InputError
 from ..ids import shorten
 from .columns import decode_ids
@@ -23,11 +23,14 @@ from .json_pieces import IrregularFile
 
 @dataclass(frozen=True)
 class AnnotationEntries:
-    """The annotations of N questions, checked; ``by_id`` holds them in the order of the file."""
+    """The annotations of N questions, checked; ``by_id`` holds them in the order of the file.
+
+    ``types``: those of "question_type" and "answer_type" that all entries have.
+    """
 
     path: Path
     by_id: dict[Hashable, dict[str, Any]]
-    has_types: bool
+    types: frozenset[str]
 
     def only(self, questions: Collection[Hashable]) -> "AnnotationEntries":
         """Those of these questions alone; all, if it has none of them."""
@@ -78,15 +81,13 @@ def read_annotations(path: Path, text: bytes) -> AnnotationEntries:
     content = load_json(path, text)
     entries = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise InputError(
-            f'{path}: not a VQA annotations file; expected an object with a list "annotations".'
-        )
+        raise InputError(f"{path}: {describe_unknown(SourceFile(path, text))}.")
     if not entries:
         raise InputError(f"{path}: holds no annotation, so there is nothing to score.")
     by_id: dict[Hashable, dict[str, Any]] = {}
     for i, entry in enumerate(entries):
         location = f"{path}: annotations[{i}]"
-        question = checked_id(location, entry, "question_id")
+        question = canonical_id(checked_id(location, entry, "question_id"))
         if question in by_id:
             raise InputError(
                 f"{location}: question_id {shorten(question)} occurs twice; every question must be "
@@ -127,16 +128,18 @@ def check_answers(location: str, entry: dict[str, Any]) -> None:
             )
 
 
-def check_types(path: Path, entries: list[dict[str, Any]]) -> bool:
-    """Whether the entries have types of question and answer: all of them or none.
+def check_types(path: Path, entries: list[dict[str, Any]]) -> frozenset[str]:
+    """The types, of question and of answer, that the entries have: of each all of them or none.
 
-    The official code needs both. Sets without any are scored all the same, without the tables.
+    The official code needs both. Sets without are scored all the same, without the tables.
     """
-    has_types = any("question_type" in entry or "answer_type" in entry for entry in entries)
-    for i, entry in enumerate(entries if has_types else []):
-        for key in ("question_type", "answer_type"):
+    types = [
+        key for key in ("question_type", "answer_type") if any(key in entry for entry in entries)
+    ]
+    for key in types:
+        for i, entry in enumerate(entries):
             checked_id(f"{path}: annotations[{i}]", entry, key)
-    return has_types
+    return frozenset(types)
 
 
 def read_predictions(path: Path, text: bytes) -> dict[Hashable, str]:
@@ -164,19 +167,15 @@ def read_predictions(path: Path, text: bytes) -> dict[Hashable, str]:
     return predictions
 
 
-def number_ids(
-    path: Path, predictions: dict[Hashable, str], annotated: Collection[Hashable]
-) -> dict[Hashable, str]:
-    """The predictions by numbers where all annotated ids are: "7" and 7.0 are 7 then.
+def number_ids(path: Path, predictions: dict[Hashable, str]) -> dict[Hashable, str]:
+    """The predictions by canonical ids: "7" and 7.0 are 7.
 
     CSV files and keys of objects have strings, pandas writes 7.0, and both mean the number. Raises
     ``InputError`` if one question is answered under two of these.
     """
-    if not all(type(item) is int for item in annotated):
-        return predictions
-    numbered = {as_number(item): answer for item, answer in predictions.items()}
+    numbered = {canonical_id(item): answer for item, answer in predictions.items()}
     if len(numbered) < len(predictions):
-        ((twice, _),) = Counter(map(as_number, predictions)).most_common(1)
+        ((twice, _),) = Counter(map(canonical_id, predictions)).most_common(1)
         raise InputError(
             f"{path}: question_id {shorten(twice)} is answered twice, once as a number and once as "
             "a string; keep one answer."
@@ -184,11 +183,10 @@ def number_ids(
     return numbered
 
 
-def as_number(item: Hashable) -> Hashable:
-    """The whole number that a string or a float is; anything else as it is."""
-    if isinstance(item, (str, float)):
-        with suppress(msgspec.ValidationError):
-            return msgspec.convert(item, int, strict=False)
+def canonical_id(item: Hashable) -> Hashable:
+    """The whole number that a string or a float means; anything else, NaN too, as it is."""
+    if isinstance(item, str) or (isinstance(item, float) and item.is_integer()):
+        return canonical(item)
     return item
 
 
@@ -207,7 +205,7 @@ def read_question_ids(path: Path) -> set[Hashable]:
         )
     ids: set[Hashable] = set()
     for i, entry in enumerate(entries):
-        question = checked_id(f"{path}: questions[{i}]", entry, "question_id")
+        question = canonical_id(checked_id(f"{path}: questions[{i}]", entry, "question_id"))
         if question in ids:
             raise InputError(
                 f"{path}: questions[{i}]: question_id {shorten(question)} occurs twice; remove one."

@@ -29,17 +29,21 @@ PACKED = (GZIP_MAGIC, ZIP_MAGIC, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BO
 class FileCopy:
     """A JSON file's content, unpacked; it is read, and hashed if it is long, in the background.
 
-    Where ``is_kept`` says of its size that all may be known from its hash, a file is not copied
-    before its text is asked for. Errors of reading (``InputError``, ``OSError``) are raised by the
-    methods. What was read before (``SourceFile``) is taken as it is.
+    ``name`` is the path for messages. Where ``is_kept`` says of its size that all may be known from
+    its hash, a file is not copied before its text is asked for. Errors of reading (``InputError``,
+    ``OSError``) are raised by the methods. What was read before (``SourceFile``) is taken as it is.
     """
 
     def __init__(
-        self, source: Path | SourceFile, is_kept: Callable[[int], bool] = lambda n_bytes: False
+        self,
+        source: Path | SourceFile,
+        is_kept: Callable[[int], bool] = lambda n_bytes: False,
+        name: Path | None = None,
     ) -> None:
         self.path, text = (
             (source.path, source.data) if isinstance(source, SourceFile) else (source, None)
         )
+        self.name = name or self.path
         self._is_kept = is_kept
         self._text: bytes | mmap.mmap | None = text
         self._file: BinaryIO | None = None

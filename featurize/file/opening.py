@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from .hdf5 import HDF5_SIGNATURE, describe_in_child
+from .hdf5 import HDF5_SIGNATURE, describe_in_child, unreadable
 from .layout import FORMAT, GRID_DTYPES, IDENTITY, VERSION, columns_of, grid_of
 from .structure import SIGNATURE, Structure, check_fixed_bytes, cut_off, read_user_block
 
@@ -25,11 +25,14 @@ def read_structure(path: Path) -> Structure:
     elif start.startswith(HDF5_SIGNATURE):
         structure = describe_in_child(path)
     else:
-        from .imports.kinds import describe_kind
+        from .imports.kinds import UNKNOWN, describe_kind
 
+        kind = describe_kind(path)
+        if kind.startswith(UNKNOWN):  # it may have been one
+            raise unreadable(path, f"it is {kind}")
         raise InputError(
-            f"{path}: is {describe_kind(path)}, not a feature file; `featurize` writes these, and "
-            "`frostgrid import` makes them of what others extracted."
+            f"{path}: is {kind}, not a feature file; `featurize` writes these, and `frostgrid "
+            "import` makes them of what others extracted."
         )
     check_attributes(path, structure.attributes)
     check_columns(path, structure)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from frostgrid.datasets.catalog import address_of, open_dataset
-from frostgrid.datasets.official_names import JSON_NAMES, kind_of
+from frostgrid.datasets.official_names import JSON_NAMES, KARPATHY_NAMES, kind_of_name
 from frostgrid.errors import InputError
 
 
@@ -50,12 +50,12 @@ def ids(images) -> dict[str, int]:
 
 
 def test_an_official_name_has_one_kind():
-    """The plain names; how a Karpathy file is known stands in the tests of its folders."""
     kinds = {}
     for (kind, _), ranks in JSON_NAMES.items():
-        for name in {name for rank in ranks for name in rank if not name.startswith("dataset_")}:
-            assert kinds.setdefault(name, kind) == kind_of(name) == kind_of(f"{name}.gz") == kind
-    assert kind_of("dataset_rsicd.json") == "karpathy"
+        for name in {name for rank in ranks for name in rank if name not in KARPATHY_NAMES}:
+            known = kinds.setdefault(name, kind)
+            assert known == kind_of_name(name) == kind_of_name(f"{name}.gz") == kind
+    assert kind_of_name("dataset_coco.json") == "karpathy"
 
 
 def test_official_vqa_folder(tmp_path):

@@ -283,14 +283,14 @@ def test_archives_that_hold_too_much(files, monkeypatch, kind, part):
             [{"image_id": i, "caption": ""} for i in (3, 5, 9)],
             "1 of 3 predictions fit none of the 2 in captions.json (image_id 9)",
         ),
-        ([{"image_id": "three", "caption": ""}], "[0].image_id: expected `int`, got `str`"),
+        ([{"image_id": "three", "caption": ""}], 'fit none of these (image_id "three"); give'),
         ([{"image_id": 3, "caption": None}], "[0].caption: expected `str`, got `null`"),
     ],
 )
 def test_caption_results_that_do_not_fit(files, entries, message):
     Path("text.json").write_text(json.dumps(entries))
     result = run("text.json", "--captions", "captions.json", code=1)
-    assert f"text.json: {message}" in result.stderr
+    assert message in result.stderr.removeprefix("Error: text.json: ")
 
 
 @pytest.mark.parametrize(("keys", "n_people"), [(["answer"], 10), (["answer", "answer_id"], 1)])

@@ -181,7 +181,7 @@ def test_verify_tells_damage_and_repair_mends_it(call: Call) -> None:
     call("my photos", *SMALL)
     out = "features/my photos-resnet18.h5"
     Path("photo.h5").write_bytes(Path("my photos/0.png").read_bytes())
-    assert_fails(call("--verify", "--out", "photo.h5"), 1, "cannot be opened")
+    assert_fails(call("--verify", "--out", "photo.h5"), 1, "is an image (PNG)")
     sound = call("--verify", "--out", out)
     assert sound.exit_code == 0
     assert "7 rows read" in sound.stdout

@@ -171,6 +171,15 @@ def test_both_splits_are_trained_on_and_nothing_is_scored(head, twins, tmp_path)
     assert "wrote      8 answers" in shown or "wrote      4 captions" in shown
 
 
+def test_both_splits_are_trained_on_in_memory_alike(twins, tmp_path):
+    losses = []
+    for step in ("plain", "captured"):
+        more = ("--split", "trainval", "--step", step)
+        run_head("mean-embed", twins, tmp_path / step, *SMALL, *more)
+        losses.append(lines(tmp_path / step)[0]["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)  # dropout draws otherwise
+
+
 def test_images_of_both_splits_are_told_apart(twins, tmp_path):
     run = tmp_path / "run"
     run_head("mean-embed", twins, run, *SMALL, "--split", "trainval")

@@ -7,10 +7,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
+from ...datasets.cache import (
+    Arrays,
+    cached_arrays,
+    pack_names,
+    string_array,
+    strings_of,
+    unpack_names,
+)
 from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
-from ...datasets.formats import read_source
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
 from .digests import digest
 from .selection import (
@@ -23,7 +29,7 @@ from .selection import (
 )
 from .vocabulary import build_vocabulary
 
-FORMAT_VERSION = 3  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 4  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ class CaptionData:
     and ``length``, int32 [C], both marks included, have a row a caption. ``image_ids``, int64 [N],
     and ``references``, the captions as written, have an entry an image, in the captions' order.
     ``is_cut``, bool [C]: which captions were cut to the greatest length; ``digests``: that of the
-    captions as written; ``left_out``: what of the split is not here (see ``selection``).
+    captions as written; ``left_out``: what of the split is not here (see ``selection``);
+    ``id_names``: the image ids that are no numbers, by the number that stands for each;
+    ``n_dropped``: how many captions VizWiz marks as rejected or precanned.
     """
 
     image_id: NDArray[np.int64]
@@ -56,6 +64,8 @@ class CaptionData:
     image_ids: NDArray[np.int64]
     is_cut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     digests: dict[str, str] = field(default_factory=dict)
+    id_names: dict[int, str] = field(default_factory=dict)
+    n_dropped: int = 0
     left_out: LeftOut = field(default_factory=dict)
 
     @property
@@ -92,7 +102,7 @@ def load_train_val(
     division = division or Division()
     if division.val is not None:  # training is scored on it, so say at once if it is missing
         dataset.captions_path(division.val.split)
-    files = [read_source(dataset.captions_path(part.split)) for part in division.train]
+    files = [dataset.source(dataset.captions_path(part.split)) for part in division.train]
     hashes = [file.sha256 for file in files]
     key = [FORMAT_VERSION, asdict(options), *hashes, *division.key]
 
@@ -121,7 +131,7 @@ def load_split(
     Raises ``InputError`` as ``load_train_val`` does.
     """
     split = dataset.checked_split(split)
-    file = read_source(dataset.captions_path(split))
+    file = dataset.source(dataset.captions_path(split))
     # A Karpathy file holds all splits, so the file alone does not say which.
     key = [FORMAT_VERSION, split, max_length, list(words), file.sha256]
 
@@ -142,7 +152,9 @@ def _join_parts(
         rows = np.flatnonzero(part.keeps(table.image_id))
         image_ids.append(division.numbers(k, table.image_id[rows]))
         texts += [table.text[row] for row in rows]
-    return CaptionTable(np.concatenate(image_ids), texts), pack_left_out(left_out)
+    n_dropped = sum(table.n_dropped for table in tables)
+    table = CaptionTable(np.concatenate(image_ids), texts, n_dropped=n_dropped)
+    return table, pack_left_out(left_out)
 
 
 def _pack(
@@ -158,6 +170,8 @@ def _pack(
         "length": length,
         "image_ids": np.fromiter(by_image, np.int64, len(by_image)),
         "references": np.frombuffer(msgspec.json.encode(list(by_image.values())), np.uint8),
+        "n_dropped": np.array(table.n_dropped),
+        **pack_names(table.id_names),
     }
 
 
@@ -170,5 +184,7 @@ def _unpack(arrays: Arrays) -> CaptionData:
         image_ids=arrays["image_ids"],
         is_cut=arrays["is_cut"],
         digests={"captions": strings_of(arrays["digests"])[0]},
+        id_names=unpack_names(arrays),
+        n_dropped=int(arrays["n_dropped"]),
         left_out=unpack_left_out(arrays),
     )

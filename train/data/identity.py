@@ -11,6 +11,7 @@ from ...datasets.catalog import open_dataset
 from ...datasets.dataset import Dataset
 from ...datasets.images.name_matching import (
     base_name,
+    fold,
     is_renamed,
     is_tail,
     normalize,
@@ -142,7 +143,7 @@ class ImageCheck:
 
     @cached_property
     def _base_counts(self) -> Counter[str]:
-        return Counter(base_name(normalize(name)) for name in self.stated.ids)
+        return Counter(fold(base_name(normalize(name))) for name in self.stated.ids)
 
     def _agree(self, stated: str, name: str, origin: Origin) -> bool:
         """Whether a stated name and a row's file name can be those of one file."""
@@ -153,8 +154,8 @@ class ImageCheck:
         if is_renamed(base_name(stated), base_name(path)):
             return True
         if not is_tail(stated, path):
-            base = base_name(stated)
-            if base != base_name(path) or self._base_counts[base] > 1:
+            base = fold(base_name(stated))
+            if base != fold(base_name(path)) or self._base_counts[base] > 1:
                 return False
             return split_of_folders(path) in (None, self.split)
         # Folders that the JSON file does not name may be those of another split.

@@ -7,9 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.annotations import AnswerTable, align_answers, read_answers
-from ...datasets.cache import Arrays, cached_arrays, string_array, strings_of
+from ...datasets.cache import (
+    Arrays,
+    cached_arrays,
+    pack_names,
+    string_array,
+    strings_of,
+    unpack_names,
+)
 from ...datasets.dataset import Dataset
-from ...datasets.formats import SourceFile, read_source
+from ...datasets.formats import SourceFile
 from ...datasets.questions import QuestionTable, read_questions
 from ...datasets.text import QUESTION_SPECIALS, Vocabulary, tokenize_all
 from ...errors import InputError
@@ -60,7 +67,8 @@ class VqaData:
     ``length`` int32 [Q], at least 1; ``targets`` is None where the split has no annotations.
     ``is_cut``, bool [Q], tells which questions were cut to the greatest length. ``digests`` are
     those of the questions and the answers as they were given, whatever they became; ``left_out``
-    says what of the split is not here (see ``selection``).
+    says what of the split is not here (see ``selection``). ``id_names``: the question ids that are
+    no numbers, by the number that stands for each.
     """
 
     question_id: NDArray[np.int64]
@@ -70,6 +78,7 @@ class VqaData:
     targets: SoftTargets | None
     is_cut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     digests: dict[str, str] = field(default_factory=dict)
+    id_names: dict[int, str] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=dict)
 
     @property
@@ -163,7 +172,7 @@ def _read_files(dataset: Dataset, split: str, answered: bool = False) -> list[So
     paths = [dataset.questions_path(split)]
     if answered or dataset.has_annotations(split):
         paths.append(dataset.annotations_path(split))
-    return [read_source(path) for path in paths]
+    return [dataset.source(path) for path in paths]
 
 
 def _parse(files: list[SourceFile]) -> tuple[QuestionTable, AnswerTable | None]:
@@ -225,7 +234,8 @@ def _describe(
         columns = given.question_id, given.indptr, given.text_index, given.person, given.texts
         digests["answers"] = digest(*columns)
     is_cut = np.array([len(words) > max_length for words in tokens], np.bool_)
-    return {"is_cut": is_cut, "digests": string_array(list(digests.values()))}
+    arrays = {"is_cut": is_cut, "digests": string_array(list(digests.values()))}
+    return arrays | pack_names(questions.id_names)
 
 
 def _unpack(arrays: Arrays) -> VqaData:
@@ -241,5 +251,6 @@ def _unpack(arrays: Arrays) -> VqaData:
         targets=targets,
         is_cut=arrays["is_cut"],
         digests={"questions": questions} | ({"answers": answers} if answers else {}),
+        id_names=unpack_names(arrays),
         left_out=unpack_left_out(arrays),
     )

@@ -13,7 +13,6 @@ SMALL_SET = 20_480  # items; below, a head has its settings for small sets
 MIN_UPDATES = 1000  # of a run
 MIN_BATCHES = 40  # of an epoch, while batches are larger than MIN_BATCH_SIZE
 MIN_BATCH_SIZE = 32
-SMALL_SET_LR = 2.0  # times the recipe's learning rate, where batches are smaller
 SMALL_SET_AVERAGING = 0.99  # of the weights, over about two epochs
 
 
@@ -22,20 +21,24 @@ class Recipe:
     """A head's own sizes (fields of its config) and how it is trained.
 
     ``adaptive``: the settings that follow the size of the set; ``small_set``: what the head has
-    besides, or instead, on a small one.
+    besides, or instead, on a small one; ``small_set_lr``: what the learning rate is multiplied by
+    where batches are smaller, since there are few updates.
     """
 
     head: dict[str, Any] = field(default_factory=dict)
     optimisation: Optimisation = field(default_factory=Optimisation)
     adaptive: tuple[str, ...] = ADAPTIVE
     small_set: dict[str, Any] = field(default_factory=dict)
+    small_set_lr: float = 2.0
 
     def head_for(self, n_items: int) -> dict[str, Any]:
         """The head's settings for a set of ``n_items``."""
         return {**self.head, **self.small_set} if n_items < SMALL_SET else self.head
 
 
-def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Optimisation:
+def fit_to_size(
+    o: Optimisation, n_items: int, adaptive: Collection[str], small_set_lr: float = 2.0
+) -> Optimisation:
     """The settings for a set of ``n_items``, of which only the ``adaptive`` ones are changed.
 
     A recipe is for 40,000 items and more. For a smaller set, batches are halved until an epoch has
@@ -47,7 +50,7 @@ def fit_to_size(o: Optimisation, n_items: int, adaptive: Collection[str]) -> Opt
     while "batch_size" in adaptive and n_items < MIN_BATCHES * size and size >= 2 * MIN_BATCH_SIZE:
         size //= 2
     if size < o.batch_size and "lr" in adaptive:
-        o = replace(o, lr=SMALL_SET_LR * o.lr)
+        o = replace(o, lr=small_set_lr * o.lr)
     o = replace(o, batch_size=size)
     if n_items < SMALL_SET and "averaging" in adaptive:
         o = replace(o, averaging=SMALL_SET_AVERAGING)
@@ -134,7 +137,8 @@ _REPORT_CAPTION_HEAD: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Recipe]] = {
     "default": {
         "question-only": Recipe(),
-        "mean-embed": Recipe(small_set=_SMALL_SET),
+        # It has few weights: at 4 times the rate it gains 0.9 points on DAQUAR (4 seeds).
+        "mean-embed": Recipe(small_set=_SMALL_SET, small_set_lr=4.0),
         "lstm": Recipe(small_set=_SMALL_SET),
         "question-attention": Recipe(small_set=_SMALL_SET),
         "san": Recipe(small_set=_SAN_SMALL_SET),

@@ -1,9 +1,10 @@
 """Captioning: the task."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -166,7 +167,8 @@ class CaptionTask(Task):
     def write_predictions(self, path: Path) -> None:
         """See :class:`Task`; images beyond the epoch's sample are described now."""
         rest = self.describe(self.val_rows[len(self.sample) :])
-        write_captions(path, self.val_data.image_ids, self.captions + rest)
+        data = self.val_data
+        write_captions(path, data.image_ids, self.captions + rest, data.id_names)
 
 
 def describe(
@@ -186,10 +188,15 @@ def describe(
     return [" ".join(words[word] for word in caption) for part in found for caption in part]
 
 
-def write_captions(path: Path, image_ids: NDArray[np.int64], captions: list[str]) -> None:
-    """Write the official result format, atomically."""
+def write_captions(
+    path: Path,
+    image_ids: NDArray[np.int64],
+    captions: list[str],
+    id_names: Mapping[int, str] = MappingProxyType({}),
+) -> None:
+    """Write the official result format, atomically; ids that are no numbers as they were given."""
     entries = [
-        {"image_id": int(image), "caption": caption}
-        for image, caption in zip(image_ids, captions, strict=True)
+        {"image_id": id_names.get(image, image), "caption": caption}
+        for image, caption in zip(image_ids.tolist(), captions, strict=True)
     ]
     write_bytes(path, msgspec.json.encode(entries))

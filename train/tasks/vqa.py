@@ -1,7 +1,8 @@
 """Visual question answering: the task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -153,7 +154,8 @@ class VqaTask(Task):
 
     def write_predictions(self, path: Path) -> None:
         """See :class:`Task`."""
-        write_answers(path, self.val_data.question_id, self.predicted, self.answers)
+        data = self.val_data
+        write_answers(path, data.question_id, self.predicted, self.answers, data.id_names)
 
 
 def answer_scores(head: Head, batch: Batch) -> Tensor:
@@ -219,12 +221,16 @@ def answer_questions(
 
 
 def write_answers(
-    path: Path, question_id: NDArray[np.int64], predicted: NDArray[np.int64], answers: list[str]
+    path: Path,
+    question_id: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    answers: list[str],
+    id_names: Mapping[int, str] = MappingProxyType({}),
 ) -> None:
-    """Write the official result format, atomically."""
+    """Write the official result format, atomically; ids that are no numbers as they were given."""
     entries = [
-        {"question_id": int(question), "answer": answers[answer]}
-        for question, answer in zip(question_id, predicted, strict=True)
+        {"question_id": id_names.get(question, question), "answer": answers[answer]}
+        for question, answer in zip(question_id.tolist(), predicted.tolist(), strict=True)
     ]
     write_bytes(path, msgspec.json.encode(entries))
 

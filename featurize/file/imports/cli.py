@@ -100,8 +100,7 @@ def import_command(sources: tuple[Path, ...], out: Path, split: str | None, **op
     with progress_bar(len(found.index)) as bar:
         import_features(source, found, shape, out, written, bar.update)
     trust = "" if owner.data else " --trust-ids"
-    made_by = options["made_by"] or "not known (--made-by), so no other photo can be asked about"
-    click.echo(f"made by    {made_by}")
+    click.echo(f"made by    {options['made_by'] or 'not known; --made-by records it'}")
     click.echo(
         f"wrote      {out}: {len(found.index):,} images; train-head … --features {out}{trust}"
     )

@@ -18,6 +18,7 @@ EXPECTED = (
     "pytorch-vqa's HDF5 file (features and ids), bottom-up-attention's .tsv, or a folder of .pth "
     "(grid-feats-vqa), .npy or .npz files, one an image"
 )
+EMPTY, NO_FORMAT = UNKNOWN = ("empty", "of no known format")
 # First bytes -> what begins so.
 MAGIC = {
     b"\x93NUMPY": "a single NumPy array, which does not say of which images it is",
@@ -62,7 +63,7 @@ def describe_kind(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(1 << 12)
     if not start:
-        return "empty"
+        return EMPTY
     if start.startswith(SIGNATURE):
         return "a feature file of frostgrid already, from which heads train as it is"
     if start.startswith(HDF5_SIGNATURE):
@@ -83,7 +84,7 @@ def describe_kind(path: Path) -> str:
         return "a safetensors file"
     if start.isascii() and b"\0" not in start:
         return "text"
-    return "of no known format (its first bytes are " + start[:8].hex(" ") + ")"
+    return f"{NO_FORMAT} (its first bytes are {start[:8].hex(' ')})"
 
 
 def describe_zip(path: Path) -> str:

@@ -46,13 +46,19 @@ MESSAGES = [
         lambda a, r: r.append({"question_id": 9, "answer": ""}),
         r"1 of 3 predictions fit none of the 2 in .*annotations.json .question_id 9",
     ),
-    (lambda a, r: a["annotations"][0].update(question_id="1"), "a number here and a string there"),
+    (
+        lambda a, r: a["annotations"][0].update(question_id="01"),
+        r"have no prediction \(question_id \"01\"\) and 1 of 2 predictions fit none",
+    ),
     (lambda a, r: r.append(r[0]), r"entry 2: question_id 2 is answered twice"),
     (lambda a, r: r[0].update(answer=3), r'entry 0 \(question_id 2\): "answer" is 3; expected'),
     (lambda a, r: r[0].pop("question_id"), r"entry 0 has no 'question_id'"),
     (lambda a, r: r.insert(0, 5), r"entry 0 is 5; expected an object"),
     (lambda a, r: r[0].update(question_id=[1]), r"entry 0: 'question_id' is \[1\]; expected"),
-    (lambda a, r: a.pop("annotations"), r"annotations.json: not a VQA annotations file"),
+    (
+        lambda a, r: a.pop("annotations"),
+        r"annotations.json: holds an object with the keys info, .* VQA annotations",
+    ),
     (lambda a, r: a["annotations"].clear(), r"holds no annotation"),
     (
         lambda a, r: a["annotations"].append(a["annotations"][0]),

@@ -138,7 +138,7 @@ def test_messages_of_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.h5: no such file"):
         open_features(tmp_path / "a.h5")
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(InputError, match=r"text\.h5: cannot be opened as a feature file"):
+    with pytest.raises(InputError, match=r"text\.h5: is text, not a feature file"):
         open_features(tmp_path / "text.h5")
     with h5py.File(tmp_path / "other.h5", "w"):
         pass
