@@ -30,6 +30,7 @@ COMMANDS = {
     "train-head": ("train.cli", "train_head", "Train a head from a feature file."),
     "predict": ("predict.cli", "predict", "Write a run's predictions for a split."),
     "score": ("evaluate.cli", "score", "Score predictions as the official evaluators do."),
+    "clipscore": ("clip.cli", "clipscore", "Score captions by CLIP, against the images."),
     "explain": (
         "explain.cli",
         "explain",

@@ -11,6 +11,7 @@ SHORT: dict[str, list[str]] = {
     "gather": [],
     "attention": ["--rounds", "5", "--no-compile"],
     "losses": ["--rounds", "10"],
+    "heads": ["--rounds", "2"],
     "training": ["--rounds", "3", "--fraction", "0.005"],
     "accuracy": ["--images", "300", "--val-images", "150", "--epochs", "2", "--seeds", "1"],
     "vqa2_scale": ["--fraction", "0.02"],

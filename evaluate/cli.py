@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 SUFFIXES = (".csv", ".jsonl")
+EXTRA = ("meteor", "spice")
 DEFAULT_RESAMPLES = 1000
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
@@ -45,6 +46,9 @@ class ScoreOptions:
     seed: int
     against: Path | None
     per_item: Path | None
+    metrics: tuple[str, ...]  # of captions, that other programs compute
+    meteor_jar: Path | None
+    spice_jar: Path | None
     only_predicted: bool
 
 
@@ -81,7 +85,31 @@ class ScoreOptions:
     "--per-item",
     type=OUTPUT,
     metavar="FILE",
-    help="Write every question's or caption's scores, as .csv or .jsonl.",
+    help="Write every question's or caption's scores and texts, as .csv or .jsonl.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    type=OneOf(EXTRA),
+    multiple=True,
+    help="Of captions also METEOR or SPICE, by your own Java and their authors' jars; repeat it "
+    "for both.",
+)
+@click.option(
+    "--meteor-jar",
+    type=click.Path(path_type=Path),
+    envvar="FROSTGRID_METEOR_JAR",
+    show_envvar=True,
+    metavar="FILE",
+    help="meteor-1.5.jar.  [default: that of an installed pycocoevalcap]",
+)
+@click.option(
+    "--spice-jar",
+    type=click.Path(path_type=Path),
+    envvar="FROSTGRID_SPICE_JAR",
+    show_envvar=True,
+    metavar="FILE",
+    help="spice-1.0.jar.  [default: that of an installed pycocoevalcap]",
 )
 @click.option(
     "--only-predicted",
@@ -156,6 +184,7 @@ def build_request(options: ScoreOptions) -> Request:
         options.seed,
         intervals=shown and n_resamples > 0,
         announce=partial(click.echo, err=True),
+        extra={name: getattr(options, f"{name}_jar") for name in EXTRA if name in options.metrics},
     )
 
 
@@ -171,7 +200,7 @@ def write_files(options: ScoreOptions, outcome: ScoreOutcome) -> None:
     if options.json_path not in (None, "-"):
         write_text(Path(str(options.json_path)), format_json(options, outcome))
     if options.per_item:
-        write_text(options.per_item, format_items(outcome.evaluations, options.per_item.suffix))
+        write_text(options.per_item, format_items(outcome, options.per_item.suffix))
 
 
 def write_text(path: Path, text: str) -> None:

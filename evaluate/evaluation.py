@@ -22,6 +22,7 @@ from .vqa.accuracy import VqaScores
 from .vqa.references import VqaReferences
 
 if TYPE_CHECKING:
+    from .captions.extra import ExtraScores
     from .captions.scores import CaptionScores
 
 # Our choice wherever the official number depends on the Python version, or the official code
@@ -43,12 +44,14 @@ class Evaluation:
 
     ``n_references``: how many questions or images there are to predict, None: as many.
     ``left_out``: why some were not, as recorded with the results; reason -> how many.
+    ``extras``: the scores of captions that other programs computed.
     """
 
     path: Path
     scores: VqaScores | CaptionScores
     n_references: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    extras: tuple[ExtraScores, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -68,7 +71,7 @@ class Evaluation:
             return vqa_families(self.scores)
         from .captions.results import caption_families
 
-        return caption_families(self.scores)
+        return [*caption_families(self.scores), *(extra.family for extra in self.extras)]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -83,8 +86,9 @@ class Evaluation:
             if self.scores.n_lone:
                 how += f"|answers:{self.scores.n_lone} lone ones as ten"
         else:
-            from .captions.scores import SIGNATURE as how
+            from .captions.scores import SIGNATURE
 
+            how = "|".join([SIGNATURE, *(extra.signature for extra in self.extras)])
             how += self._parts()
         return f"{how}|n:{self.n}{self.part}|frostgrid:{__version__}"
 

@@ -1,9 +1,10 @@
 """Metrics of either task, with the per-image statistics that they are computed from."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ CAPTION_METRICS = {
     "ROUGE-L": "rouge_l",
     "CIDEr": "cider",
 }
+# The same of those that other programs compute, where they are asked for.
+EXTRA_METRICS = {"METEOR": "meteor", "SPICE": "spice"}
 
 
 class Metric(NamedTuple):
@@ -59,19 +62,23 @@ class Resampling(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A metric of one file minus that of another, with its interval and p-value."""
+    """A metric of one file minus that of another, with its interval and p-value.
+
+    ``standard_error`` is that of the difference, by the same resamples.
+    """
 
     metric: Metric
     other: float
     difference: float
     interval: Interval
     p_value: float
+    standard_error: float
 
 
 def vqa_families(scores: VqaScores) -> list[Family]:
     """The overall accuracy, that of each answer type and each question type, and GQA's scores."""
-    numbers: dict[object, int] = {}
-    image = np.array([numbers.setdefault(i, len(numbers)) for i in scores.image_ids], np.int64)
+    image = number_images(scores.image_ids)
+    n_images = int(image.max(initial=-1)) + 1
     everything = Groups([OVERALL], np.zeros(len(image), np.int32))
     kinds = (
         (OVERALL, everything),
@@ -83,16 +90,37 @@ def vqa_families(scores: VqaScores) -> list[Family]:
         values = percent_by_group(scores.accuracy, groups)
         for name, questions in questions_by_group(groups):
             metric = Metric(kind, name, len(questions), values[name])
-            _, row = np.unique(image[questions], return_inverse=True)
-            accuracy = scores.accuracy[questions]
-            families.append(mean_family(metric, row.reshape(-1), accuracy, len(numbers)))
+            families.append(accuracy_family(metric, scores.accuracy, image, questions))
     for name, means in scores.means.items():
         metric = Metric(GQA, name, len(means.row), means.percent)
-        families.append(mean_family(metric, image[means.row], means.value, len(numbers)))
+        families.append(mean_family(metric, image[means.row], means.value, n_images))
     return families
 
 
-def mean_family(metric: Metric, row: NDArray[np.int64], values: Float64, n_images: int) -> Family:
+def number_images(image_ids: Sequence[Hashable]) -> NDArray[np.int64]:
+    """The number of each question's image, by first occurrence, int64[N]."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(i, len(numbers)) for i in image_ids], np.int64)
+
+
+def accuracy_family(
+    metric: Metric,
+    accuracy: NDArray[np.floating[Any]],
+    image: NDArray[np.int64],
+    questions: NDArray[np.intp] | slice = slice(None),
+) -> Family:
+    """The mean accuracy of some questions, all by default.
+
+    ``accuracy`` [N], fractions, and ``image`` int64[N], as numbered, are of all questions.
+    """
+    _, row = np.unique(image[questions], return_inverse=True)
+    n_images = int(image.max(initial=-1)) + 1
+    return mean_family(metric, row.reshape(-1), accuracy[questions], n_images)
+
+
+def mean_family(
+    metric: Metric, row: NDArray[np.int64], values: NDArray[np.floating[Any]], n_images: int
+) -> Family:
     """A metric that is the mean of these values, in percent; ``row`` is the image of each."""
     # Rounded, or else images with the same answers in another order would be distinct.
     n_rows = n_images if metric.group == GQA else 0  # whose questions may differ between files
@@ -156,7 +184,9 @@ def compare(
         exact = family.combine(family.statistics.sum(0)) - family.combine(other.statistics.sum(0))
         for m, metric in enumerate(family.metrics):
             difference, p_value = float(exact[m]), paired_p_value(float(exact[m]), tested[:, m])
-            differences.append(
-                Difference(metric, other.metrics[m].value, difference, intervals[m], p_value)
-            )
+            error = float(np.std(tested[:, m]))
+            before = other.metrics[m].value
+            if math.isnan(difference):  # of a metric that cannot be resampled
+                difference, p_value = metric.value - before, math.nan
+            differences.append(Difference(metric, before, difference, intervals[m], p_value, error))
     return differences

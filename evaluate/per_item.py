@@ -1,4 +1,4 @@
-"""Every question's or caption's own scores, as CSV or as JSON lines."""
+"""Every question's or caption's own scores and texts, as CSV or as JSON lines."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..datasets.formats import SourceFile
 from .evaluation import Evaluation
+from .item_texts import ItemTexts, read_predicted, read_texts
+from .metrics import EXTRA_METRICS
+from .scoring import ScoreOutcome
 from .vqa.accuracy import Groups, VqaScores
 
 if TYPE_CHECKING:
     from .captions.scores import CaptionScores
 
 
-def format_items(evaluations: list[Evaluation], suffix: str) -> str:
-    """The items of all evaluations, a line each; of several files each line names its own."""
+def format_items(outcome: ScoreOutcome, suffix: str) -> str:
+    """The items of all evaluations, a line each; of several files each line names its own.
+
+    In JSON lines the truth is an object, text to how many people said so, or of captions a list; in
+    CSV it is "red (7); blue (3)", or the captions with bars between them.
+    """
+    texts = read_texts(outcome.references)
     items = [
-        ({"file": str(evaluation.path)} if len(evaluations) > 1 else {}) | item
-        for evaluation in evaluations
-        for item in score_items(evaluation.scores)
+        ({"file": str(evaluation.path)} if len(outcome.evaluations) > 1 else {}) | item
+        for evaluation, source in zip(outcome.evaluations, outcome.sources, strict=True)
+        for item in describe_items(evaluation, source, texts)
     ]
     text = io.StringIO()
     if suffix == ".jsonl":
@@ -28,8 +38,33 @@ def format_items(evaluations: list[Evaluation], suffix: str) -> str:
     else:
         writer = csv.DictWriter(text, list(items[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(items)
+        writer.writerows({**item, "truth": in_a_cell(item["truth"])} for item in items)
     return text.getvalue()
+
+
+def describe_items(
+    evaluation: Evaluation, source: Path | SourceFile, texts: ItemTexts
+) -> Iterator[dict[str, Any]]:
+    """The scores of each question or image, and what was asked, predicted and said by people."""
+    predicted = read_predicted(source, evaluation.task)
+    more = {EXTRA_METRICS[extra.name]: extra.each.tolist() for extra in evaluation.extras}
+    for k, item in enumerate(score_items(evaluation.scores)):
+        if evaluation.task == "vqa":
+            name = item["question_id"]
+            asked = {"question": texts.question.get(name), "answer": predicted.get(name)}
+            yield item | asked | {"truth": texts.truth.get(name, {})}
+        else:
+            name = item["image_id"]
+            references = [text for text, n in texts.truth.get(name, {}).items() for _ in range(n)]
+            extras = {key: values[k] for key, values in more.items()}
+            yield item | extras | {"caption": predicted.get(name), "truth": references}
+
+
+def in_a_cell(truth: dict[str, int] | list[str]) -> str:
+    """What people said, in one cell of a table."""
+    if isinstance(truth, list):
+        return " | ".join(truth)
+    return "; ".join(f"{text} ({n})" for text, n in truth.items())
 
 
 def score_items(scores: VqaScores | CaptionScores) -> Iterator[dict[str, Any]]:

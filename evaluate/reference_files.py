@@ -34,13 +34,15 @@ class Choice:
 class CaptionReferences:
     """A COCO captions file, or a Karpathy file and which split; ``origin``: the user's own.
 
-    With ``only_predicted``, images without a prediction do not count.
+    With ``only_predicted``, images without a prediction do not count. ``data``: the data set that
+    it belongs to, if one was named.
     """
 
     path: Path
     split: str
     origin: Path
     only_predicted: bool = False
+    data: str = ""
 
 
 References = VqaReferences | CaptionReferences
@@ -147,9 +149,11 @@ def data_references(
     path = dataset.annotations_path(split) if task == "vqa" else dataset.captions_path(split)
     official = dataset.official(path)
     origin = f"{official.origin} ({data}, split {split}{by_whom})"
-    if task == "vqa":
-        return VqaReferences(official, only_predicted=only_predicted), origin
-    return CaptionReferences(path, split, official.origin, only_predicted), origin
+    if task == "caption":
+        return CaptionReferences(path, split, official.origin, only_predicted, data), origin
+    has_questions = dataset.has_vqa(split)
+    asked = dataset.official(dataset.questions_path(split)).path if has_questions else None
+    return VqaReferences(official, only_predicted=only_predicted, asked=asked), origin
 
 
 def source_path(results: Path) -> Path:

@@ -10,6 +10,7 @@ from .evaluation import Evaluation
 from .metrics import (
     ANSWER_TYPE,
     CAPTION_METRICS,
+    EXTRA_METRICS,
     GQA,
     OVERALL,
     QUESTION_TYPE,
@@ -17,6 +18,7 @@ from .metrics import (
     Metric,
     Resampling,
 )
+from .power import items_needed, smallest_found
 from .vqa.accuracy import VqaScores
 
 T = TypeVar("T")
@@ -60,16 +62,22 @@ def arrange(metrics: Sequence[Metric], values: Sequence[T]) -> dict[str, Any]:
 
 def arrange_captions(pairs: list[tuple[Metric, T]], group: str) -> dict[str, Any]:
     """The values of the caption metrics of one group; of BLEU a list of four."""
+    keys = CAPTION_METRICS | EXTRA_METRICS
     found: dict[str, list[T]] = {}
     for metric, value in pairs:
         if metric.group == group:
-            found.setdefault(CAPTION_METRICS[metric.name], []).append(value)
+            found.setdefault(keys[metric.name], []).append(value)
     return {key: each if len(each) > 1 else each[0] for key, each in found.items()}
 
 
 def interval_object(interval: Interval) -> list[float | None]:
     """The interval as a list; null where there is none."""
-    return [None if math.isnan(end) else round(end, DIGITS) for end in interval]
+    return [number(end) for end in interval]
+
+
+def number(value: float) -> float | None:
+    """A resampled number; null where there is none."""
+    return None if math.isnan(value) else round(value, DIGITS)
 
 
 def bootstrap_object(
@@ -89,7 +97,11 @@ def difference_object(difference: Difference) -> dict[str, Any]:
         "against": difference.other,
         "difference": round(difference.difference, DIGITS),
         "interval": interval_object(difference.interval),
-        "p_value": round(difference.p_value, DIGITS),
+        "p_value": number(difference.p_value),
+        "smallest_found": number(smallest_found(difference.standard_error)),
+        "n_needed": items_needed(
+            difference.metric.n, difference.difference, difference.standard_error
+        ),
     }
 
 

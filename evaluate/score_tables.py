@@ -8,11 +8,14 @@ from .bootstrap import NO_INTERVAL, Interval
 from .comparison import Change, Comparison
 from .evaluation import Evaluation
 from .metrics import OVERALL, QUESTION_TYPE, Difference, Metric, Resampling
+from .power import LEVEL, POWER, items_needed, smallest_found
 from .table import DASH, Table
 from .vqa.accuracy import VqaScores
 
 # Percentages are given to two decimals, as officially, and fractions to four.
 DECIMALS = {"vqa": 2, "caption": 4}
+# The metrics whose differences are planned for.
+HEADLINES = {"vqa": (OVERALL,), "caption": ("BLEU-4", "CIDEr")}
 WHAT = {"vqa": "VQA accuracy, percent", "caption": "Caption scores, fractions"}
 
 
@@ -131,7 +134,24 @@ def comparison_table(comparison: Comparison, *, apart: bool) -> Table:
     order = display_order([difference.metric for difference in comparison.differences])
     rows = [difference_cells(comparison.differences[k], decimals, apart=apart) for k in order]
     title = f"{WHAT[evaluation.task]}: {names[0]} against {names[1]}"
-    return Table(header, rows, left=2, title=title)
+    headlines = [d for d in comparison.differences if d.metric.name in HEADLINES[evaluation.task]]
+    notes = [power_note(difference, evaluation.task) for difference in headlines]
+    return Table(header, rows, left=2, title=title, notes=notes)
+
+
+def power_note(difference: Difference, task: str) -> str:
+    """How large a difference so many items show, and how many would show one as large as this."""
+    decimals, what = DECIMALS[task], {"vqa": "questions", "caption": "images"}[task]
+    metric, found = difference.metric, smallest_found(difference.standard_error)
+    note = (
+        f"power ({metric.name}): {metric.n:,} {what} like these show a difference of "
+        f"{found:.{decimals}f} or more at p < {LEVEL} with a probability of {POWER:.0%}"
+    )
+    needed = items_needed(metric.n, difference.difference, difference.standard_error)
+    if needed is None:
+        return note
+    about = round(needed, 2 - len(str(needed)))  # two digits: it is no more certain than that
+    return f"{note}; one of {abs(difference.difference):.{decimals}f} takes about {about:,}"
 
 
 def difference_cells(difference: Difference, decimals: int, *, apart: bool) -> list[str]:
@@ -142,7 +162,7 @@ def difference_cells(difference: Difference, decimals: int, *, apart: bool) -> l
         f"{difference.other:.{decimals}f}",
         f"{difference.difference:+.{decimals}f}",
         *interval_cells(difference.interval, decimals, apart=apart),
-        f"{difference.p_value:.4f}",
+        "" if math.isnan(difference.p_value) else f"{difference.p_value:.4f}",
     ]
 
 

@@ -6,12 +6,14 @@ NumPy is imported only after the references are found, while a long file is bein
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..datasets.formats import SourceFile
+from ..errors import InputError
 from .layouts import open_results
-from .reference_files import CaptionReferences, Choice, find_references
+from .reference_files import CaptionReferences, Choice, References, find_references
 
 if TYPE_CHECKING:
     from .bootstrap import Interval
@@ -34,6 +36,8 @@ class Request:
     seed: int  # of the bootstrap
     intervals: bool  # whether to find the intervals of the scores
     announce: Callable[[str], None]  # receives a message before a slow step
+    # Metrics of captions that other programs compute, by name, with the program if it was named.
+    extra: dict[str, Path | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class ScoreOutcome:
 
     layouts: dict[Path, str]  # of the files that are not in the official one, in words
     origin: str  # of the references, in words
+    references: References
+    sources: list[
+        Path | SourceFile
+    ]  # the results in the official layout, for who wants their texts
     evaluations: list[Evaluation]
     resampling: Resampling
     intervals: list[list[Interval]] | None
@@ -60,17 +68,43 @@ def score_files(request: Request) -> ScoreOutcome:
     from .evaluation import evaluate
     from .metrics import Resampling, find_intervals
 
-    evaluations = evaluate([file.official(task) for file in files], references, found.left_out)
+    sources = [file.official(task) for file in files]
+    evaluations = evaluate(sources, references, found.left_out)
+    if request.extra:
+        evaluations = add_extras(evaluations, sources, references, request)
     resampling = Resampling(request.n_resamples, request.seed)
     scored = evaluations[: len(request.results)]
     return ScoreOutcome(
         {file.path: file.layout for file in files if file.layout},
         origin,
+        references,
+        sources[: len(scored)],
         scored,
         resampling,
         [find_intervals(one.families, resampling) for one in scored] if request.intervals else None,
         [compare_evaluations(one, evaluations[-1], resampling) for one in scored if other],
     )
+
+
+def add_extras(
+    evaluations: list[Evaluation],
+    sources: list[Path | SourceFile],
+    references: References,
+    request: Request,
+) -> list[Evaluation]:
+    """The evaluations with the metrics that other programs compute."""
+    if not isinstance(references, CaptionReferences):
+        names = ", ".join(request.extra)
+        raise InputError(
+            f"{evaluations[0].path}: holds answers, and {names} are of captions; drop --metric."
+        )
+    from .captions.extra import find_programs, score_extra
+
+    programs = find_programs(request.extra)
+    return [
+        replace(one, extras=tuple(score_extra(programs, source, references, request.announce)))
+        for one, source in zip(evaluations, sources, strict=True)
+    ]
 
 
 def prepare_kernels(references: CaptionReferences, announce: Callable[[str], None]) -> None:

@@ -50,6 +50,7 @@ def explain(
     from ..devices import pick_device
     from ..predict.inference import AnswerPrediction
     from ..predict.photo import read_photo, refuse_huge_images
+    from ..predict.provenance import RANDOM_WARNING, has_random_weights, name_network
     from ..predict.trained import load_run
     from .figure import FigureInput, draw_figure
     from .session import InferenceSession
@@ -64,8 +65,11 @@ def explain(
             click.echo(f"network    {network.describe()}")
         (loaded,) = session.runs
         prediction = session.predict(loaded, photo, question or "")
-    names = dict.fromkeys([trained.config.head, loaded.name, image.name])
-    source = FigureInput(photo.picture, loaded.crop, " · ".join(names))
+    names = [trained.config.head, loaded.name, name_network(trained.config), image.name]
+    warning = RANDOM_WARNING if has_random_weights(trained.config) else ""
+    if warning:
+        click.secho(f"warning    {warning}", fg="yellow", err=True)
+    source = FigureInput(photo.picture, loaded.crop, " · ".join(dict.fromkeys(names)), warning)
     figure = draw_figure(source, question or "", prediction)
     if isinstance(prediction, AnswerPrediction):
         print_answer(trained, question or "", prediction)
@@ -101,7 +105,7 @@ def print_answer(trained: TrainedRun, question: str, prediction: AnswerPredictio
     best, *others = (f"{answer} ({100 * p:.1f} %)" for answer, p in prediction.answers)
     click.secho(f"answer     {best}", bold=True)
     if others:
-        click.echo(f"then       {', '.join(others)}")
+        click.echo(f"then       {', '.join(others)}; in brackets, the probability")
     if trained.head.features == "none":
         click.echo(f"attention  none: {trained.config.head} does not look at the image")
     elif not prediction.attention:
@@ -111,5 +115,8 @@ def print_answer(trained: TrainedRun, question: str, prediction: AnswerPredictio
 def print_caption(trained: TrainedRun, prediction: CaptionPrediction) -> None:
     """The caption."""
     click.secho(f"caption    {prediction.sentence or '(nothing)'}", bold=True)
+    if prediction.words:
+        said = " ".join(f"{word} ({100 * p:.0f} %)" for word, p in prediction.words)
+        click.echo(f"words      {said}, each with its probability")
     if not prediction.attention:
         click.echo(f"attention  none: {trained.config.head} has no attention over cells")

@@ -11,26 +11,68 @@ from PIL import Image
 
 from ..predict.inference import AnswerPrediction, CaptionPrediction, Prediction
 from .canvas import INK, QUIET, Canvas, fit, line_height, wrap
-from .overlay import overlay
+from .overlay import FULL_MEANS, heat_scale, overlay
 
-ACCENT, PALE, TRACK = "#0072b2", "#c8d7e1", "#eef2f5"
+ACCENT, PALE, TRACK, WARN = "#0072b2", "#c8d7e1", "#eef2f5", "#b3261e"
 MARGIN, GAP = 0.35, 0.18  # inches
 BARS_WIDTH = 3.0  # inches
 LONGEST_LABEL = 22  # letters of an answer
 N_COLUMNS = 6  # pictures in a row, at most
+SMALL = 8  # points
+SCALE_SIZE, SCALE_ROW = (1.6, 0.12), 0.24  # inches
+KEY = f"Full attention: {FULL_MEANS}."
 
 
 @dataclass(frozen=True)
 class FigureInput:
-    """The photo of a figure, the crop that made it a square, and a line about the run."""
+    """The photo of a figure, the crop that made it a square, and what is said below.
+
+    ``footer``: about the run, its network and the photo; ``warning``: what a reader must know.
+    """
 
     picture: Image.Image
     crop: str
     footer: str
+    warning: str = ""
 
     def overlay(self, attention: Any) -> Image.Image:
         """The photo with attention over it."""
         return overlay(self.picture, attention, self.crop)
+
+
+@dataclass(frozen=True)
+class Foot:
+    """What stands below a figure: with attention its scale, then lines, each with its colour."""
+
+    lines: list[tuple[str, str]]
+    has_scale: bool
+
+    @staticmethod
+    def of(source: FigureInput, width: float, prediction: Prediction) -> "Foot":
+        """The foot of a figure whose content is so many inches wide."""
+        has_scale = bool(prediction.attention)
+        key = KEY if has_scale else ""
+        if isinstance(prediction, CaptionPrediction) and has_scale:
+            key += " Percent: the word's probability."
+        parts = ((key, QUIET), (source.warning, WARN), (source.footer, QUIET))
+        lines = [(line, ink) for text, ink in parts if text for line in wrap(text, width, SMALL)]
+        return Foot(lines, has_scale)
+
+    @property
+    def height(self) -> float:
+        """In inches, with the margin below."""
+        return SCALE_ROW * self.has_scale + len(self.lines) * line_height(SMALL) + MARGIN
+
+    def draw(self, canvas: Canvas, top: float) -> None:
+        """Draw it from ``top`` down."""
+        if self.has_scale:
+            canvas.text(MARGIN, top, "no attention", SMALL, QUIET)
+            canvas.picture(heat_scale(), MARGIN + 0.75, top + 0.02, SCALE_SIZE)
+            canvas.text(MARGIN + 0.83 + SCALE_SIZE[0], top, "full", SMALL, QUIET)
+            top += SCALE_ROW
+        for line, ink in self.lines:
+            canvas.text(MARGIN, top, line, SMALL, ink)
+            top += line_height(SMALL)
 
 
 def draw_figure(source: FigureInput, question: str, prediction: Prediction) -> bytes:
@@ -50,7 +92,8 @@ def draw_answer(source: FigureInput, question: str, prediction: AnswerPrediction
     inner = width - 2 * MARGIN
     lines = wrap(question, inner, 15)
     top = MARGIN + len(lines) * line_height(15) + 0.3
-    canvas = Canvas(width, top + max(size[1], 2.0) + 0.12 + line_height(8) + MARGIN)
+    foot, below = Foot.of(source, inner, prediction), top + max(size[1], 2.0) + 0.14
+    canvas = Canvas(width, below + foot.height)
     canvas.text(MARGIN, MARGIN, "\n".join(lines), 15, bold=True)
     images = [source.picture, *(source.overlay(hop) for hop in prediction.attention)]
     for i, (name, image) in enumerate(zip(panels, images, strict=True)):
@@ -59,8 +102,9 @@ def draw_answer(source: FigureInput, question: str, prediction: AnswerPrediction
             canvas.text(left, top - 0.2, name, 9, QUIET)
         canvas.picture(image, left, top, size)
     left = width - MARGIN - BARS_WIDTH
+    canvas.text(left, top - 0.2, "probability of each answer", 9, QUIET)
     draw_bars(canvas.axes(left, top, BARS_WIDTH, max(size[1], 2.0)), prediction.answers)
-    canvas.text(MARGIN, canvas.height - MARGIN - line_height(8) + 0.1, source.footer, 8, QUIET)
+    foot.draw(canvas, below)
     return canvas.png()
 
 
@@ -95,7 +139,9 @@ def draw_caption(source: FigureInput, prediction: CaptionPrediction) -> bytes:
     width = 2 * MARGIN + columns * (size[0] + GAP) - GAP
     lines = wrap(prediction.sentence, width - 2 * MARGIN, 14)
     top = MARGIN + len(lines) * line_height(14) + 0.06
-    canvas = Canvas(width, top + rows * (size[1] + label) + 0.12 + line_height(8) + MARGIN)
+    foot = Foot.of(source, width - 2 * MARGIN, prediction)
+    below = top + rows * (size[1] + label) + 0.14
+    canvas = Canvas(width, below + foot.height)
     canvas.text(MARGIN, MARGIN, "\n".join(lines), 14, bold=True)
     for i in range(n_panels):
         left = MARGIN + i % columns * (size[0] + GAP)
@@ -107,7 +153,7 @@ def draw_caption(source: FigureInput, prediction: CaptionPrediction) -> bytes:
         canvas.label(left, y - 0.08, word, 11)
         canvas.label(left + size[0], y - 0.08, f"{100 * probability:.0f} %", 8, right=True)
         canvas.picture(source.overlay(prediction.attention[i - 1]), left, y, size)
-    canvas.text(MARGIN, canvas.height - MARGIN - line_height(8) + 0.1, source.footer, 8, QUIET)
+    foot.draw(canvas, below)
     return canvas.png()
 
 
@@ -117,8 +163,9 @@ def draw_plain_caption(source: FigureInput, prediction: CaptionPrediction) -> by
     lines = wrap(prediction.sentence, size[0], 14)
     top = MARGIN + size[1] + 0.2
     below = top + len(lines) * line_height(14) + 0.12
-    canvas = Canvas(size[0] + 2 * MARGIN, below + line_height(8) + MARGIN)
+    foot = Foot.of(source, size[0], prediction)
+    canvas = Canvas(size[0] + 2 * MARGIN, below + foot.height)
     canvas.picture(source.picture, MARGIN, MARGIN, size)
     canvas.text(MARGIN, top, "\n".join(lines), 14, bold=True)
-    canvas.text(MARGIN, below, source.footer, 8, QUIET)
+    foot.draw(canvas, below)
     return canvas.png()

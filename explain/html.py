@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 
+from .overlay import FULL_MEANS, heat_scale
 from .palette import SVG_MARKERS, color_index, marker_index
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,4 +40,7 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    colors = np.asarray(heat_scale(9))[0].tolist()
+    stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in colors)
+    environment.globals |= {"heat": f"linear-gradient(to right, {stops})", "full": FULL_MEANS}
     return environment.get_template(template).render(**context)

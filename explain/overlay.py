@@ -15,6 +15,7 @@ Plane = NDArray[np.float32]
 
 # Uniform attention is no finding: full brightness is for cells of at least so many times the mean.
 FULL = 4.0
+FULL_MEANS = f"a map's strongest cell, or {FULL:.0f} times its mean if that is more"
 FAINTEST, BRIGHTEST = 0.12, 0.95  # of the colour scale, whose ends are black and white
 LEAST_OPACITY, MOST_OPACITY = 0.18, 0.8  # of the overlay, without and with full attention
 GREY = 0.8  # brightness of the picture below
@@ -59,11 +60,21 @@ def overlay(picture: Image.Image, attention: AttentionMap, crop: str) -> Image.I
     pale pictures, in print, and without telling colours apart.
     """
     light = brightness(attention, picture.size, crop)
+    return Image.fromarray(blend(np.asarray(picture.convert("L"), np.float32), light))
+
+
+def blend(grey: Plane, light: Plane) -> NDArray[np.uint8]:
+    """The colours of 0 to 1 over grey of 0 to 255, both [height, width]: [height, width, 3]."""
     scale = matplotlib.colormaps["inferno"](FAINTEST + (BRIGHTEST - FAINTEST) * light)
-    colors = 255 * scale[:, :, :3]
     opacity = (LEAST_OPACITY + (MOST_OPACITY - LEAST_OPACITY) * light)[:, :, None]
-    grey = GREY * np.asarray(picture.convert("L"), np.float32)[:, :, None]
-    return Image.fromarray(np.rint(grey * (1 - opacity) + colors * opacity).astype(np.uint8))
+    mixed = GREY * grey[:, :, None] * (1 - opacity) + 255 * scale[:, :, :3] * opacity
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
+def heat_scale(n_steps: int = 64) -> Image.Image:
+    """The colours from no attention to full attention, over middle grey, left to right."""
+    light = np.linspace(0, 1, n_steps, dtype=np.float32)[None]
+    return Image.fromarray(blend(np.full_like(light, 128), light))
 
 
 def overlay_uri(picture: Image.Image, attention: AttentionMap, crop: str, side: int) -> str:

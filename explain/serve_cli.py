@@ -43,6 +43,7 @@ def serve(
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..predict.photo import refuse_huge_images
+    from ..predict.provenance import RANDOM_WARNING, has_random_weights
     from ..predict.trained import distinct_names, load_run
     from ..process import return_freed_memory
     from .server import HOST, Server
@@ -54,6 +55,8 @@ def serve(
     session = InferenceSession(list(zip(names, trained, strict=True)), weights, chosen)
     for network in session.networks:
         click.echo(f"network    {network.describe()}")
+    if any(has_random_weights(run.config) for run in trained):
+        click.secho(f"warning    {RANDOM_WARNING}", fg="yellow", err=True)
     for run in session.runs:
         click.echo(f"run        {run.name} ({run.trained.config.head})")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import InputError
+from ..predict.provenance import NO_IMAGE, RANDOM_WARNING, has_random_weights, name_network
 from .html import page_runs, render
 from .palette import PALETTE
 from .session import InferenceSession
@@ -65,6 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         nonce = secrets.token_urlsafe(16)
         session = self.server.session
+        configs = [run.trained.config for run in session.runs]
         page = render(
             "serve.html",
             nonce=nonce,
@@ -72,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
             limit=self.server.upload_bytes,
             colors=len(PALETTE),
             runs=page_runs([run.name for run in session.runs]),
-            heads=[run.trained.config.head for run in session.runs],
+            heads=[config.head for config in configs],
+            networks=[n for n in dict.fromkeys(map(name_network, configs)) if n != NO_IMAGE],
+            warning=f"Beware: {RANDOM_WARNING}." if any(map(has_random_weights, configs)) else "",
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "

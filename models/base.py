@@ -95,13 +95,15 @@ State = tuple[Tensor, ...]  # of B captions, each [B, ...]
 class TeacherForcedOutput(NamedTuple):
     """A teacher-forced pass over P words, all captions' together, without any pad.
 
-    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word;
-    ``attention_sum``: ``[B, S]``, attention summed over a caption's steps, or None. Where shapes
-    are fixed (see :mod:`.layers.padding`) there are pads, whose target is -1.
+    ``scores``: ``[P, V]`` of the next word; ``target``: int64 ``[P]``, the next word; ``caption``:
+    int64 ``[P]``, which of the captions it is of; ``attention_sum``: ``[B, S]``, attention summed
+    over a caption's steps, or None. Where shapes are fixed (see :mod:`.layers.padding`) there are
+    pads, whose target is -1.
     """
 
     scores: Tensor
     target: Tensor
+    caption: Tensor
     attention_sum: Tensor | None
 
 
@@ -181,14 +183,13 @@ class CaptionHead(Head, ABC):
         words = self.read(torch.cat([tokens[:n, t] for t, n in enumerate(rows)]))
         steps = list(zip(going, rows, torch.split(words, rows), strict=True))
         output, attentions = self._run_steps(encoded, image_index, steps)
+        caption = torch.cat([order[:n] for n in going])
         attention_sum = None
         if attentions:
             attention_sum = attentions[0].new_zeros(len(order), attentions[0].shape[1])
-            attention_sum = attention_sum.index_add(
-                0, torch.cat([order[:n] for n in going]), torch.cat(attentions)
-            )
+            attention_sum = attention_sum.index_add(0, caption, torch.cat(attentions))
         target = torch.cat([tokens[:n, t + 1] for t, n in enumerate(going)])
-        return TeacherForcedOutput(self.scores(output), target, attention_sum)
+        return TeacherForcedOutput(self.scores(output), target, caption, attention_sum)
 
     def _forward_padded(
         self, features: Tensor, image_index: Tensor, tokens: Tensor, length: Tensor
@@ -201,7 +202,8 @@ class CaptionHead(Head, ABC):
         attention_sum = None
         if attentions:
             attention_sum = (torch.stack(attentions) * (target >= 0)[..., None]).sum(0)
-        return TeacherForcedOutput(self.scores(output), target.flatten(), attention_sum)
+        caption = torch.arange(n, device=tokens.device).repeat(len(target))
+        return TeacherForcedOutput(self.scores(output), target.flatten(), caption, attention_sum)
 
     def _run_steps(
         self, encoded: Encoded, image_index: Tensor, steps: list[tuple[int, int, Tensor]]

@@ -65,7 +65,7 @@ def search(head: CaptionHead, features: Tensor, options: BeamOptions) -> list[li
     counts as it is, so there is always a caption.
     """
     encoded = head.encode(features)
-    n, device = len(features), encoded.mean.device
+    n, device = len(encoded.mean), encoded.mean.device
     state = head.initial(encoded, torch.arange(n, device=device))
     beams = start_beams(n, device)
     for _ in range(options.max_length):

@@ -23,6 +23,10 @@ class VqaHeadConfig:
     whole_norm: bool = True  # whether a batch norm follows that mean
     growth: float = 1.0  # the learned factor that the image branch starts with; 1: no factor
     image_dropout: float = 0.0  # of the channels of the pooled or attended image
+    layers: int = 2  # of a transformer
+    heads: int = 8  # of its attention; ``hidden`` is a multiple of them, and of 4
+    feed_forward: int = 1024  # width of the inner layer of its blocks
+    layer_dropout: float = 0.1  # of what each of its branches adds
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,7 @@ class CaptionHeadConfig:
     word_dropout: float = 0.0  # of the word vectors
     sampling: float = 0.0  # probability of feeding back a sampled word while training
     standardize: bool = True
+    layers: int = 2  # of a transformer
+    heads: int = 8  # of its attention; ``hidden`` is a multiple of them, and of 4
+    feed_forward: int = 1024  # width of the inner layer of its blocks
+    layer_dropout: float = 0.1  # of what each of its branches adds

@@ -7,9 +7,11 @@ TASKS = {
     "lstm": "vqa",
     "question-attention": "vqa",
     "san": "vqa",
+    "mcan": "vqa",
     "rnn-decoder": "caption",
     "show-attend-tell": "caption",
     "up-down": "caption",
+    "transformer-decoder": "caption",
 }
 
 BEFORE = {"layer4": "layer3"}  # the stage whose cells a block goes on from

@@ -15,7 +15,7 @@ from ..options import (
     choice_option,
     device_option,
     missing_option,
-    run_argument,
+    runs_argument,
     trust_ids_option,
 )
 from ..parameters import FEATURE_FILE, FiniteFloat, OneOf, OutputFile
@@ -24,13 +24,14 @@ from .choices import BEAM, FORMATS, LENGTH_POWER, MAX_LENGTH
 if TYPE_CHECKING:
     from ..models.beam import BeamOptions
     from ..train.settings.config import RunConfig
+    from .split import SplitPredictions
     from .trained import TrainedRun
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("predict", cls=Command)
-@run_argument
+@runs_argument
 @click.option(
     "--split",
     type=OneOf(["train", "val", "test"]),
@@ -84,7 +85,8 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=OutputFile(".json", ".jsonl", ".csv"),
     metavar="FILE",
     help="Result file: .json is the official format, .jsonl and .csv have the questions and file "
-    "names too.  [default: RUN/preds-SPLIT.json, or RUN/preds-FOLDER.json]",
+    "names too.  [default: RUN/preds-SPLIT.json, or RUN/preds-FOLDER.json; of several runs "
+    "RUN/preds-SPLIT-ensemble.json in the first]",
 )
 @click.option("--format", "form", type=OneOf(FORMATS), help="Of the file.  [default: by --out]")
 @click.option(
@@ -121,8 +123,10 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @device_option
 @click.pass_context
-def predict(context: click.Context, /, run: Path, device: str, **options: Any) -> None:
+def predict(context: click.Context, /, runs: tuple[Path, ...], device: str, **options: Any) -> None:
     """Write the answers or captions of RUN's best epoch for a split, in the official format.
+
+    Of several runs the probabilities are averaged.
 
     With --images, or --features of a folder, those of any photos: a captioning run describes them,
     a VQA run answers --question or --questions.
@@ -135,7 +139,10 @@ def predict(context: click.Context, /, run: Path, device: str, **options: Any) -
     from .trained import load_run
 
     check_usage(options)
-    trained = load_run(run, pick_device(device))
+    if len(runs) > 1:
+        check_together_usage(options)
+    run, picked = runs[0], pick_device(device)
+    trained = load_run(run, picked)
     if options["attention"] and not trained.has_attention:
         raise click.UsageError(
             f"{trained.config.head} has no attention over cells; drop --attention."
@@ -146,6 +153,11 @@ def predict(context: click.Context, /, run: Path, device: str, **options: Any) -
         length_power=options["length_power"],
         no_repeated_trigrams=options["no_repeated_trigrams"],
     )
+    if len(runs) > 1:
+        all_trained = [trained, *(load_run(other, picked) for other in runs[1:])]
+        keep_freed_memory()
+        write_together(runs, all_trained, options, search)
+        return
     split_is_typed = context.get_parameter_source("split") is ParameterSource.COMMANDLINE
     request = photos_request(trained, options, split_is_typed)
     name = f"preds-{options['split'] if request is None else request.where.stem}"
@@ -181,6 +193,46 @@ def check_usage(options: dict[str, Any]) -> None:
         )
 
 
+def check_together_usage(options: dict[str, Any]) -> None:
+    """Raise a usage error for options that several runs cannot go with."""
+    for name in ("images", "question", "questions", "attention"):
+        if options[name]:
+            raise click.UsageError(f"--{name} is for one run; several predict a split.")
+    if output_file(Path("preds"), options)[1] != "json":
+        raise click.UsageError("Several runs write .json alone.")
+
+
+def write_together(
+    runs: tuple[Path, ...],
+    trained: list[TrainedRun],
+    options: dict[str, Any],
+    search: BeamOptions,
+) -> None:
+    """Predict a split by several runs and say how it is scored."""
+    from .ensemble import predict_together
+
+    split = options["split"]
+    configs = [split_config(one, options) for one in trained]
+    out, _ = output_file(runs[0] / f"preds-{split}-ensemble", options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    tell_written(predict_together(runs, trained, configs, split, out, search), configs[0], split)
+
+
+def tell_written(written: SplitPredictions, config: RunConfig, split: str) -> None:
+    """Say what was written of a split, and how it is scored."""
+    from .split import can_be_scored
+
+    if written.left_out:
+        click.echo(f"left out   {written.left_out}")
+    click.echo(f"wrote      {written.n:,} {written.kind} to {written.path}")
+    if can_be_scored(config, split):
+        click.echo(f"score it   score {quote(str(written.path))}")
+    else:
+        click.echo(
+            f"score it   {config.data} has no {written.kind} for the split {split} to score against"
+        )
+
+
 def output_file(default: Path, options: dict[str, Any]) -> tuple[Path, str]:
     """Where the predictions go, and in which of ``FORMATS``."""
     out: Path | None = options["out"]
@@ -194,7 +246,7 @@ def write_split(
     """Predict a split and say how it is scored."""
     from .details import split_attention, write_split_records
     from .records import write_attention
-    from .split import can_be_scored, predict_split
+    from .split import predict_split
 
     split = options["split"]
     config = split_config(trained, options)
@@ -202,18 +254,10 @@ def write_split(
         written = predict_split(trained, config, split, out, search)
     else:
         written = write_split_records(trained, config, split, out, search, form)
-    if written.left_out:
-        click.echo(f"left out   {written.left_out}")
-    click.echo(f"wrote      {written.n:,} {written.kind} to {out}")
     if options["attention"]:
         write_attention(options["attention"], split_attention(trained, config, split, search))
         click.echo(f"attention  {options['attention']}")
-    if can_be_scored(config, split):
-        click.echo(f"score it   score {quote(str(out))}")
-    else:
-        click.echo(
-            f"score it   {config.data} has no {written.kind} for the split {split} to score against"
-        )
+    tell_written(written, config, split)
 
 
 def split_config(trained: TrainedRun, options: dict[str, Any]) -> RunConfig:

@@ -1,5 +1,6 @@
 """Predictions for a whole split, in the official result formats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from ..models.beam import BeamOptions
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import SplitFeatures
-from ..train.data.selection import LeftOut, SplitPart
-from ..train.inputs import describe_left_out, find_missing, open_run_features, stated_ids
+from ..train.data.selection import Ids, LeftOut, SplitPart
+from ..train.inputs import describe_left_out, find_missing, open_run_features, skip, stated_ids
 from ..train.settings.config import RunConfig
 from ..train.tasks.captions import describe, write_captions
 from ..train.tasks.vqa import answer_questions, write_answers
@@ -45,19 +46,38 @@ def predict_split(
     features that are missing or do not fit the run.
     """
     source = open_run_features(config, split)
-    part, why = SplitPart(split), ""
-    if config.missing == "skip":
-        ids = stated_ids(open_dataset(config.data), split)
-        missing, why = find_missing(config, split, ids)
-        part = SplitPart(split, ids).without("missing", missing)
+    part, why = part_with_features([config], split)
     if config.task == "vqa":
         written = predict_answers(run, config.data, part, source, out)
     else:
         assert source is not None
         written = predict_captions(run, config.data, part, source, out, options)
+    return recorded(written, config, split, why)
+
+
+def part_with_features(configs: Sequence[RunConfig], split: str) -> tuple[SplitPart, str]:
+    """The part of a split that all of some runs have features of, where it may be a part.
+
+    Also returns why the rest has none, in words.
+    """
+    part, why = SplitPart(split), ""
+    for config in configs:
+        if config.missing == "skip":
+            ids = stated_ids(open_dataset(config.data), split)
+            if part.image_ids is None:
+                part = SplitPart(split, ids)
+            missing, reason = find_missing(config, split, ids)
+            part, why = skip(part, missing), reason or why
+    return part, why
+
+
+def recorded(
+    written: SplitPredictions, config: RunConfig, split: str, why: str
+) -> SplitPredictions:
+    """Record beside predictions what they are of; returns them with what is left out in words."""
     asked = "questions" if config.task == "vqa" else "captions"
     said = describe_left_out(written.counts, split, asked, why)
-    record_source(out, address_of(config.data), split, config.task, written.counts)
+    record_source(written.path, address_of(config.data), split, config.task, written.counts)
     return replace(written, left_out=said)
 
 
@@ -90,6 +110,15 @@ def predict_captions(
 ) -> SplitPredictions:
     """Describe every image of a part of a split."""
     assert isinstance(run.head, CaptionHead)
+    image_ids, counts = images_of(data, part)
+    rows = features.rows(image_ids)
+    captions = describe(run.head, features, rows, run.words, run.precision, options)
+    write_captions(out, image_ids, captions, open_dataset(data).stated_images(part.split).id_names)
+    return SplitPredictions(out, len(captions), "captions", counts=counts)
+
+
+def images_of(data: str, part: SplitPart) -> tuple[Ids, LeftOut]:
+    """The images of a part of a split, and what is left out; see ``check_left`` for errors."""
     dataset, counts = open_dataset(data), {}
     if part.image_ids is None:
         image_ids = dataset.images(part.split).image_ids
@@ -99,10 +128,7 @@ def predict_captions(
         said = load_captions(dataset, part.split).image_id if has_texts else image_ids
         counts, image_ids = part.count_left_out(said), image_ids[part.keeps(image_ids)]
     check_left(len(image_ids), part)
-    rows = features.rows(image_ids)
-    captions = describe(run.head, features, rows, run.words, run.precision, options)
-    write_captions(out, image_ids, captions, dataset.stated_images(part.split).id_names)
-    return SplitPredictions(out, len(captions), "captions", counts=counts)
+    return image_ids, counts
 
 
 def check_left(n: int, part: SplitPart) -> None:

@@ -1,11 +1,12 @@
-"""Which runs' curves share axes: loss by epoch, score by epoch."""
+"""Which runs' curves share axes: loss by epoch, each score by epoch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from ..explain.palette import PALETTE
+from ..predict.provenance import name_network
 from .plots import Chart, Curve
-from .runs import RunRecord
+from .runs import RunRecord, name_data
 
 
 @dataclass(frozen=True)
@@ -59,32 +60,61 @@ def split_panels(records: list[RunRecord]) -> list[Panel]:
     return panels
 
 
+def panel_charts(panel: Panel) -> dict[str, Chart]:
+    """A panel's charts by name: the loss, the score and, for captions, CIDEr-D."""
+    charts = {"loss": loss_chart(panel)}
+    if panel.records[0].config.task == "vqa":
+        title = panel.title("Validation accuracy")
+        charts["score"] = score_chart(panel, "val_accuracy", Chart(title, "%", also=panel.scores))
+        return charts
+    title, also = panel.title("Validation BLEU-4 of own captions"), panel.scores
+    blank = Chart(title, "fraction", least_top=0.01, also=also)
+    charts["score"] = score_chart(panel, "val_bleu4", blank)
+    if all("val_cider" in line for record in panel.records for line in record.epochs):
+        blank = Chart(panel.title("Validation CIDEr-D of own captions"), "0 to 10", least_top=0.01)
+        charts["cider"] = score_chart(panel, "val_cider", blank)
+    return charts
+
+
 def loss_chart(panel: Panel) -> Chart:
     """Training loss, dashed, and validation loss, solid, of a panel's runs."""
     curves = []
     for number, record in zip(panel.numbers, panel.records, strict=True):
         epochs = [int(e) for e in record.column("epoch")]
-        train, val = record.column("train_loss"), record.column("val_loss")
+        train = record.column("train_loss")
+        # The training loss has the penalty on the attention in it.
+        val = [line["val_loss"] + line.get("val_penalty", 0.0) for line in record.epochs]
         curves.append(Curve(record.name, number, epochs, train, dashed=True))
         best = int(record.best["epoch"])
         curves.append(Curve(record.name, number, epochs, val, best_epoch=best))
-    unit = "nats a question" if panel.records[0].config.task == "vqa" else "nats a word"
-    return Chart(panel.title("Loss"), unit, curves)
+    unit = "nats an answer" if panel.records[0].config.task == "vqa" else "nats a word"
+    return Chart(panel.title("Loss"), unit, curves, caption=chart_caption(panel.records))
 
 
-def score_chart(panel: Panel) -> Chart:
-    """The validation score of a panel's runs."""
+def score_chart(panel: Panel, metric: str, blank: Chart) -> Chart:
+    """A validation score of a panel's runs, with the interval of each epoch that has one."""
     curves = [
         Curve(
             record.name,
             number,
             [int(e) for e in record.column("epoch")],
-            record.column(record.score_name),
+            record.column(metric),
             best_epoch=int(record.best["epoch"]),
+            band=[
+                (line.get(f"{metric}_low"), line.get(f"{metric}_high")) for line in record.epochs
+            ],
         )
         for number, record in zip(panel.numbers, panel.records, strict=True)
     ]
-    if panel.records[0].config.task == "vqa":
-        return Chart(panel.title("Validation accuracy"), "%", curves, also=panel.scores)
-    title = panel.title("Validation BLEU-4 of own captions")
-    return Chart(title, "fraction", curves, least_top=0.01, also=panel.scores)
+    has_band = any(low is not None for curve in curves for low, _ in curve.band)
+    caption = chart_caption(panel.records) + ["band: 95 % interval over the images"] * has_band
+    return replace(blank, curves=curves, caption=caption)
+
+
+def chart_caption(records: list[RunRecord]) -> list[str]:
+    """What the curves are of: the validation data, and the network of the features."""
+    data = list(dict.fromkeys(f"{name_data(r.config)}, {r.config.split}" for r in records))
+    networks = list(
+        dict.fromkeys(name_network(r.config) for r in records if r.config.feature_identity)
+    )
+    return [" / ".join(data), *networks]

@@ -68,7 +68,8 @@ def compare_answers(
     accuracy = np.stack([each.accuracy for each in scores])
     differ = np.array([len({answers[q] for answers in outputs}) > 1 for q in range(len(ids))])
     image_ids: list[Any] = list(scores[0].image_ids)
-    chosen = choose_items(accuracy, accuracy >= RIGHT, differ, image_ids, n)
+    shown = differ if len(evaluations) > 1 else np.ones(len(ids), np.bool_)
+    chosen = choose_items(accuracy, accuracy >= RIGHT, shown, image_ids, n)
     texts, truths = read_questions(data, split, {ids[q] for q in chosen})
     examples = [
         Example(

@@ -60,6 +60,7 @@ def build_examples(
         section.examples = {
             "captions": config.task == "caption",
             "cards": cards,
+            "has_overlays": any(card["overlays"] for card in cards),
             "better": found.better.tolist() if len(records) > 1 else [],
             **describe_examples(found, config.task, len(records)),
         }
@@ -72,11 +73,12 @@ def build_examples(
 def describe_examples(found: Disagreement, task: str, n_runs: int) -> dict[str, str]:
     """The heading and the sentence above the cards."""
     shown, items = len(found.examples), "questions" if task == "vqa" else "images"
+    number = "the number is the official accuracy" if task == "vqa" else "the number is CIDEr"
     if n_runs == 1:
-        lead_text = f"{shown} of the {found.n_items:,} captions; the number is CIDEr."
+        how = "right and wrong answers in turn" if task == "vqa" else "drawn at random"
+        lead_text = f"{shown} of the {found.n_items:,} {items}, one an image, {how}; {number}."
         return {"title": "Examples", "unit": items, "lead": lead_text}
     same = "the same answer to" if task == "vqa" else "the same caption to"
-    number = "the number is the official accuracy" if task == "vqa" else "the number is CIDEr"
     percent = 100 * found.n_agreed / found.n_items
     return {
         "title": "Where they disagree",
@@ -170,8 +172,14 @@ def make_strips(
             try:
                 picture = pictures.picture(example.image_id)
                 frames = [
-                    {"word": word, "image": run.attention.draw(picture, one)}
-                    for word, one in run.attention.of_caption(example.image_id, caption)
+                    {
+                        "word": word,
+                        "probability": f"{100 * probability:.0f} %",
+                        "image": run.attention.draw(picture, one),
+                    }
+                    for word, probability, one in run.attention.of_caption(
+                        example.image_id, caption
+                    )
                 ]
             except InputError as error:
                 section.notes.append(f"Not all attention is shown: {error}")

@@ -1,7 +1,6 @@
 """Runs side by side as one self-contained HTML page."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -9,11 +8,13 @@ from .. import __version__
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.table import Table
 from ..explain.html import page_runs, render
-from .charts import loss_chart, number_runs, score_chart, split_panels
+from ..predict.provenance import name_network
+from .breakdown import BY_QUESTION, breakdown_tables
+from .charts import number_runs, panel_charts, split_panels
 from .example_cards import build_examples
 from .plots import to_svg
 from .ranking import RankedRun, Ranking, ranking_table
-from .runs import RunRecord, settings_that_differ
+from .runs import RunRecord, name_data, settings_that_differ
 
 
 def build_page(
@@ -34,21 +35,21 @@ def build_page(
         {"cells": cells, "color": colors[run.record.path]}
         for cells, run in zip(table.rows, ordered, strict=True)
     ]
-    config = records[0].config
     return render(
         "compare.html",
         title=title or page_title(records),
-        subtitle=f"{Path(config.data).name or config.data}, validated on {config.split}",
+        subtitle=page_subtitle(records),
         lead=lead(ordered, ranking.is_comparable),
         notes=[*ranking.notes, *section.notes],
         runs=runs,
         charts=[
-            Markup(to_svg(draw(panel)))
+            Markup(to_svg(chart))
             for panel in split_panels(records)
-            for draw in (loss_chart, score_chart)
+            for chart in panel_charts(panel).values()
         ],
         table={"header": table.header, "left": table.left, "rows": rows},
-        more_tables=more_tables,
+        more_tables=[*breakdown_tables(ranking), *more_tables],
+        folded=BY_QUESTION,
         settings=settings_that_differ(records),
         examples=section.examples,
         strips=section.strips,
@@ -64,6 +65,13 @@ def page_title(records: list[RunRecord]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def page_subtitle(records: list[RunRecord]) -> str:
+    """The data that the runs validate on, and the networks of their features."""
+    data = dict.fromkeys(f"{name_data(r.config)}, validated on {r.config.split}" for r in records)
+    networks = dict.fromkeys(name_network(r.config) for r in records if r.config.feature_identity)
+    return "; ".join([*data, *(f"features of {network}" for network in networks)])
+
+
 def page_footer(runs: list[RankedRun]) -> str:
     """The signature of the scores, and the program's version."""
     signatures = [run.evaluation.signature for run in runs if run.evaluation is not None]
@@ -74,7 +82,7 @@ def page_footer(runs: list[RankedRun]) -> str:
 def lead(ordered: list[RankedRun], is_comparable: bool) -> str:
     """The result in one sentence; scores of different data are never set against each other."""
     if not is_comparable:
-        return "These runs validate on different data, so none of them is ahead of another."
+        return "These runs validate on different data: their scores cannot be compared."
     best = ordered[0]
     is_vqa = best.record.config.task == "vqa"
     digits = DECIMALS[best.record.config.task]

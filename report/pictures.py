@@ -63,8 +63,8 @@ class RunAttention:
         """The attention of each hop, for a question about an image."""
         return answer_question(self.trained, self._cells(image_id), question).attention
 
-    def of_caption(self, image_id: int, caption: str) -> list[tuple[str, AttentionMap]]:
-        """Each word of a caption that the run generated for an image, with its attention."""
+    def of_caption(self, image_id: int, caption: str) -> list[tuple[str, float, AttentionMap]]:
+        """Each word of a caption that the run generated, its probability and its attention."""
         head, words = self.trained.head, self.trained.words
         assert isinstance(head, CaptionHead)
         index = {word: k for k, word in enumerate(words)}
@@ -72,7 +72,7 @@ class RunAttention:
         cells = self._cells(image_id)
         with torch.inference_mode(), self.trained.precision.autocast():
             found = teacher_force(head, cells.floats(), ids, words)
-        return [(word, one) for (word, _), one in zip(found.words, found.attention, strict=True)]
+        return [(*word, one) for word, one in zip(found.words, found.attention, strict=True)]
 
     def draw(self, picture: Image.Image, attention: AttentionMap) -> str:
         """The picture with attention over it, as a data URI."""

@@ -2,10 +2,13 @@
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from textwrap import wrap
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,9 +18,11 @@ from matplotlib.ticker import MaxNLocator
 
 from ..explain.palette import MARKERS, PALETTE, color_index, marker_index
 
-INK, QUIET, LINE = "#1b1f24", "#57606a", "#d8dee4"
+INK, QUIET, LINE, WARN = "#1b1f24", "#57606a", "#d8dee4", "#b3261e"
+CAPTION_LETTERS = 78  # of a line
 SIZE = (4.6, 3.3)  # inches; the page enlarges it, letters included
 DPI = 200
+BAND_OPACITY = 0.13
 SINGLE_WIDTH = 0.2  # epochs: the length of the line for a single epoch
 
 # Colors of a themed SVG that are then replaced by the page's CSS variables.
@@ -34,6 +39,7 @@ class Curve:
     values: list[float]
     dashed: bool = False
     best_epoch: int | None = None  # which gets the marker
+    band: Sequence[tuple[float | None, float | None]] = ()  # each epoch's interval, if it has one
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,10 @@ class Chart:
 
     title: str
     unit: str  # of the vertical axis
-    curves: list[Curve]
+    curves: Sequence[Curve] = ()
     least_top: float = 0.0  # the vertical axis reaches at least this value
     also: tuple[float, ...] = ()  # values of other charts that the vertical axis covers too
+    caption: Sequence[str] = ()  # lines below a picture that stands alone
 
 
 @dataclass(frozen=True)
@@ -103,9 +110,13 @@ def draw_curve(axes: Axes, curve: Curve, colors: Colors) -> None:
     color = colors.runs[color_index(curve.number)]
     style = (0, (3, 2)) if curve.dashed else "solid"
     epochs: list[float] = [*curve.epochs]
-    values = curve.values
+    values, band = curve.values, list(curve.band)
     if len(epochs) == 1:  # a single point would draw no line
         epochs, values = [epochs[0] - SINGLE_WIDTH / 2, epochs[0] + SINGLE_WIDTH / 2], values * 2
+        band *= 2
+    if band:
+        low, high = np.array(band, np.float64).T  # None becomes NaN, which is not drawn
+        axes.fill_between(epochs, low, high, color=color, alpha=BAND_OPACITY, linewidth=0)
     axes.plot(
         epochs,
         values,
@@ -142,14 +153,19 @@ def add_legend(axes: Axes, chart: Chart, colors: Colors) -> None:
     if any(curve.dashed for curve in chart.curves):
         handles.append(Line2D([], [], color=colors.quiet, label="validation"))
         handles.append(Line2D([], [], color=colors.quiet, linestyle=(0, (3, 2)), label="training"))
-    axes.figure.legend(  # type: ignore[union-attr, unused-ignore]
+    legend = axes.figure.legend(  # type: ignore[union-attr, unused-ignore]
         handles=handles,
         loc="outside lower left",
         ncols=3,
         fontsize=8,
         frameon=False,
         labelcolor=colors.ink,
+        title="\n".join(line for each in chart.caption for line in wrap(each, CAPTION_LETTERS)),
+        title_fontproperties={"size": 7},
+        alignment="left",
     )
+    loud = any("RANDOM" in line for line in chart.caption)
+    legend.get_title().set_color(WARN if loud else colors.quiet)
 
 
 def to_png(chart: Chart) -> bytes:

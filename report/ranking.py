@@ -12,6 +12,7 @@ from ..evaluate.reference_files import Choice
 from ..evaluate.score_tables import DECIMALS
 from ..evaluate.scoring import Request, score_files
 from ..evaluate.table import DASH, Table
+from ..predict.provenance import NO_IMAGE, RANDOM_WARNING, has_random_weights, name_network
 from ..train.settings.config import RunConfig
 from .runs import RunRecord
 
@@ -118,6 +119,15 @@ def find_notes(records: list[RunRecord]) -> list[str]:
     notes = []
     if not same_data(records):
         notes.append("The runs validate on different data: their scores cannot be compared.")
+    random = [k for k, record in enumerate(records) if has_random_weights(record.config)]
+    if random:
+        notes.append(f"{join_names(records, random)}: {RANDOM_WARNING}.")
+    old = [k for k, record in enumerate(records) if record.has_low_val_loss]
+    if old:
+        notes.append(
+            f"{join_names(records, old)}: of an earlier version, whose validation loss is lower "
+            "than on the training loss's scale; compare the shapes of the curves."
+        )
     for record in records:
         if record.broken_lines:
             lines = ", ".join(map(str, record.broken_lines))
@@ -187,19 +197,32 @@ def same_items(one: Evaluation, other: Evaluation) -> bool:
     return one.n == other.n and one.families[0].n_images == other.families[0].n_images
 
 
-def ranking_table(ranking: Ranking) -> Table:
+def ranking_table(ranking: Ranking, *, every_column: bool = False) -> Table:
     """The ranking as a table, a row for each run, the best first.
 
-    Heads have a column of their own only if the runs' folders are not named after them.
+    Unless ``every_column``, heads have a column of their own only if the runs' folders are not
+    named after them, and the networks only if they differ; one network of all stands below.
     """
     task = ranking.runs[0].record.config.task
-    header = ["run", "head", SCORE[task], "95 % interval"]
+    header = ["run", "head", "features of", SCORE[task], "95 % interval"]
     header += ["behind the best", "best epoch", "image gain", GAIN[task], "parameters"]
     header += ["train an epoch", "validate", f"{ITEMS[task]}/s", "peak memory"]
     rows = [table_row(run) for run in ranking.best_first()]
-    if all(row[0].rpartition("/")[2] == row[1] for row in rows):
-        return Table(header[:1] + header[2:], [row[:1] + row[2:] for row in rows], left=1)
-    return Table(header, rows, left=2)
+    left_out: set[int] = set()
+    notes: list[str] = []
+    if all(row[0].rpartition("/")[2] == row[1] for row in rows) and not every_column:
+        left_out.add(1)
+    networks = {row[2] for row in rows} - {NO_IMAGE}
+    if len(networks) <= 1 and not every_column:
+        left_out.add(2)
+        notes = [f"features of {network}" for network in networks]
+    kept = [k for k in range(len(header)) if k not in left_out]
+    return Table(
+        [header[k] for k in kept],
+        [[row[k] for k in kept] for row in rows],
+        left=3 - len(left_out),
+        notes=notes,
+    )
 
 
 def table_row(run: RankedRun) -> list[str]:
@@ -221,6 +244,7 @@ def table_row(run: RankedRun) -> list[str]:
     return [
         record.name,
         record.config.head,
+        name_network(record.config),
         f"{run.score:.{decimals}f}",
         span(run.interval),
         behind,

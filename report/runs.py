@@ -1,5 +1,6 @@
 """Training runs as recorded in their folders."""
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,11 +17,15 @@ from ..train.run_folder import RunFolder, read_json, read_metrics
 from ..train.settings.config import RunConfig
 from ..train.tasks.captions import CaptionTask
 from ..train.tasks.vqa import VqaTask
+from ..train.trainer import LEAST_GAIN
 
 SCORES = {"vqa": VqaTask.score_name, "caption": CaptionTask.score_name}
 SHA256 = 64  # letters of a hash, which a table abbreviates
 REQUIRED = ("epoch", "train_loss", "val_loss", "train_seconds", "val_seconds", "items_per_second")
-OPTIONAL = ("peak_memory_bytes", "val_selection")
+OPTIONAL = (
+    *("peak_memory_bytes", "val_selection", "val_coverage", "val_penalty", "val_cider"),
+    *(f"{score}_{end}" for score in (*SCORES.values(), "val_cider") for end in ("low", "high")),
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,18 @@ class RunRecord:
     @property
     def best(self) -> dict[str, Any]:
         """The metrics of the best epoch, as training selected it."""
-        return max(self.epochs, key=self._selection)
+        best = self.epochs[0]
+        for line in self.epochs[1:]:
+            if self._is_better(line, best):
+                best = line
+        return best
 
-    def _selection(self, line: dict[str, Any]) -> tuple[float, ...]:
-        if "val_selection" in line:
-            return line["val_selection"], -line["val_loss"]
-        return (line[self.score_name],)
+    def _is_better(self, line: dict[str, Any], best: dict[str, Any]) -> bool:
+        if "val_selection" not in line:  # VQA of an earlier version
+            return bool(line[self.score_name] > best[self.score_name])
+        gain = line["val_selection"] - best.get("val_selection", -math.inf)
+        equal = abs(gain) < LEAST_GAIN and line["val_loss"] < best["val_loss"]
+        return bool(gain >= LEAST_GAIN or equal)
 
     def column(self, metric: str) -> list[float]:
         """A metric of all epochs."""
@@ -70,6 +81,18 @@ class RunRecord:
     def typical(self, metric: str) -> float:
         """A metric's median over the epochs."""
         return float(median(self.column(metric)))
+
+    @property
+    def has_low_val_loss(self) -> bool:
+        """Whether the validation loss is lower than on the training loss's scale.
+
+        Earlier versions counted questions of which no answer is known, as 0, and had no record of
+        the penalty on the attention.
+        """
+        added = "val_coverage"
+        if self.config.task == "caption":
+            added = "val_penalty" if self.config.optimisation.attention_penalty else "val_loss"
+        return any(added not in line for line in self.epochs)
 
     @property
     def parameters(self) -> int | None:
@@ -165,6 +188,11 @@ def check_order(path: Path, epoch: int, last: int) -> None:
         )
 
 
+def name_data(config: RunConfig) -> str:
+    """The data set's name, or its folder's."""
+    return Path(config.data).name or config.data
+
+
 def is_number(value: Any) -> bool:
     """Whether a value of JSON is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -178,6 +206,10 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         name: getattr(config, name) for name in ("head", "data", "split", "recipe", "seed", "amp")
     }
     settings |= {"kernels": config.kernels, "fine-tuned": config.finetune}
+    settings |= {
+        "self-critical, from": config.scst and config.scst.init,
+        "word vectors": config.word_vectors and config.word_vectors.file,
+    }
     names = ("train_split", "hold_out", "hold_out_seed", "missing", "limit")
     settings |= {name.replace("_", " "): getattr(config, name) for name in names}
     settings |= asdict(config.optimisation)

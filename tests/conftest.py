@@ -133,6 +133,9 @@ def runs(
 ) -> dict[str, Path]:
     """Tiny runs, trained for real: a run folder of each of some heads, by the head's name."""
     folder = tmp_path_factory.mktemp("runs")
-    for head in ("san", "mean-embed", "question-only", "show-attend-tell", "rnn-decoder"):
+    for head in (
+        *("san", "mcan", "mean-embed", "question-only"),
+        *("show-attend-tell", "rnn-decoder", "transformer-decoder"),
+    ):
         run_head(head, tiny_set, folder / head, *SMALL)
     return {path.name: path for path in folder.iterdir()}

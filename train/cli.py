@@ -145,6 +145,12 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Epochs without gain before it stops; 0: never.  [default: the recipe's]",
 )
 @click.option(
+    "--select-by",
+    type=OneOf(["score", "cider"]),
+    help="What picks the best epoch of captions, and ends the patience: BLEU-4 (score) or "
+    "CIDEr-D.  [default: the recipe's]",
+)
+@click.option(
     "--loss",
     type=OneOf(["soft", "commonest"]),
     help="Targets from all ten answers, or the commonest of them.  [default: the recipe's]",
@@ -203,6 +209,25 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     "operation after the other; auto: graphs on a GPU, where the features fit it.",
 )
 @click.option(
+    "--word-vectors",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Let words begin with the vectors of this file, GloVe's text or .safetensors, which say "
+    "how many numbers a word's vector has.  [default: random]",
+)
+@click.option(
+    "--scst",
+    is_flag=True,
+    help="With --init: learn from captions that the decoder draws itself, by their CIDEr-D "
+    "(self-critical training).",
+)
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="With --scst: the run whose best weights, sizes and data it goes on from.",
+)
+@click.option(
     "--no-control",
     is_flag=True,
     help="Do not compare with what a head reaches that does not see the images.",
@@ -227,6 +252,7 @@ def train_head(
     # torch takes seconds to import, and --help needs none of it.
     from ..devices import pick_device
     from ..distributed import join_ranks
+    from .initial import plan_self_critical
     from .plan import Plan, plan_new, plan_resume
     from .run import train
     from .settings.config import convert
@@ -237,6 +263,8 @@ def train_head(
 
         def plan() -> dict[str, Any]:
             check_options(head, resume, typed, options)
+            if options["scst"]:
+                return asdict(plan_self_critical(str(head), options, typed))
             if resume is None:
                 return asdict(plan_new(str(head), options))
             return asdict(plan_resume(resume, {name: options.get(name) for name in typed}))
@@ -267,12 +295,16 @@ def check_options(
             raise click.UsageError(f"{resume} trains {begun!r}, not {head!r}.")
     elif head is None:
         raise click.UsageError(f"Missing argument HEAD: one of {', '.join(TASKS)}.")
+    elif options["scst"] or options["init"] is not None:
+        check_init(head, typed, options)
     elif options["accept_changed_data"]:
         raise click.UsageError("--accept-changed-data is of use with --resume alone.")
     elif options["hold_out_seed"] is not None and options["hold_out"] is None:
         raise click.UsageError("--hold-out-seed is of use with --hold-out alone; add that too.")
     elif options["max_length"] is not None and TASKS[head] != "caption":
         raise click.UsageError(f"{head} writes no captions; drop --max-length.")
+    elif options["select_by"] == "cider" and TASKS[head] != "caption":
+        raise click.UsageError(f"{head} writes no captions, that CIDEr-D is of; drop --select-by.")
     elif options["finetune"] is None:
         for name in ("encoder_lr", "flip", "weights"):
             if options[name] is not None:
@@ -283,3 +315,22 @@ def check_options(
 
         if HEADS[head].features == "none":
             raise click.UsageError(f"{head} does not look at the image; drop --finetune.")
+
+
+def check_init(head: str, typed: list[str], options: dict[str, Any]) -> None:
+    """Raise a usage error for options that do not go with --init or --scst."""
+    from .initial import BESIDE_INIT
+
+    if TASKS[head] != "caption":
+        raise click.UsageError(f"{head} writes no captions; --scst is for {heads_of('caption')}.")
+    if not options["scst"]:
+        raise click.UsageError("--init is of use with --scst alone; add that too.")
+    if options["init"] is None:
+        raise click.UsageError(
+            f"--scst goes on from a run of {head}; train one first, and name it by --init."
+        )
+    fixed = [f"--{name.replace('_', '-')}" for name in typed if name not in BESIDE_INIT]
+    if fixed:
+        raise click.UsageError(
+            f"{' and '.join(fixed)} cannot go with --init: its run decides that."
+        )

@@ -24,6 +24,7 @@ from ..evaluate.captions.scores import score_captions
 from ..evaluate.reference_files import Choice
 from ..evaluate.scoring import Request, score_files
 from .data import captions as caption_data
+from .head import load_word_vectors
 from .inputs import divide
 from .prepare import prepare
 from .progress import Watcher
@@ -122,6 +123,9 @@ def train_blind(config: RunConfig, folder: RunFolder, precision: Precision) -> N
     for old in (folder.config, folder.metrics):
         old.unlink(missing_ok=True)
     prepared = prepare(config, precision, blind_recipe(config.recipe).adaptive)
+    if config.word_vectors is not None:
+        words = prepared.vocabulary["words"]
+        load_word_vectors(prepared.task.head, words, config.word_vectors)
     folder.create(prepared.config, prepared.vocabulary)
     trainer = Trainer(prepared.task, prepared.config, folder)
     trainer.choose_step(lambda text: None)

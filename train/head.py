@@ -1,8 +1,11 @@
 """The head of a run: built from its config, and given what it begins with."""
 
+from pathlib import Path
+
 import numpy as np
 import psutil
 import torch
+from torch import nn
 
 from ..console import say_bytes
 from ..errors import InputError
@@ -11,8 +14,11 @@ from ..models.base import Head
 from ..models.config import CaptionHeadConfig, VqaHeadConfig
 from ..models.finetuned import Encoder, put_behind
 from ..models.registry import HEADS
+from .data.word_vectors import read_vectors
 from .finetuning import build_encoder, load_pretrained
-from .settings.config import RunConfig, read_settings
+from .initial import load_initial
+from .settings.config import RunConfig, WordVectors, read_settings
+from .tasks.captions import CaptionTask
 from .tasks.task import Precision, Task
 
 SAMPLE_VALUES = 2**25  # what the training features' statistics are taken from, in numbers
@@ -36,6 +42,8 @@ def build_head(
     kind: type[VqaHeadConfig | CaptionHeadConfig] = CaptionHeadConfig
     if config.task == "vqa":
         kind, sizes["n_answers"] = VqaHeadConfig, len(answers)
+    if config.word_vectors is not None:
+        sizes["embedding"] = config.word_vectors.width
     settings = read_settings({**config.head_settings, **sizes}, kind, "head_settings")
     check_head_settings(config, settings)
     try:
@@ -69,11 +77,34 @@ def check_head_settings(config: RunConfig, settings: VqaHeadConfig | CaptionHead
 
 def start_head(task: Task, config: RunConfig, encoder_weights: str | None) -> None:
     """Give a new run's head what it begins with, besides weights from the seed."""
+    if config.scst is not None:
+        assert isinstance(task, CaptionTask)
+        load_initial(task, config)
+        return
     if isinstance(task.head.encoder, Encoder):
         assert config.finetune is not None
         identity = config.feature_identity
         load_pretrained(task.head.encoder, identity, config.finetune, encoder_weights)
     fit_features(task)
+
+
+def load_word_vectors(head: Head, words: list[str], vectors: WordVectors) -> str:
+    """Let a new head's words begin with the vectors of a file; returns what to say.
+
+    Words that the file lacks keep the vectors that they were drawn.
+    """
+    (embed,) = (m for m in head.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag))
+    found = read_vectors(Path(vectors.file), words)
+    with torch.no_grad():
+        for number, word in enumerate(words):
+            if word in found:
+                embed.weight[number] = torch.from_numpy(found[word]).to(embed.weight.device)
+    missing = [word for word in words if word not in found]
+    example = f", {missing[-1]!r} for one," if missing else ""
+    return (
+        f"{len(found):,} of {len(words):,} words begin with the vectors of {vectors.file}; "
+        f"{len(missing):,}{example} are not in it"
+    )
 
 
 def fit_features(task: Task) -> None:

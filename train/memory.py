@@ -1,6 +1,5 @@
 """How much memory there is for files to stay in, and how much a process has taken."""
 
-import resource
 import sys
 from pathlib import Path
 
@@ -53,5 +52,9 @@ def peak_memory_bytes(device: torch.device) -> int:
         lines = _STATUS.read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
+        if sys.platform == "win32":
+            return int(psutil.Process().memory_info().peak_wset)
+        import resource  # which Windows lacks
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024

@@ -9,14 +9,15 @@ from ..datasets.dataset import Dataset
 from ..errors import InputError
 from ..models.registry import HEADS
 from .data.locate import find_features
+from .data.word_vectors import read_width
 from .run_folder import RunFolder, next_free
-from .settings.config import RunConfig, check_optimisation
+from .settings.config import RunConfig, WordVectors, check_optimisation
 from .settings.recipes import RECIPES
 
 # What goes before the recipe's own, where it is typed.
 OVERRIDES = (
     *("epochs", "batch_size", "texts_per_image", "accumulate", "patience", "loss"),
-    *("lr", "encoder_lr", "flip"),
+    *("lr", "encoder_lr", "flip", "select_by"),
 )
 
 
@@ -93,6 +94,9 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
         finetune=o["finetune"],
         trust_ids=o["trust_ids"],
     ).with_overrides(**{name: o[name] for name in OVERRIDES})
+    if o["word_vectors"] is not None:
+        file = o["word_vectors"].resolve()
+        config = replace(config, word_vectors=WordVectors(str(file), read_width(file)))
     run = RunFolder(o["out"] or next_free(Path("runs"), head))
     run.check_free()
     check_optimisation(config.optimisation)
@@ -113,10 +117,9 @@ def check_validation(dataset: Dataset, task: str) -> None:
     remedy = "to validate on a tenth of the training images, add --hold-out 0.1."
     try:
         dataset.annotations_path("val") if task == "vqa" else dataset.captions_path("val")
+        dataset.stated_images("val")  # of one file that holds all splits there may be none
     except InputError as error:
         raise InputError(f"{str(error).rstrip('.')}; {remedy}") from error
-    if not len(dataset.stated_images("val").image_ids):  # of one file that holds all splits
-        raise InputError(f"{dataset.name}: its files name no image of the split 'val'; {remedy}")
 
 
 def data_settings(task: str, o: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .memory import available_bytes
 from .settings.config import Optimisation, RunConfig, read_settings
 from .settings.recipes import RECIPES, fit_to_size, updates_of_epoch
 from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
+from .tasks.self_critical import SelfCriticalTask
 from .tasks.task import Precision, Task
 from .tasks.vqa import VqaTask
 
@@ -176,8 +177,12 @@ def prepare_caption(
     penalty = config.optimisation.attention_penalty
     # Unless one is asked for, captions are made no longer than most are.
     longest = options.max_length if "max_length" in config.data_settings else GREEDY.max_length
-    task = CaptionTask(
-        head, precision, words, (train, inputs.train), (val, inputs.val), penalty, longest
+    parts = (train, inputs.train), (val, inputs.val)
+    given = (head, precision, words, *parts, penalty, longest)
+    task = (
+        CaptionTask(*given)
+        if config.scst is None
+        else SelfCriticalTask(*given, samples=config.scst.samples)
     )
     n = len(val.image_ids)
     scored = "all" if n <= SAMPLE_IMAGES else f"the first {SAMPLE_IMAGES:,}"
@@ -189,6 +194,9 @@ def prepare_caption(
         ("captions", sizes + cut),
         *describe_division(inputs, train.left_out, val.left_out, "captions"),
     ]
+    if config.scst is not None:
+        facts.append(("learns", f"from {config.scst.samples} captions of its own an image"))
+        facts.append(("begins", f"with the best weights of {config.scst.init}"))
     if task.validates:
         facts.append(
             (

@@ -7,7 +7,7 @@ from ..datasets.catalog import open_dataset
 from .checkpoint import load_weights, read_tensors
 from .control import find_control, gain_over
 from .progress import print_now
-from .run_folder import RunFolder
+from .run_folder import RunFolder, read_metrics
 from .trainer import Trainer
 
 # Of a task: the control in words, and how its metric is shown.
@@ -42,10 +42,24 @@ def report(trainer: Trainer, run: RunFolder, control: bool) -> None:
         run.write_summary(shuffled_cider=shuffled["val_cider"])
         without += f", CIDEr-D {shuffled['val_cider']:.4f},"
     print_now(f"images     {without} with the validation images exchanged for one another")
+    if trainer.config.scst is not None:
+        report_scoring(run)
     if control and task.val.features is not None:
         report_gain(trainer, run)
     print_now(f"wrote      {run.best}, {run.predictions}")
     print_now(f"score it   score {quote(str(run.predictions))}")
+
+
+def report_scoring(run: RunFolder) -> None:
+    """Say and write down what share of training the scoring of drawn captions took."""
+    epochs, _ = read_metrics(run.metrics)
+    share = sum(e["reward_seconds"] for e in epochs) / sum(e["train_seconds"] for e in epochs)
+    run.write_summary(scoring_share=share)
+    first, last = epochs[0]["train_reward"], epochs[-1]["train_reward"]
+    print_now(
+        f"reward     {first:.4f} in the first epoch, {last:.4f} in the last; scoring took "
+        f"{100 * share:.1f} % of training"
+    )
 
 
 def report_unvalidated(trainer: Trainer, run: RunFolder) -> None:

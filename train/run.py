@@ -18,7 +18,7 @@ from ..models.layers.additive_attention import set_kernels
 from ..models.layers.attention_timing import settle_attention
 from ..models.registry import HEADS
 from ..process import keep_freed_memory
-from .head import start_head
+from .head import load_word_vectors, start_head
 from .plan import Plan
 from .prepare import Prepared, prepare
 from .progress import Terminal, Watcher, print_now
@@ -113,6 +113,10 @@ def prepare_all(plan: Plan, device: torch.device, ranks: Ranks) -> Prepared:
     prepared = ranks.together(lambda: prepare(config, precision, plan.adaptive, ranks.is_first))
     if not plan.resume:
         ranks.together(lambda: start_head(prepared.task, prepared.config, plan.encoder_weights))
+        if (vectors := prepared.config.word_vectors) is not None:
+            head, words = prepared.task.head, prepared.vocabulary["words"]
+            found = ranks.together(lambda: load_word_vectors(head, words, vectors))
+            prepared.facts.append(("vectors", found))
     for name, fact in prepared.facts:
         say(f"{name:10} {fact}")
     say(f"run        {plan.folder}")

@@ -29,6 +29,9 @@ from .tasks.task import Task
 
 SELECT_BY = {"cider": "val_cider"}  # the metric that selects the best epoch, if not the score
 
+# Of that metric: BLEU-4 without one matched 4-gram is not 0 but 1e-10, by the official constants.
+LEAST_GAIN = 1e-6
+
 
 def moving_average(before: float | None, value: float, weight: float) -> float:
     """An exponential moving average, in which all earlier values have this weight together."""
@@ -142,6 +145,7 @@ class Trainer:
             "epoch": p.epoch,
             "train_loss": p.loss_sum / max(1, p.items),
             **scores,
+            **task.training_metrics(),
             "train_seconds": p.train_seconds,
             "val_seconds": time.perf_counter() - started,
             "wait_seconds": p.wait_seconds,
@@ -158,19 +162,19 @@ class Trainer:
         return metrics
 
     def _is_best(self, metrics: dict[str, Any]) -> bool:
-        """Whether this epoch is the best so far; adds ``val_selection``, if that is not the score.
+        """Whether this epoch is the best so far; adds ``val_selection``, by which that is told.
 
-        Equal CIDEr-D, of the first epochs that describe no image well for example, is decided by
-        the loss.
+        Where it is equal, of the first epochs that describe no image well for example, the loss
+        tells.
         """
         p, o = self.progress, self.o
         loss, value = metrics["val_loss"], metrics[SELECT_BY.get(o.select_by, self.task.score_name)]
-        p.selection = moving_average(p.selection, value, o.smoothing)
-        if o.select_by != "score":
-            metrics["val_selection"] = p.selection
+        p.selection = metrics["val_selection"] = moving_average(p.selection, value, o.smoothing)
         best = p.best_score if p.best_selection is None else p.best_selection
-        tie = o.select_by != "score" and p.selection == best and loss < p.best_loss
-        if not (p.selection > best or tie):
+        gain = p.selection - best
+        # An older run has recorded its best score alone, and not the loss there.
+        tie = abs(gain) < LEAST_GAIN and p.best_selection is not None and loss < p.best_loss
+        if not (gain >= LEAST_GAIN or tie):
             return False
         p.best_selection, p.best_loss = p.selection, loss
         return True

@@ -37,7 +37,8 @@ class VqaReferences:
 
     Files in the official layout are read in columns; all others, entry by entry. The questions hold
     nothing that the score needs: they are only checked to be the annotated ones. With
-    ``only_predicted``, questions without a prediction do not count.
+    ``only_predicted``, questions without a prediction do not count. ``asked`` is another file of
+    questions, unchecked, for who wants their texts.
 
     Answers are scored by the file's ``rule``; ``n_lone`` of them stand for ten people each.
     """
@@ -47,12 +48,15 @@ class VqaReferences:
         annotations: OfficialFile | Path | SourceFile,
         questions: Path | None = None,
         only_predicted: bool = False,
+        asked: Path | None = None,
     ) -> None:
         known = annotations if isinstance(annotations, OfficialFile) else None
         source = annotations.path if isinstance(annotations, OfficialFile) else annotations
         self.rule, self.n_lone = (known.rule, known.n_lone) if known else ("vqa", 0)
         self.questions = questions
         self.only_predicted = only_predicted
+        self.asked = asked
+        self.source = source  # in the official layout, which ``annotations`` need not be
         self._copy = FileCopy(source, has_kept_table, known.origin if known else None)
         self.annotations = self._copy.name
         self._table: AnnotationTable | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..images import ImageError, read_image_file
 from .checksums import checksums
 from .layout import DONE, FAILED, TO_DO
+from .positioned import open_binary, read_at
 from .reader import FeatureFile
 
 ROWS_AT_ONCE = 64
@@ -64,7 +65,7 @@ class ColumnReader:
         for name in self.names:
             self._columns[name] = (file.structure.columns[name].offset or 0, getattr(file, name))
         self._path = file.path
-        self._descriptor = os.open(file.path, os.O_RDONLY)
+        self._descriptor = open_binary(file.path, os.O_RDONLY)
 
     def read(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Rows of a column, ascending."""
@@ -82,7 +83,7 @@ class ColumnReader:
     def _fill(self, buffer: NDArray[Any], offset: int) -> None:
         left = buffer.data.cast("B")
         while left:
-            n_bytes = os.preadv(self._descriptor, [left], offset)
+            n_bytes = read_at(self._descriptor, left, offset)
             if not n_bytes:
                 raise OSError(errno.EIO, "the file ends too early", str(self._path))
             left, offset = left[n_bytes:], offset + n_bytes

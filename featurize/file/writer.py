@@ -17,6 +17,7 @@ from ...errors import InputError
 from .hdf5 import create_column, new_hdf5, seal
 from .layout import N_CELLS, Column, columns, columns_of
 from .opening import read_structure
+from .positioned import flush, open_binary, write_at
 from .rows import check_distinct, map_column
 
 PAGE = 4096  # maps and direct reads of columns that begin at one are aligned
@@ -126,7 +127,7 @@ class RowWriter:
         }
         self.grid_dtype = self._columns["grid"][0].dtype
         self.is_quantized = "scale" in self._columns
-        self._descriptor = os.open(path, os.O_RDWR)
+        self._descriptor = open_binary(path, os.O_RDWR)
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +154,7 @@ class RowWriter:
     def sync(self) -> None:
         """Wait until all that was written is on the disk."""
         try:
-            os.fdatasync(self._descriptor)
+            flush(self._descriptor)
         except OSError as error:
             raise explain_full_disk(self.path, error) from error
 
@@ -161,7 +162,7 @@ class RowWriter:
         data = values.data.cast("B") if values.nbytes else memoryview(b"")
         while data:
             try:
-                written = os.pwrite(self._descriptor, data, offset)
+                written = write_at(self._descriptor, data, offset)
             except OSError as error:
                 raise explain_full_disk(self.path, error) from error
             data, offset = data[written:], offset + written

@@ -1,5 +1,6 @@
 """``rnn-decoder``: an LSTM that sees the image once, before the first word."""
 
+import torch
 from torch import Tensor, nn
 
 from ..base import CaptionHead, Encoded, State, TeacherForcedOutput
@@ -67,12 +68,14 @@ class RNNDecoder(CaptionHead):
         output, _ = self.lstm(words, (hidden[None].to(words.dtype), cell[None].to(words.dtype)))
         if shapes_are_fixed():
             target = next_words(tokens, length).flatten()
-            return TeacherForcedOutput(self.scores(output.flatten(0, 1)), target, None)
+            caption = torch.arange(len(target), device=tokens.device) // words.shape[1]
+            return TeacherForcedOutput(self.scores(output.flatten(0, 1)), target, caption, None)
         # The LSTM runs to the right: words of a caption cannot depend on the pads behind them.
         real = token_mask(length.cpu() - 1, words.shape[1]).flatten().nonzero().squeeze(1)
         real = real.to(tokens.device, non_blocking=True)
         scores = self.scores(output.flatten(0, 1).index_select(0, real))
-        return TeacherForcedOutput(scores, tokens[:, 1:].flatten().index_select(0, real), None)
+        target = tokens[:, 1:].flatten().index_select(0, real)
+        return TeacherForcedOutput(scores, target, real // words.shape[1], None)
 
     def scores(self, output: Tensor) -> Tensor:
         """See :class:`CaptionHead`."""

@@ -118,7 +118,7 @@ def _plain_sums(values: Tensor, alpha: Tensor, image_index: Tensor) -> Tensor:
         return torch.bmm(alpha[:, None], values.to(kind)[image_index]).squeeze(1)
     if not len(image_index):
         return (alpha @ values.new_zeros(values.shape[1:], dtype=kind)) + values.sum() * 0
-    slot = _slots(image_index, n_images)
+    slot = slots(image_index, n_images)
     per_image = int(slot.max()) + 1
     row = image_index * per_image + slot
     padded = alpha.new_zeros(n_images * per_image, n_cells).index_copy(0, row, alpha)
@@ -126,7 +126,7 @@ def _plain_sums(values: Tensor, alpha: Tensor, image_index: Tensor) -> Tensor:
     return summed.flatten(0, 1).index_select(0, row)
 
 
-def _slots(image_index: Tensor, n_images: int) -> Tensor:
+def slots(image_index: Tensor, n_images: int) -> Tensor:
     """The position of each query (B,) among those of its image."""
     order = torch.argsort(image_index, stable=True)
     counts = torch.bincount(image_index, minlength=n_images)

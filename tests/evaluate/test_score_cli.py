@@ -1,6 +1,7 @@
 import csv
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,9 @@ def test_against_another_file(files):
     assert overall["value"] == 80
     assert overall["difference"] == pytest.approx(80 - overall["against"], abs=0.01)
     assert 0 < overall["p_value"] <= 1
+    assert f"6 questions like these show a difference of {overall['smallest_found']:.2f}" in table
+    assert re.search(r"one of [\d.]+ takes about [\d,]+$", table, re.MULTILINE)
+    assert overall["n_needed"] >= 2
     types = found["against"]["changed_most"]["question_types"]
     assert sum(change["effect"] for change in types) == pytest.approx(overall["difference"])
 
@@ -172,6 +176,7 @@ def test_against_another_file(files):
 def test_a_file_against_itself_is_no_different(files):
     found = json.loads(run("yes.json", *VQA, "--against", "yes.json", "--json", "-").stdout)
     assert found["against"]["differences"]["overall"]["p_value"] == 1
+    assert found["against"]["differences"]["overall"]["n_needed"] is None
     assert found["against"]["changed_most"] == {"question_types": [], "images": []}
 
 
@@ -184,6 +189,9 @@ def test_every_item_to_a_file(files):
         "question_type": "what is",
         "answer_type": "other",
         "accuracy": "90.0",
+        "question": "",
+        "answer": "yes",
+        "truth": "red (7); yes (3)",
     }
     run("text.json", "poor.json", "--captions", "captions.json", "--per-item", "items.jsonl")
     items = [json.loads(line) for line in Path("items.jsonl").read_text().splitlines()]
@@ -194,6 +202,38 @@ def test_every_item_to_a_file(files):
         ("poor.json", 3),
     ]
     assert {"bleu_1", "bleu_4", "rouge_l", "cider"} < set(items[0])
+    assert items[0]["caption"] == "two dogs sleep on a red sofa"
+    assert items[0]["truth"] == ["Two cats sleep on a red sofa.", "Cats on a sofa."]
+
+
+@pytest.mark.parametrize("results", ["yes.json", "yes.csv"])
+def test_every_item_says_what_was_asked(files, results):
+    """Also of results in other layouts, and of the ids that only the official code takes."""
+    Path("yes.csv").write_text("question_id,answer\n" + "".join(f"{i},yes\n" for i in range(6)))
+    asked = [{"question_id": i, "image_id": i // 2, "question": f"Is it {i}?"} for i in range(6)]
+    Path("questions.json").write_text(json.dumps({"questions": asked}))
+    options = (*VQA, "--questions", "questions.json", "--per-item", "items.jsonl")
+    run(results, *options)
+    items = [json.loads(line) for line in Path("items.jsonl").read_text().splitlines()]
+    assert [item["question"] for item in items] == [f"Is it {i}?" for i in range(6)]
+    assert items[1]["truth"] == {"red": 8, "yes": 2}
+    assert list(items[4]["truth"]) == ["yes", "red"]  # the most frequent first
+    assert {item["answer"] for item in items} == {"yes"}
+
+
+def test_items_under_ids_that_are_no_numbers_have_texts_too(files):
+    annotations = json.loads(Path("annotations.json").read_text())
+    for entry in [
+        *annotations["annotations"],
+        *(results := json.loads(Path("yes.json").read_text())),
+    ]:
+        entry["question_id"] = f"q{entry['question_id']}"
+    Path("annotations.json").write_text(json.dumps(annotations))
+    Path("yes.json").write_text(json.dumps(results))
+    run("yes.json", *VQA, "--per-item", "items.jsonl")
+    items = [json.loads(line) for line in Path("items.jsonl").read_text().splitlines()]
+    assert items[2]["question_id"] == "q2"
+    assert items[2]["truth"] == {"red": 7, "yes": 3}
 
 
 def test_names_that_cannot_be_printed_are_escaped(files):

@@ -107,7 +107,7 @@ def test_where_no_gpu_decodes_pillow_does_and_it_is_said(runs, tiny_set):
         network_of(runs["san"], decode="tpu")
 
 
-@pytest.mark.parametrize("head", ["san", "mean-embed", "question-only"])
+@pytest.mark.parametrize("head", ["san", "mcan", "mean-embed", "question-only"])
 def test_an_answer_is_the_one_of_the_predictions_file(head, runs, tiny_set):
     trained = load_run(runs[head], CPU)
     file = open_features(tiny_set[1][1])
@@ -117,19 +117,20 @@ def test_an_answer_is_the_one_of_the_predictions_file(head, runs, tiny_set):
     }
     for question in json.loads((tiny_set[0] / "val_questions.json").read_text())["questions"]:
         row = file.rows(np.array([question["image_id"]]))
-        stored = file.grid[row] if head == "san" else file.pooled[row]
+        stored = file.grid[row] if trained.head.has_attention else file.pooled[row]
         cells = None if head == "question-only" else Cells(torch.from_numpy(stored))
         predicted_answer = answer_question(trained, cells, question["question"])
         assert predicted_answer.answers[0][0] == predicted[question["question_id"]]
         assert sum(p for _, p in predicted_answer.answers) <= 1 + 1e-6
-        assert len(predicted_answer.attention) == (2 if head == "san" else 0)
+        assert len(predicted_answer.attention) == (2 if trained.head.has_attention else 0)
         for one in predicted_answer.attention:
             assert one.shape == (196,)
             assert one.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_a_retraced_caption_is_the_searched_one(runs, tiny_set):
-    trained = load_run(runs["show-attend-tell"], CPU)
+@pytest.mark.parametrize("head", ["show-attend-tell", "transformer-decoder"])
+def test_a_retraced_caption_is_the_searched_one(head, runs, tiny_set):
+    trained = load_run(runs[head], CPU)
     cells = Cells(torch.from_numpy(open_features(tiny_set[1][1]).grid[:1].copy()))
     predicted = generate_caption(trained, cells)
     found = search(trained.head, cells.floats(), DEFAULT_BEAM)[0]

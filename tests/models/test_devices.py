@@ -27,7 +27,7 @@ CAPTIONS = [name for name, head in HEADS.items() if head.task == "caption"]
 
 
 def build(name):
-    sizes = {"embedding": 8, "hidden": 12, "attention": 8}
+    sizes = {"embedding": 8, "hidden": 16, "attention": 8}
     with DEVICE:
         if HEADS[name].task == "vqa":
             return HEADS[name](VqaHeadConfig(V, A, D, classifier=8, **sizes))

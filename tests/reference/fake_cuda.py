@@ -36,7 +36,7 @@ def fake_cuda(amp: torch.dtype | None = None, waits: bool = True) -> Iterator[No
         stack.enter_context(patch.object(nn.LSTM, "flatten_parameters", lambda self: None))
         # Numbers that the host asks for: there are none, so any will do that fit the shapes.
         slots = (lambda i, n: i * 0) if waits else _refuse
-        stack.enter_context(patch.object(additive_attention, "_slots", slots))
+        stack.enter_context(patch.object(additive_attention, "slots", slots))
         stack.enter_context(patch.object(recurrent, "has_cuda_lstm", lambda: False))
         for name, replacement in {
             "__int__": lambda self: 0,

@@ -12,7 +12,7 @@ from frostgrid.console import StopRequest
 from frostgrid.errors import InputError
 from frostgrid.explain.palette import PALETTE
 from frostgrid.report import reproduction_runs
-from frostgrid.report.charts import number_runs, score_chart, split_panels
+from frostgrid.report.charts import number_runs, panel_charts, split_panels
 from frostgrid.report.child_process import Stopped, run_child, wait_for
 from frostgrid.report.published_reports import AMP, MEASURES, REPORTS, STOPPING
 from frostgrid.report.reproduce_cli import reproduce
@@ -193,7 +193,8 @@ def test_many_runs_get_a_panel_a_recipe_and_a_colour_a_head(runs):
     assert [k % len(PALETTE) for k in numbers[:5]] == [k % len(PALETTE) for k in numbers[5:]]
     panels = split_panels(records)
     assert [panel.name for panel in panels] == ["report recipe", "default recipe"]
-    assert [curve.number for panel in panels for curve in score_chart(panel).curves] == numbers
+    charts = [panel_charts(panel)["score"] for panel in panels]
+    assert [curve.number for chart in charts for curve in chart.curves] == numbers
     assert split_panels(records[:7])[0].name == ""
     assert number_runs(records[:7]) == list(range(7))
     assert number_runs(records + records[:1]) == list(range(11))

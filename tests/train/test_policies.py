@@ -252,5 +252,5 @@ def test_one_file_of_all_splits_may_have_none_to_validate_on(tmp_path):
     (tmp_path / "dataset_flickr8k.json").write_text(json.dumps({"images": images}))
     some = tmp_path, [extract(tmp_path, "train")]
     refused = run_head("rnn-decoder", some, tmp_path / "run", *SMALL, code=1)
-    assert "name no image of the split 'val'; to validate on a tenth" in refused
+    assert "to validate on a tenth of the training images, add --hold-out 0.1" in refused
     run_head("rnn-decoder", some, tmp_path / "run", *SMALL, "--hold-out", "0.3")

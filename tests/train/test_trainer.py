@@ -110,4 +110,11 @@ def test_a_state_of_an_older_version_goes_on_by_its_best_score(trainer):
     assert not trainer._is_best({"val_accuracy": 31.5, "val_loss": 0.1})
     metrics = {"val_accuracy": 31.6, "val_loss": 0.1}
     assert trainer._is_best(metrics)
-    assert "val_selection" not in metrics
+    assert metrics["val_selection"] == 31.6
+
+
+def test_of_scores_that_are_as_good_as_equal_the_loss_tells(trainer):
+    trainer.o = replace(trainer.o, select_by="score", smoothing=0.0)
+    epochs = [(2.0e-10, 3.0), (3.7e-10, 3.1), (1.5e-10, 2.9), (0.1, 4.0), (0.1, 3.5), (0.1, 3.6)]
+    chosen = [trainer._is_best({"val_accuracy": score, "val_loss": loss}) for score, loss in epochs]
+    assert chosen == [True, False, True, True, True, False]

@@ -26,6 +26,19 @@ from reference.runs import lines, run_head, same_state
 SMALL = ("--epochs", "3", "--batch-size", "8", "--min-word-count", "1")
 
 
+@pytest.mark.parametrize("loss", ["soft", "commonest"])
+def test_both_losses_are_on_one_scale_however_few_answers_are_known(loss, tiny_set, tmp_path):
+    """On the same questions, by a head that hardly learns."""
+    for split in ("train", "val"):
+        for kind in ("questions", "annotations"):
+            shutil.copy(tiny_set[0] / f"train_{kind}.json", tmp_path / f"{split}_{kind}.json")
+    options = ("--recipe", "report", "--loss", loss, "--answers", 3, "--lr", 1e-9, "--amp", "off")
+    run_head("question-only", (tmp_path, []), tmp_path / "run", *options, "--epochs", 1)
+    (line,) = lines(tmp_path / "run")
+    assert line["val_coverage"] == pytest.approx(24 / 36)  # no "red", no "yes"
+    assert line["val_loss"] == pytest.approx(line["train_loss"], abs=1e-4)
+
+
 @pytest.mark.parametrize("head", ["question-only", "mean-embed", "lstm", "san"])
 def test_a_run_leaves_all_its_files_and_score_agrees(head, tiny_set, tmp_path):
     out = tmp_path / "run"

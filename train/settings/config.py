@@ -40,6 +40,23 @@ class Optimisation:
 
 
 @dataclass(frozen=True)
+class SelfCritical:
+    """Self-critical training: the run that it begins from, and how captions are drawn."""
+
+    init: str  # the run's folder
+    init_sha256: str  # of its best checkpoint
+    samples: int = 5  # captions drawn of an image, at least 2
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """The file that the words' vectors begin with."""
+
+    file: str
+    width: int  # numbers of a vector: the head's ``embedding``
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One training run, as ``config.json`` keeps it."""
 
@@ -64,6 +81,8 @@ class RunConfig:
     # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
     digests: dict[str, str] = field(default_factory=dict)
     trust_ids: bool = False  # take features by image id alone, with nothing but the split compared
+    word_vectors: WordVectors | None = None
+    scst: SelfCritical | None = None  # how a captioning head learns from captions of its own
     train_split: Literal["train", "trainval"] = "train"  # that it trains on
     # What has no features: refused, or left out with all that is asked or said of it.
     missing: Literal["stop", "skip"] = "stop"

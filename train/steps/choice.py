@@ -77,6 +77,8 @@ def captured_step(plain: PlainStep, say: Callable[[str], None]) -> CapturedStep:
 def why_plain(plain: PlainStep) -> str:
     """Why a run cannot be captured, in words that follow "plain, "; "" if it can."""
     task = plain.task
+    if task.why_plain:
+        return task.why_plain
     if plain.ranks.n > 1:
         return "as several processes share each batch"
     if owner(task, "padded_loss") is not owner(task, "loss"):

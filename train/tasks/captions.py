@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...atomic import write_bytes
+from ...evaluate.captions.results import caption_families
 from ...evaluate.captions.scores import score_captions
+from ...evaluate.metrics import Resampling, find_intervals
 from ...models.base import CaptionHead, TeacherForcedOutput
 from ...models.beam import BeamOptions, search
 from ...models.layers.padding import padded
@@ -24,7 +27,7 @@ from ..data.order import deranged
 from ..data.prefetch import read_ahead
 from ..data.resident import PaddedBatch, ResidentSamples, no_targets
 from .losses import class_cross_entropy, word_cross_entropy
-from .task import Precision, Task
+from .task import Precision, Task, interval_metrics
 
 EVAL_BATCH = 512  # captions; no gradients are kept, so more of them fit
 EVAL_IMAGES = {"cpu": 64, "cuda": 512}  # images described at once
@@ -57,6 +60,7 @@ class CaptionTask(Task):
             SamplesByImage(data.image_id, data.tokens, data.length, features)
             for data, features in (train, val)
         )
+        self.train_data = train[0]
         self.val_data, self.val_features = val
         self.val_rows = self.val_features.rows(self.val_data.image_ids)
         self.sample = np.arange(min(SAMPLE_IMAGES, len(self.val_rows)))
@@ -78,9 +82,15 @@ class CaptionTask(Task):
         output = self.teach(batch)
         loss = word_cross_entropy(output.scores, output.target) * batch.part.words
         if self.attention_penalty and output.attention_sum is not None:
-            weight = self.attention_penalty * batch.part.samples
-            loss = loss + weight * (1 - output.attention_sum).square().mean()
+            loss = loss + self._missed(output).mean() * batch.part.samples
         return loss
+
+    def _missed(self, output: TeacherForcedOutput, is_sample: Tensor | None = None) -> Tensor:
+        # The penalty of each sample, 0 of those that only pad a batch.
+        if not self.attention_penalty or output.attention_sum is None:
+            return output.scores.new_zeros(1)
+        missed = self.attention_penalty * (1 - output.attention_sum).square().mean(1)
+        return missed if is_sample is None else missed * is_sample
 
     def padded_loss(self, batch: PaddedBatch) -> Tensor:
         """See :class:`Task`."""
@@ -88,9 +98,8 @@ class CaptionTask(Task):
         n_words = (batch.length - 1).sum()  # none of padding
         loss: Tensor = class_cross_entropy(output.scores, output.target) / n_words
         if self.attention_penalty and output.attention_sum is not None:
-            missed = (1 - output.attention_sum).square().mean(1)
-            n_samples = batch.is_sample.sum()
-            loss = loss + self.attention_penalty * (missed * batch.is_sample).sum() / n_samples
+            missed = self._missed(output, batch.is_sample)
+            loss = loss + missed.sum() / batch.is_sample.sum()
         return loss
 
     def _teach_padded(self, batch: PaddedBatch) -> TeacherForcedOutput:
@@ -119,37 +128,46 @@ class CaptionTask(Task):
         return {**metrics, **self._score()}
 
     def _teacher_forced_metrics(self) -> dict[str, float]:
-        total = torch.zeros(3, dtype=torch.float64, device=self.precision.device)
+        total = torch.zeros(4, dtype=torch.float64, device=self.precision.device)
         with self.precision.evaluation():
-            for output in self._taught():
+            for output, is_sample in self._taught():
                 scores, target = output.scores, output.target
                 loss = class_cross_entropy(scores, target)
                 top = scores.topk(min(5, scores.shape[1]), 1).indices
                 hits = (top == target[:, None]).sum()
-                total += torch.stack([loss, hits, (target >= 0).sum()])
-        loss_sum, n_hits, n_words = total.tolist()
+                penalty = self._missed(output, is_sample).sum()
+                total += torch.stack([loss, hits, (target >= 0).sum(), penalty])
+        loss_sum, n_hits, n_words, penalty_sum = total.tolist()
         loss = loss_sum / max(1, n_words)
         return {
+            **({"val_penalty": penalty_sum / self.val.n_items} if self.attention_penalty else {}),
             "val_loss": loss,
             "val_perplexity": math.exp(min(loss, 700)),
             "val_top5": 100 * n_hits / max(1, n_words),
         }
 
-    def _taught(self) -> Iterator[TeacherForcedOutput]:
-        """Teacher-forced passes over all validation captions."""
+    def _taught(self) -> Iterator[tuple[TeacherForcedOutput, Tensor | None]]:
+        """Teacher-forced passes over all validation captions, and which rows are samples."""
         order, placed = np.arange(self.val.n_images), self.placed_val
         if placed is None:
             for batch in self.val.batches(order, EVAL_BATCH, self.precision.device):
-                yield self.teach(batch)
+                yield self.teach(batch), None
         else:
             for slot in placed.plan(order):
-                yield self._teach_padded(placed.read(slot.packed, slot.shape))
+                read = placed.read(slot.packed, slot.shape)
+                yield self._teach_padded(read), read.is_sample
 
     def _score(self) -> dict[str, float]:
         ids = self.val_data.image_ids[self.sample].tolist()
         references = [self.val_data.references[i] for i in self.sample]
         scores = score_captions(ids, self.captions, references, metrics=("bleu", "cider"))
-        return {"val_bleu4": scores.bleu()[3], "val_cider": scores.cider_mean()}
+        *_, bleu4, _, cider = find_intervals(caption_families(scores), Resampling())
+        return {
+            "val_bleu4": scores.bleu()[3],
+            **interval_metrics("val_bleu4", bleu4),
+            "val_cider": scores.cider_mean(),
+            **interval_metrics("val_cider", cider),
+        }
 
     def describe(self, rows: NDArray[np.int64]) -> list[str]:
         """Captions of these rows of the validation features."""
@@ -171,9 +189,21 @@ class CaptionTask(Task):
         write_captions(path, data.image_ids, self.captions + rest, data.id_names)
 
 
+class Floats(Protocol):
+    """Cells of images, as a decoder takes them: see ``Cells``."""
+
+    def floats(self) -> Any: ...  # noqa: D102
+
+
+class Gathered(Protocol):
+    """Where the cells of images are gathered from: ``SplitFeatures``, or like it."""
+
+    def gather(self, rows: NDArray[np.int64], device: torch.device) -> Floats: ...  # noqa: D102
+
+
 def describe(
     head: CaptionHead,
-    features: SplitFeatures,
+    features: Gathered,
     rows: NDArray[np.int64],
     words: Sequence[str],
     precision: Precision,

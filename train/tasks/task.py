@@ -1,5 +1,6 @@
 """What the training loop needs to know of a task, and no more."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...evaluate.bootstrap import Interval
 from ...models.base import Head
 from ..data.batches import Batch, SamplesByImage
 from ..data.resident import PaddedBatch, ResidentSamples
@@ -45,6 +47,7 @@ class Task(ABC):
     score_name: ClassVar[str]  # the metric that picks the best epoch; larger is better
     score_format: ClassVar[str]  # how the score is shown
     item_name: ClassVar[str]  # what a batch counts
+    why_plain: ClassVar[str] = ""  # why its updates cannot be captured, if so
 
     head: Head
     train: SamplesByImage
@@ -80,6 +83,10 @@ class Task(ABC):
     def evaluate(self) -> dict[str, float]:
         """Metrics of the validation split: ``val_loss`` and the score at least."""
 
+    def training_metrics(self) -> dict[str, float]:
+        """What the task measured in training since the last call: nothing by default."""
+        return {}
+
     @abstractmethod
     def write_predictions(self, path: Path) -> None:
         """The last evaluation's predictions in the official result format."""
@@ -87,3 +94,10 @@ class Task(ABC):
     @abstractmethod
     def shuffled_metrics(self) -> dict[str, float]:
         """The official metrics with every validation image exchanged for another one."""
+
+
+def interval_metrics(name: str, interval: Interval) -> dict[str, float]:
+    """A score's interval as metrics of an epoch; nothing where there is none."""
+    if not math.isfinite(interval.low):
+        return {}
+    return {f"{name}_low": interval.low, f"{name}_high": interval.high}

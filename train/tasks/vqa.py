@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...atomic import write_bytes
+from ...evaluate.metrics import (
+    OVERALL,
+    Metric,
+    Resampling,
+    accuracy_family,
+    find_intervals,
+    number_images,
+)
 from ...models.base import Head
 from ...models.layers.padding import padded
 from ..data.batches import Batch, SamplesByImage
@@ -32,7 +40,7 @@ from .losses import (
     few_classes_cross_entropy,
     soft_cross_entropy,
 )
-from .task import Precision, Task
+from .task import Precision, Task, interval_metrics
 
 # Questions, by the features that a head reads. Grids of more would need memory that training did
 # not free; without them, larger batches are faster.
@@ -65,6 +73,11 @@ class VqaTask(Task):
         self.train = self._by_image(*train, keep)
         self.val = self._by_image(*val, None)
         self.predicted = np.zeros(len(self.val_data.question_id), np.int64)
+        assert self.val_data.targets is not None
+        self.train_weight = float(loss_weights(train[0].targets, loss)[keep].mean())
+        weights = loss_weights(self.val_data.targets, loss)  # none without validation
+        self.val_weight = float(weights.sum() / max(1, len(weights)))
+        self.val_image = number_images(self.val_data.image_id.tolist())
 
     def _by_image(
         self, data: VqaData, features: SplitFeatures | None, keep: NDArray[np.bool_] | None
@@ -123,25 +136,45 @@ class VqaTask(Task):
         return ResidentSamples(samples, place, device, batch_size)
 
     def predict(self, image_row: NDArray[np.int64] | None = None) -> float:
-        """Answer every validation question into ``predicted``; returns the mean loss."""
+        """Answer every validation question into ``predicted``; returns the loss.
+
+        It is on the training loss's scale. Training leaves out questions without a known answer,
+        which add nothing to a loss; a mean over all validation questions would be the lower, the
+        fewer of their answers are known.
+        """
+        scale = self.train_weight / self.val_weight if self.val_weight else 1.0
         if self.placed_val is not None and image_row is None:
             self.predicted, loss = answer_placed(
                 self.head, self.placed_val, self.precision, self._padded_loss
             )
-            return loss
+            return loss * scale
         self.predicted, loss = answer_questions(
             self.head, self.val, self.precision, self._loss, image_row
         )
-        return loss
+        return loss * scale
+
+    def accuracies(self) -> NDArray[np.float32]:
+        """The official accuracy of each question's ``predicted`` answer, fractions ``[Q]``."""
+        assert self.val_data.targets is not None
+        return earned(self.val_data.targets, self.predicted)
 
     def accuracy(self) -> float:
         """The official accuracy of ``predicted``, in percent, unrounded."""
-        assert self.val_data.targets is not None
-        return 100 * float(earned(self.val_data.targets, self.predicted).mean())
+        return 100 * float(self.accuracies().mean())
 
     def evaluate(self) -> dict[str, float]:
         """See :class:`Task`."""
-        return {"val_loss": self.predict(), "val_accuracy": self.accuracy()}
+        loss, accuracies = self.predict(), self.accuracies()
+        accuracy = 100 * float(accuracies.mean())
+        metric = Metric(OVERALL, OVERALL, len(accuracies), accuracy)
+        family = accuracy_family(metric, accuracies, self.val_image)
+        (interval,) = find_intervals([family], Resampling())
+        return {
+            "val_loss": loss,
+            "val_coverage": self.val_weight,
+            "val_accuracy": accuracy,
+            **interval_metrics("val_accuracy", interval),
+        }
 
     def shuffled_metrics(self) -> dict[str, float]:
         """See :class:`Task`; a head that never looks scores the same."""
@@ -249,6 +282,15 @@ def soft_entries(
     people = np.maximum(10, np.bincount(row, given, len(item)))
     weight = given / people[row]
     return row, targets.answer[entry].astype(np.int64), weight.astype(np.float32)
+
+
+def loss_weights(targets: SoftTargets, loss: str) -> NDArray[np.float64]:
+    """How much each question weighs in the loss, ``[Q]`` in 0 to 1: 0 if no answer is known."""
+    if loss == "commonest":
+        return (targets.commonest >= 0).astype(np.float64)
+    question = np.repeat(np.arange(len(targets)), np.diff(targets.indptr))
+    given = np.bincount(question, targets.count, len(targets))
+    return np.asarray(given / np.maximum(10, given), np.float64)
 
 
 def earned(targets: SoftTargets, predicted: NDArray[np.int64]) -> NDArray[np.float32]:

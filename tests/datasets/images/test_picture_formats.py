@@ -9,11 +9,12 @@ from frostgrid.datasets.images.picture_formats import (
     other_suffixes,
     readable_formats,
 )
+from frostgrid.featurize.images import pillow_formats
 from PIL import Image, features
 
 
 def test_a_suffix_is_either_read_or_not() -> None:
-    Image.init()
+    pillow_formats()  # registers the formats of other packages too
     assert not image_suffixes() & set(other_suffixes())
     for suffix in image_suffixes() - {".mpo"}:
         assert Image.EXTENSION[suffix] in readable_formats()

@@ -258,7 +258,7 @@ def test_heads_train_on_imported_features_as_on_their_own(kind, head, tiny_set, 
         said = bring(source, "--out", brought[-1], "--data", root, "--split", split, *grid)
         assert f"{split}: {own.n_images} of its images" in said
         assert np.array_equal(stored(brought[-1])[int(own.image_id[0])], np.asarray(own.grid[0]))
-    more = ("--epochs", "1", "--batch-size", "8", "--min-word-count", "1", "--amp", "off")
+    more = ("--epochs", "1", "--limit", "4", "--min-word-count", "1", "--amp", "off")
     run_head(head, (root, brought), tmp_path / "run", *more)
     if kind == "pytorch-vqa":  # each format gives the same cells
         run_head(head, tiny_set, tmp_path / "own", *more)

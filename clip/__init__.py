@@ -1,0 +1,1 @@
+"""CLIPScore: captions against the images themselves, by a CLIP network that the user has."""
