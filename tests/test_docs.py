@@ -1,6 +1,7 @@
 """What the documents say of the source is true."""
 
 import ast
+import configparser
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +107,10 @@ def test_libraries_stay_where_the_page_says() -> None:
                 assert source.stem.endswith("cli")
             if "torch" in libraries:
                 assert folder.partition("/")[0] not in ("datasets", "evaluate")
+
+
+def test_every_folder_of_the_map_is_installed() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", "utf-8")
+    folders = {"frostgrid." + folder.replace("/", ".") for folder in read_table()}
+    assert {"frostgrid", *folders} == set(setup["options"]["packages"].split())
