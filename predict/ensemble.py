@@ -20,8 +20,8 @@ from ..train.data.features import Cells, SplitFeatures
 from ..train.data.selection import SplitPart
 from ..train.inputs import open_run_features
 from ..train.settings.config import RunConfig
+from ..train.tasks.answering import answer_scores, eval_batch, write_answers
 from ..train.tasks.captions import describe, write_captions
-from ..train.tasks.vqa import answer_scores, eval_batch, write_answers
 from .split import SplitPredictions, check_left, images_of, part_with_features, recorded
 from .trained import TrainedRun
 

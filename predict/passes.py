@@ -12,8 +12,8 @@ from ..models.beam import BeamOptions, search
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import Cells, SplitFeatures
 from ..train.data.prefetch import read_ahead
+from ..train.tasks.answering import eval_batch
 from ..train.tasks.captions import EVAL_IMAGES
-from ..train.tasks.vqa import eval_batch
 from .inference import AttentionMap, teacher_force
 from .records import AttentionGrid
 from .trained import TrainedRun

@@ -132,7 +132,9 @@ def test_self_critical_training_has_its_reward_drawn_and_no_training_loss(runs, 
     config["scst"] = {"init": "runs/rnn-decoder", "init_sha256": "0" * 64, "samples": 5}
     (learned / "config.json").write_text(json.dumps(config))
     lines = [json.loads(line) for line in (learned / "metrics.jsonl").read_text().splitlines()]
-    text = "".join(json.dumps(line | {"train_reward": 0.3 + line["epoch"]}) + "\n" for line in lines)
+    text = "".join(
+        json.dumps(line | {"train_reward": 0.3 + line["epoch"]}) + "\n" for line in lines
+    )
     (learned / "metrics.jsonl").write_text(text)
     records = read_records([runs["rnn-decoder"], learned])
     charts = panel_charts(split_panels(records)[0])
