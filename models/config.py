@@ -20,6 +20,7 @@ class VqaHeadConfig:
     question: str = "lstm"  # or "mean": the question encoder of heads that have a choice
     standardize: bool = True  # whether channels are brought to mean 0 and deviation 1
     whole: bool = True  # whether a stacked attention network starts with the mean cell
+    glance: bool = False  # whether mcan has the mean cell beside what its words find
     whole_norm: bool = True  # whether a batch norm follows that mean
     growth: float = 1.0  # the learned factor that the image branch starts with; 1: no factor
     image_dropout: float = 0.0  # of the channels of the pooled or attended image
@@ -27,6 +28,7 @@ class VqaHeadConfig:
     heads: int = 8  # of its attention; ``hidden`` is a multiple of them, and of 4
     feed_forward: int = 1024  # width of the inner layer of its blocks
     layer_dropout: float = 0.1  # of what each of its branches adds
+    layer_growth: float = 1.0  # ``growth``, of its branches that do not read the image
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def prepare(
     digests = config.digests | inputs.division.digests() | digest_features(task)
     config = replace(config, digests=digests)
     task.train.limit_samples(config.optimisation.texts_per_image)
-    small_set_lr = RECIPES[config.recipe][config.head].small_set_lr
-    fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive, small_set_lr)
+    recipe = RECIPES[config.recipe][config.head]
+    fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive, recipe)
     config = replace(config, optimisation=fitted)
     facts.append(("updates", describe_updates(fitted, task)))
     if inputs.train is not None:

@@ -8,9 +8,18 @@ from ..config import VqaHeadConfig
 from ..layers.cells import Standardize
 from ..layers.dropout import Dropout
 from ..layers.fusion import Classifier, Fusion
+from ..layers.glance import Glance
 from ..layers.packing import Words, packs, words_of
 from ..layers.question import LSTMQuestion
 from ..layers.transformer import CellAttention, CellMemory, FeedForward, SelfAttention
+
+
+def think_layers(c: VqaHeadConfig) -> nn.ModuleList:
+    """The layers on each word alone, one after each attention."""
+    return nn.ModuleList(
+        FeedForward(c.hidden, c.feed_forward, c.layer_dropout, c.layer_growth)
+        for _ in range(c.layers)
+    )
 
 
 class Encoder(nn.Module):
@@ -21,11 +30,10 @@ class Encoder(nn.Module):
         c = config
         self.words = LSTMQuestion(c.n_words, c.embedding, c.hidden, c.dropout)
         self.attend = nn.ModuleList(
-            SelfAttention(c.hidden, c.heads, c.layer_dropout) for _ in range(c.layers)
+            SelfAttention(c.hidden, c.heads, c.layer_dropout, c.layer_growth)
+            for _ in range(c.layers)
         )
-        self.think = nn.ModuleList(
-            FeedForward(c.hidden, c.feed_forward, c.layer_dropout) for _ in range(c.layers)
-        )
+        self.think = think_layers(c)
 
     def forward(self, question: Tensor, length: Tensor, words: Words) -> Tensor:
         """Rows ``[P, H]`` of the words of questions ``[B, T]``."""
@@ -61,7 +69,8 @@ class MCAN(VqaHead):
     In the paper's guided attention the image's regions attend to the words (fig. 2b). Here the
     words attend to the cells, which then do not depend on the question: an image's cells are
     encoded once for all of its questions. They attend to each other in the backbone only; blocks
-    are pre-norm, and share one memory of the cells.
+    are pre-norm, and share one memory of the cells. With ``glance``, the mean cell stands beside
+    what the words found: of a few thousand questions they learn to attend too late.
     """
 
     features = "grid"
@@ -77,12 +86,14 @@ class MCAN(VqaHead):
             CellAttention(c.hidden, c.heads, c.layer_dropout, c.growth, c.image_dropout)
             for _ in range(c.layers)
         )
-        self.think = nn.ModuleList(
-            FeedForward(c.hidden, c.feed_forward, c.layer_dropout) for _ in range(c.layers)
-        )
+        self.think = think_layers(c)
         self.asked = Summary(c.hidden, c.layer_dropout)
         self.seen = Summary(c.hidden, c.layer_dropout)
-        self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
+        self.whole, image = None, c.hidden
+        if c.glance:
+            self.whole = Glance(c.channels, c.hidden, c.whole_norm, c.image_dropout, c.growth)
+            image = 2 * c.hidden
+        self.fusion = Fusion(c.fusion, image, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)
 
     def forward(
@@ -119,6 +130,8 @@ class MCAN(VqaHead):
                 attentions.append(look.weights(x, words.by_image, memory))
             x = think(look(x, words.by_image, memory))
         seen, weights = self.seen(x, words)
+        if self.whole is not None:
+            seen = torch.cat([seen, self.whole(cells)[image_index]], 1)
         maps = [
             torch.bmm(weights[:, None], words.by_text.pad(rows)).squeeze(1) for rows in attentions
         ]

@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from ..base import VqaHead
 from ..config import VqaHeadConfig
-from ..layers.additive_attention import additive_scores, attend, mean_cell
-from ..layers.cells import BatchNorm, Standardize
+from ..layers.additive_attention import additive_scores, attend
+from ..layers.cells import Standardize
 from ..layers.dropout import Dropout
 from ..layers.fusion import Classifier, Fusion
+from ..layers.glance import Glance
 from ..layers.growth import growth
 from ..layers.question import question_encoder
 
@@ -43,28 +44,6 @@ class Hop(nn.Module):
         return self.growth(self.value(seen)), attention
 
 
-class Glance(nn.Module):
-    """The whole image before the first hop: the mean cell, projected.
-
-    Means vary far less than cells do. With ``whole_norm`` a batch norm gives them a scale of their
-    own, which a small set of images is learned by heart with.
-    """
-
-    def __init__(self, config: VqaHeadConfig) -> None:
-        super().__init__()
-        c = config
-        self.norm: nn.Module = BatchNorm(c.channels) if c.whole_norm else nn.Identity()
-        self.dropout = Dropout(0.2 if c.whole_norm else c.image_dropout)
-        self.project = nn.Linear(c.channels, c.hidden)
-        self.growth = growth(c.growth)
-
-    def forward(self, cells: Tensor) -> Tensor:
-        """``[U, S, D]`` to ``[U, H]``."""
-        mean = self.norm(mean_cell(cells))
-        projected: Tensor = self.growth(self.project(self.dropout(mean)))
-        return projected
-
-
 class SAN(VqaHead):
     """K hops, each adding its result to the query (eq. 18 to 22).
 
@@ -83,7 +62,9 @@ class SAN(VqaHead):
         self.enter: nn.Module = nn.Identity()
         if self.question.width != c.hidden:
             self.enter = nn.Linear(self.question.width, c.hidden)
-        self.whole = Glance(c) if c.whole else None
+        self.whole = None
+        if c.whole:
+            self.whole = Glance(c.channels, c.hidden, c.whole_norm, c.image_dropout, c.growth)
         self.hops = nn.ModuleList(Hop(c) for _ in range(c.hops))
         self.fusion = Fusion(c.fusion, c.hidden, c.hidden, c.hidden, c.dropout)
         self.classifier = Classifier(self.fusion.width, c.classifier, c.n_answers, c.dropout)

@@ -95,14 +95,15 @@ def attend(
 
 
 class SelfAttention(nn.Module):
-    """The words of a text attend to each other."""
+    """The words of a text attend to each other; ``start``: see :func:`.growth.growth`."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, start: float = 1.0) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Linear(width, 3 * width)
         self.leave = nn.Linear(width, width)
+        self.growth = growth(start)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, by_text: Packing, mask: Tensor | None) -> Tensor:
@@ -111,7 +112,7 @@ class SelfAttention(nn.Module):
         query, keys, values = (by_head(part, self.heads) for part in padded.chunk(3, 2))
         allowed = None if mask is None else mask[:, None, None]
         found = attend(query, keys, values, allowed, causal=mask is None)
-        change: Tensor = self.dropout(self.leave(by_text.pack(found)))
+        change: Tensor = self.dropout(self.growth(self.leave(by_text.pack(found))))
         return x + change
 
     def step(self, x: Tensor, cache: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -124,11 +125,11 @@ class SelfAttention(nn.Module):
         found = attend(
             by_head(query, self.heads), by_head(keys, self.heads), by_head(values, self.heads)
         )
-        return x + self.dropout(self.leave(found[:, 0])), (keys, values)
+        return x + self.dropout(self.growth(self.leave(found[:, 0]))), (keys, values)
 
 
 class CellAttention(nn.Module):
-    """Words attend to the cells of their text's image."""
+    """Words attend to the cells of their text's image; ``start``: see :func:`.growth.growth`."""
 
     def __init__(
         self, width: int, heads: int, dropout: float, start: float = 1.0, image_dropout: float = 0.0
@@ -160,16 +161,17 @@ class CellAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two layers on each row alone."""
+    """Two layers on each row alone; ``start``: see :func:`.growth.growth`."""
 
-    def __init__(self, width: int, inner: int, dropout: float) -> None:
+    def __init__(self, width: int, inner: int, dropout: float, start: float = 1.0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.layers = nn.Sequential(
             nn.Linear(width, inner), nn.ReLU(), nn.Linear(inner, width), Dropout(dropout)
         )
+        self.growth = growth(start)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows ``[P, d]``."""
-        change: Tensor = self.layers(self.norm(x))
+        change: Tensor = self.growth(self.layers(self.norm(x)))
         return x + change

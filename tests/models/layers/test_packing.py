@@ -3,6 +3,7 @@ import torch
 from frostgrid.models.config import CaptionHeadConfig, VqaHeadConfig
 from frostgrid.models.layers.packing import group_by_image, words_of
 from frostgrid.models.registry import HEADS
+from frostgrid.train.settings.recipes import RECIPES
 
 LENGTH = torch.tensor([3, 1, 4, 2])
 IMAGE = torch.tensor([2, 0, 2, 0])  # in any order; no text is of image 1
@@ -47,9 +48,13 @@ def test_single_rows_are_grouped_by_image():
     torch.testing.assert_close(by_image.pack(by_image.pad(rows)), rows)
 
 
-def test_mcan_answers_the_same_in_either_layout(layout):
+@pytest.mark.parametrize(
+    "settings", [{}, RECIPES["default"]["mcan"].small_set], ids=["large", "small"]
+)
+def test_mcan_answers_the_same_in_either_layout(layout, settings):
     torch.manual_seed(0)
-    config = VqaHeadConfig(20, 5, 8, embedding=8, hidden=16, classifier=16, dropout=0.0)
+    sizes = {"embedding": 8, "hidden": 16, "classifier": 16, "dropout": 0.0}
+    config = VqaHeadConfig(20, 5, 8, **{**settings, **sizes})
     head = HEADS["mcan"](config).eval()
     question = torch.randint(2, 20, (4, 4))
     features = torch.rand(3, 9, 8)

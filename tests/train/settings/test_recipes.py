@@ -30,6 +30,15 @@ def test_a_large_set_is_trained_as_the_recipe_says():
     assert fit_to_size(RECIPE, 443_757, ADAPTIVE) == RECIPE
 
 
+def test_a_recipe_may_want_other_rates_and_more_updates_on_a_small_set():
+    recipe = RECIPES["default"]["rnn-decoder"]
+    fitted = fit_to_size(recipe.optimisation, 3_500, recipe.adaptive, recipe)
+    assert (fitted.batch_size, fitted.epochs) == (50, 29)
+    mean_embed = RECIPES["default"]["mean-embed"]
+    fitted = fit_to_size(mean_embed.optimisation, 5_475, mean_embed.adaptive, mean_embed)
+    assert fitted.lr == 4 * mean_embed.optimisation.lr
+
+
 def test_captions_of_a_small_set_are_trained_for_all_epochs():
     captions = RECIPES["default"]["rnn-decoder"].optimisation
     assert fit_to_size(captions, 3_500, ADAPTIVE).patience == 0
