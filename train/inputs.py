@@ -54,13 +54,15 @@ def open_inputs(config: RunConfig) -> Inputs:
     splits = training_splits(config)
     train = [open_run_features(config, splits[0], config.views)]
     if (first := train[0]) is not None:
-        # What the first has, the others must have too.
-        views = 2 if first.mirrored else config.views
         config = replace(config, feature_identity=first.files[0].identity())
-        train += [open_run_features(config, split, views) for split in splits[1:]]
+        train += [open_run_features(config, split, config.views) for split in splits[1:]]
     val = open_run_features(config, config.split) if config.split else None
     division, why = divide(config)
     found = [each for each in train if each is not None]
+    if any(each.mirrored for each in found):  # then all must have them, or this says which have not
+        for split, each in zip(splits, found, strict=True):
+            if not each.mirrored:
+                open_run_features(config, split, views=2)
     if not found:
         return Inputs(None, None, division, why)
     joined = found[0]

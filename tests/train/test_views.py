@@ -210,6 +210,14 @@ def test_the_blind_control_is_the_same(run):
     assert fingerprint(blind_config(asked)) == fingerprint(blind_config(replace(asked, views=1)))
 
 
+def test_with_two_splits_either_both_or_none_have_mirrored_images(both_views, tmp_path):
+    more = (*SMALL, "--split", "trainval", "--epochs", 1)
+    refused = run_head("rnn-decoder", both_views, tmp_path / "run", *more, code=1)
+    assert "val-mirrored.h5: no such file" in refused
+    output = run_head("rnn-decoder", both_views, tmp_path / "run", *more, "--views", 1)
+    assert "\nviews " not in output
+
+
 def test_self_critical_training_goes_on_with_both_views(run, both_views, tmp_path):
     more = ("--init", run[0], "--scst", "--epochs", 1)
     assert VIEWS in run_head("rnn-decoder", both_views, tmp_path / "run", *more)

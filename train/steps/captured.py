@@ -84,7 +84,7 @@ class CapturedStep:
             move_rates(self.optimizer, plain.device)
 
     def batches(
-        self, order: NDArray[np.int64], skip: int, image_row: NDArray[np.int64]
+        self, order: NDArray[np.int64], skip: int, image_row: NDArray[np.int64] | None = None
     ) -> Iterator[Batch | Slot]:
         """See :class:`PlainStep`."""
         return iter(self.samples.plan(order, skip, image_row))

@@ -66,11 +66,11 @@ class PlainStep:
         self.loss = loss_of(task, ranks)
 
     def batches(
-        self, order: NDArray[np.int64], skip: int, image_row: NDArray[np.int64]
+        self, order: NDArray[np.int64], skip: int, image_row: NDArray[np.int64] | None = None
     ) -> Iterator[Batch | Slot]:
         """An epoch's batches in this order of groups, without the first ones.
 
-        ``image_row``: the row of each group's image.
+        ``image_row``: the row of each group's image, if that is not the image as it is.
         """
         share, size = self.ranks.share, self.o.batch_size
         return self.task.train.batches(order, size, self.device, skip, image_row, share)
