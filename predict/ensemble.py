@@ -20,8 +20,8 @@ from ..train.data.features import Cells, SplitFeatures
 from ..train.data.selection import SplitPart
 from ..train.inputs import open_run_features
 from ..train.settings.config import RunConfig
+from ..train.tasks.answering import answer_scores, eval_batch, write_answers
 from ..train.tasks.captions import describe, write_captions
-from ..train.tasks.vqa import EVAL_BATCH, answer_scores, write_answers
 from .split import SplitPredictions, check_left, images_of, part_with_features, recorded
 from .trained import TrainedRun
 
@@ -126,7 +126,8 @@ def add_probabilities(
     )
     order = np.arange(samples.n_images)
     with run.precision.evaluation():
-        for batch in samples.batches(order, EVAL_BATCH[run.head.features], run.precision.device):
+        device = run.precision.device
+        for batch in samples.batches(order, eval_batch(run.head, device), device):
             chances = answer_scores(run.head, batch).float().softmax(1).cpu().numpy()
             total[(batch.item - start)[:, None], columns] += chances
 

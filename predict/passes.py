@@ -12,8 +12,8 @@ from ..models.beam import BeamOptions, search
 from ..train.data.batches import SamplesByImage
 from ..train.data.features import Cells, SplitFeatures
 from ..train.data.prefetch import read_ahead
+from ..train.tasks.answering import eval_batch
 from ..train.tasks.captions import EVAL_IMAGES
-from ..train.tasks.vqa import EVAL_BATCH
 from .inference import AttentionMap, teacher_force
 from .records import AttentionGrid
 from .trained import TrainedRun
@@ -49,7 +49,7 @@ def answer_all(run: TrainedRun, samples: SamplesByImage, with_attention: bool) -
     maps: dict[int, AttentionGrid] = {}
     with run.precision.evaluation():
         order = np.arange(samples.n_images)
-        for batch in samples.batches(order, EVAL_BATCH[head.features], device):
+        for batch in samples.batches(order, eval_batch(head, device), device):
             features = None if batch.features is None else batch.features.floats()
             asked = (features, batch.image_index, batch.tokens, batch.length)
             hops: list[torch.Tensor] = []

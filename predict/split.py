@@ -16,8 +16,8 @@ from ..train.data.features import SplitFeatures
 from ..train.data.selection import Ids, LeftOut, SplitPart
 from ..train.inputs import describe_left_out, find_missing, open_run_features, skip, stated_ids
 from ..train.settings.config import RunConfig
+from ..train.tasks.answering import answer_questions, write_answers
 from ..train.tasks.captions import describe, write_captions
-from ..train.tasks.vqa import answer_questions, write_answers
 from .trained import TrainedRun
 
 

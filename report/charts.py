@@ -1,4 +1,4 @@
-"""Which runs' curves share axes: loss by epoch, each score by epoch."""
+"""Which runs' curves share axes: loss by epoch, each score by epoch, the reward by epoch."""
 
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -61,7 +61,7 @@ def split_panels(records: list[RunRecord]) -> list[Panel]:
 
 
 def panel_charts(panel: Panel) -> dict[str, Chart]:
-    """A panel's charts by name: the loss, the score and, for captions, CIDEr-D."""
+    """A panel's charts by name: the loss, the score and, for captions, CIDEr-D and the reward."""
     charts = {"loss": loss_chart(panel)}
     if panel.records[0].config.task == "vqa":
         title = panel.title("Validation accuracy")
@@ -73,18 +73,27 @@ def panel_charts(panel: Panel) -> dict[str, Chart]:
     if all("val_cider" in line for record in panel.records for line in record.epochs):
         blank = Chart(panel.title("Validation CIDEr-D of own captions"), "0 to 10", least_top=0.01)
         charts["cider"] = score_chart(panel, "val_cider", blank)
+    pairs = list(zip(panel.records, panel.numbers, strict=True))
+    if drawn := [(r, k) for r, k in pairs if r.config.scst is not None]:
+        rewarded = replace(panel, records=[r for r, _ in drawn], numbers=[k for _, k in drawn])
+        blank = Chart(panel.title("CIDEr-D of drawn training captions"), "0 to 10", least_top=0.01)
+        charts["reward"] = score_chart(rewarded, "train_reward", blank)
     return charts
 
 
 def loss_chart(panel: Panel) -> Chart:
-    """Training loss, dashed, and validation loss, solid, of a panel's runs."""
+    """Training loss, dashed, and validation loss, solid, of a panel's runs.
+
+    That of self-critical training is no loss a word, and left out.
+    """
     curves = []
     for number, record in zip(panel.numbers, panel.records, strict=True):
         epochs = [int(e) for e in record.column("epoch")]
-        train = record.column("train_loss")
+        train = [] if record.config.scst is not None else record.column("train_loss")
         # The training loss has the penalty on the attention in it.
         val = [line["val_loss"] + line.get("val_penalty", 0.0) for line in record.epochs]
-        curves.append(Curve(record.name, number, epochs, train, dashed=True))
+        if train:
+            curves.append(Curve(record.name, number, epochs, train, dashed=True))
         best = int(record.best["epoch"])
         curves.append(Curve(record.name, number, epochs, val, best_epoch=best))
     unit = "nats an answer" if panel.records[0].config.task == "vqa" else "nats a word"

@@ -126,6 +126,25 @@ def test_the_band_at_the_best_epoch_is_the_interval_of_the_score(runs):
     assert to_png(Chart("Score", "%", [curve])).startswith(b"\x89PNG")
 
 
+def test_self_critical_training_has_its_reward_drawn_and_no_training_loss(runs, tmp_path):
+    learned = Path(shutil.copytree(runs["rnn-decoder"], tmp_path / "scst"))
+    config = json.loads((learned / "config.json").read_text())
+    config["scst"] = {"init": "runs/rnn-decoder", "init_sha256": "0" * 64, "samples": 5}
+    (learned / "config.json").write_text(json.dumps(config))
+    lines = [json.loads(line) for line in (learned / "metrics.jsonl").read_text().splitlines()]
+    text = "".join(
+        json.dumps(line | {"train_reward": 0.3 + line["epoch"]}) + "\n" for line in lines
+    )
+    (learned / "metrics.jsonl").write_text(text)
+    records = read_records([runs["rnn-decoder"], learned])
+    charts = panel_charts(split_panels(records)[0])
+    (curve,) = charts["reward"].curves
+    assert curve.values == [0.3 + epoch for epoch in curve.epochs]
+    assert curve.number == 1  # the run's colour on all charts
+    assert [c.name for c in charts["loss"].curves if c.dashed] == [records[0].name]
+    assert "reward" not in panel_charts(split_panels(records[:1])[0])
+
+
 def test_losses_of_an_earlier_version_are_said_to_be_on_another_scale(runs, tmp_path):
     copy = Path(shutil.copytree(runs["mean-embed"], tmp_path / "run"))
     epochs = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
