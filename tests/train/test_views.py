@@ -101,8 +101,8 @@ def test_questions_and_all_of_their_answers_are_looked_at(both_views, tmp_path):
 
 @pytest.mark.parametrize("step", ["plain", "captured"])
 def test_a_stopped_run_resumes_to_the_same_bits(step, both_views, tmp_path, monkeypatch):
-    more = (*SMALL, "--epochs", "3", "--texts-per-image", "1", "--step", step)
-    output = run_head("show-attend-tell", both_views, tmp_path / "whole", *more)
+    more = (*SMALL, "--epochs", "2", "--texts-per-image", "1", "--step", step)
+    output = run_head("rnn-decoder", both_views, tmp_path / "whole", *more)
     assert VIEWS in output
     set_rate, n_updates = PlainStep.set_rate, 0
 
@@ -114,7 +114,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(step, both_views, tmp_path, monk
         set_rate(self, rate)
 
     monkeypatch.setattr(PlainStep, "set_rate", stopped)
-    run_head("show-attend-tell", both_views, tmp_path / "run", *more, code=1)
+    run_head("rnn-decoder", both_views, tmp_path / "run", *more, code=1)
     assert len(lines(tmp_path / "run")) == 1
     again = ["--resume", str(tmp_path / "run"), "--device", "cpu"]
     assert CliRunner().invoke(train_head, again).exit_code == 0
