@@ -36,7 +36,7 @@ class CallablePackage(ModuleType):
         ``split`` ("train", "val" or "test"). ``image_size``: pixels. Every other option of
         ``featurize --help`` is taken by its name with underscores, as in ``batch_size=64,
         overwrite=True``; what is left out has the command's default. A file that is there already
-        is gone on with, as the command does.
+        is gone on with, as the command does. With ``views=2`` the plain images' file is opened.
 
         Raises ``InputError`` for what the command refuses, an image that cannot be decoded among
         it unless ``on_error="skip"``.
@@ -57,7 +57,7 @@ class CallablePackage(ModuleType):
         options |= {"data": data, "split": split, "out": out, "backbone": backbone}
         options |= {"weights": weights, "image_size": image_size, "layer": layer}
         options |= {"device": device, "on_error": on_error}
-        (path,) = call_command(command, *([] if folder is None else [folder]), **options)
+        path, *_ = call_command(command, *([] if folder is None else [folder]), **options)
         return open_features(path)
 
 

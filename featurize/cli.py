@@ -97,6 +97,15 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str) 
     help="How an image becomes a square: all of it squashed, its central square, or padded; native "
     "keeps its own shape, whose cells are averaged to 14x14.",
 )
+@click.option(
+    "--views",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    metavar="1|2",
+    help="2: a second file, …-mirrored.h5, of the same images mirrored, which `train-head` then "
+    "shows too; without --split, of train alone.",
+)
 @choice_option(
     "--decode",
     values=("auto", *DECODERS),

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,10 @@ class Extractor:
     def n_cells(self) -> int:
         """S, the cells of an image in the file."""
         return math.prod(self.network.shape)
+
+    def showing(self, view: str) -> "Extractor":
+        """The same with another view of the images."""
+        return replace(self, preprocessing=replace(self.preprocessing, view=view))
 
     @property
     def n_writers(self) -> int:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from ..console import say_bytes
 from ..datasets.images.picture_formats import advise_on_content, readable_formats
 from .decode.time_bombs import find_time_bomb
+from .file.layout import MIRRORED, PLAIN
 
 # ImageNet's mean and standard deviation per channel, which torchvision's weights were trained with.
 MEAN = (0.485, 0.456, 0.406)
@@ -47,12 +48,14 @@ class Preprocessing:
             photographs, with slightly different pixels.
         decode: ``cpu`` (all by Pillow), or ``gpu`` (what ``nvjpeg.find_jpeg`` finds by nvJPEG,
             which has slightly different pixels, the rest by Pillow).
+        view: ``plain``, or ``mirrored``: the network gets the pixels flipped left to right.
     """
 
     image_size: int
     crop: str = "squash"
     draft: bool = False
     decode: str = "cpu"
+    view: str = PLAIN
 
     def describe(self) -> str:
         """All the steps in words: the file's attribute ``preprocessing``."""
@@ -65,10 +68,11 @@ class Preprocessing:
         }
         draft = "; JPEGs over twice the size decoded at a reduced scale" if self.draft else ""
         gpu = "; RGB and grey JPEGs decoded by nvJPEG and resized by torch"
+        flip = "; mirrored left to right" if self.view == MIRRORED else ""
         return (
             "first frame; EXIF orientation applied; 16-bit scaled to 8; transparency over "
             f"rgb{BACKGROUND}; RGB; {steps[self.crop]}{draft}{gpu if self.decode == 'gpu' else ''}"
-            "; /255, minus mean, over std"
+            f"{flip}; /255, minus mean, over std"
         )
 
     def place(self, width: int, height: int) -> "Placement":

@@ -7,6 +7,8 @@ from pathlib import Path
 from ..datasets.catalog import open_dataset
 from ..datasets.images.image_list import ImageList, list_folder_images
 from ..errors import InputError
+from .file.layout import MIRRORED, PLAIN
+from .file.views import mirrored_path
 
 FOLDER = Path("features")
 DEFAULT_SIDE = 448  # pixels: 14 x 14 cells of layer4
@@ -47,6 +49,7 @@ class FeaturizeOptions:
         dry_run, verify, repair, overwrite: as in the command's help.
         defaults: names of the fields that the user did not set.
         decode: ``auto``, ``cpu`` or ``gpu``.
+        views: 2 for a second file, of the mirrored images, beside those of the split.
     """
 
     image_dir: Path | None
@@ -75,6 +78,7 @@ class FeaturizeOptions:
     overwrite: bool
     defaults: frozenset[str] = frozenset()
     decode: str = "auto"
+    views: int = 1
 
     @property
     def is_native(self) -> bool:
@@ -96,6 +100,7 @@ class Job:
         data, split: the data set's name and its split ("" for a plain folder).
         out: the feature file.
         shard: "2of4" if these are only a part of the split's images, else "".
+        view: ``plain`` or ``mirrored``.
     """
 
     images: ImageList
@@ -103,9 +108,11 @@ class Job:
     split: str
     out: Path
     shard: str = ""
+    view: str = PLAIN
 
     def __str__(self) -> str:
-        return ", ".join(word for word in (self.data, self.split, self.shard) if word)
+        view = self.view if self.view != PLAIN else ""
+        return ", ".join(word for word in (self.data, self.split, self.shard, view) if word)
 
 
 def plan(options: FeaturizeOptions) -> list[Job]:
@@ -121,7 +128,7 @@ def plan(options: FeaturizeOptions) -> list[Job]:
         )
     if options.image_dir is not None:
         images = list_folder_images(options.image_dir)
-        return [make_job(options, images, options.image_dir.resolve().name, "")]
+        return add_views(options, [make_job(options, images, options.image_dir.resolve().name, "")])
     dataset = open_dataset(options.data)
     splits: Sequence[str] = dataset.splits()
     if options.split is not None:
@@ -132,7 +139,29 @@ def plan(options: FeaturizeOptions) -> list[Job]:
             f"({', '.join(splits)}); name one by --split."
         )
     partial = options.on_error == "skip"
-    return [make_job(options, dataset.images(s, partial), dataset.name, s) for s in splits]
+    jobs = [make_job(options, dataset.images(s, partial), dataset.name, s) for s in splits]
+    return add_views(options, jobs)
+
+
+def add_views(options: FeaturizeOptions, jobs: list[Job]) -> list[Job]:
+    """The jobs and, with two views, behind each that is asked for by name its mirrored images.
+
+    Where no split is named, that is the training split, as only training uses them.
+    """
+    if options.views == 1:
+        return jobs
+    named = options.split is not None or options.image_dir is not None
+    both = []
+    for job in jobs:
+        both.append(job)
+        if named or job.split == "train":
+            both.append(replace(job, out=mirrored_path(job.out), view=MIRRORED))
+    if len(both) == len(jobs):
+        raise OptionsError(
+            f"--views 2 makes mirrored images of the split train, and {jobs[0].data} has none, but "
+            f"{' and '.join(job.split for job in jobs)}; name the split by --split."
+        )
+    return both
 
 
 def make_job(options: FeaturizeOptions, images: ImageList, data: str, split: str) -> Job:

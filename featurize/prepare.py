@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 from ..datasets.images.image_list import ImageList
 from ..errors import InputError
 from .extract import Extractor
-from .file.layout import DONE, ERROR_BYTES, FORMAT, IDENTITY_BEFORE, TO_DO, VERSION
+from .file.layout import (
+    DONE,
+    ERROR_BYTES,
+    FORMAT,
+    IDENTITY_BEFORE,
+    MIRRORED,
+    TO_DO,
+    VERSION,
+)
 from .file.reader import FeatureFile, open_features
 from .file.verify import image_changed, verify
+from .file.views import plain_path, view_of
 from .file.writer import RowWriter, check_space, create_file, needed_bytes
 from .jobs import Job
 
@@ -115,6 +124,7 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
         "image_size": preprocessing.image_size,
         "crop": preprocessing.crop,
         "decode": preprocessing.decode,
+        "view": preprocessing.view,
         "preprocessing": preprocessing.describe(),
         "mean": np.array(backbone.mean),
         "std": np.array(backbone.std),
@@ -135,6 +145,7 @@ def describe(job: Job, extractor: Extractor) -> dict[str, Any]:
 
 def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList) -> None:
     """Raise ``InputError`` naming what differs if these images must not go into this file."""
+    check_view(file, provenance["view"])
     for name, words in DECISIVE.items():
         before = file.provenance.get(name, IDENTITY_BEFORE.get(name))
         if before != provenance[name]:
@@ -156,6 +167,19 @@ def check_same(file: FeatureFile, provenance: dict[str, Any], images: ImageList)
         f"{file.provenance.get('image_root')}, now there are {len(now)} in {images.root}: "
         f"{'; '.join(changes) or 'ids or order changed'}; restore the images, choose another "
         "--out, or --overwrite to start afresh."
+    )
+
+
+def check_view(file: FeatureFile, view: str) -> None:
+    """Raise ``InputError`` if the file is of the other view of its images."""
+    if (held := view_of(file.provenance)) == view:
+        return
+    remedy = "choose another --out, or --overwrite to start afresh"
+    if held == MIRRORED:
+        remedy = f"name the plain images' file, --out {plain_path(file.path)}, and add --views 2"
+    raise InputError(
+        f"{file.path}: holds {held} images, and this command would put {view} ones into it; "
+        f"{remedy}."
     )
 
 

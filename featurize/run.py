@@ -25,9 +25,10 @@ from .backbones import load_backbone
 from .decode.choice import choose_decoder
 from .estimate import estimate
 from .extract import Extractor, Progress, count_to_do, extract
-from .file.layout import FAILED, GRID, name_grid
+from .file.layout import FAILED, GRID, PLAIN, name_grid
 from .file.reader import FeatureFile, open_features
 from .file.verify import verify
+from .file.views import mirrored_path
 from .images import Preprocessing
 from .jobs import FeaturizeOptions, Job, plan
 from .network import build_network, choose_precision
@@ -44,7 +45,7 @@ def run(options: FeaturizeOptions, say: Say) -> list[Path]:
     Raises ``InputError`` if a file could not be finished or is not sound.
     """
     if options.verify:
-        outs = [options.out] if options.out else [job.out for job in plan(options)]
+        outs = files_to_verify(options)
         verify_files(outs, say)
         return outs
     remedy = "what was done is kept. Run the same command again to go on."
@@ -61,15 +62,21 @@ def run(options: FeaturizeOptions, say: Say) -> list[Path]:
         keep_freed_memory()
         with stop_on_signal() as stop:
             for job in jobs:
-                for note in job.images.notes:
-                    speak(f"{job}: {note}")
-                if ranks.is_first and (text := left_out(job)):
-                    say(text)
+                each = extractor.showing(job.view)
+                for note in notes_on(job) if ranks.is_first else []:
+                    say(f"{job}: {note}")
                 if options.dry_run:
-                    speak(forecast(job, extractor))
+                    speak(forecast(job, each))
                 else:
-                    run_job(job, extractor, options, ranks, stop, speak)
+                    run_job(job, each, options, ranks, stop, speak)
     return [job.out for job in jobs]
+
+
+def files_to_verify(options: FeaturizeOptions) -> list[Path]:
+    """The files of ``--verify``; of one that is named, the images need not be there."""
+    if options.out is None:
+        return [job.out for job in plan(options)]
+    return [options.out] if options.views == 1 else [options.out, mirrored_path(options.out)]
 
 
 def make_extractor(options: FeaturizeOptions, jobs: list[Job], ranks: Ranks) -> Extractor:
@@ -132,8 +139,13 @@ def headline(options: FeaturizeOptions, extractor: Extractor) -> str:
     )
 
 
-def left_out(job: Job) -> str:
-    """A line on the pictures in the job's folders that are not read, or ""."""
+def notes_on(job: Job) -> list[str]:
+    """What to say of the job's images, and of the pictures in their folders that are not read.
+
+    Nothing of the mirrored ones, which are the same.
+    """
+    if job.view != PLAIN:
+        return []
     if job.split:
         folders = {name.partition("/")[0] for name in job.images.file_names if "/" in name}
     else:
@@ -141,7 +153,7 @@ def left_out(job: Job) -> str:
     counts: Counter[str] = Counter()
     for folder in folders:
         counts += count_other_pictures(job.images.root, folder)
-    return f"{job}: {explain_left_out(counts)}" if counts else ""
+    return [*job.images.notes, *([explain_left_out(counts)] if counts else [])]
 
 
 def forecast(job: Job, extractor: Extractor) -> str:

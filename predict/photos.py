@@ -17,6 +17,7 @@ from ..featurize.cli import featurize
 from ..featurize.file.layout import DONE, GRID, name_grid
 from ..featurize.file.origins import origins_of
 from ..featurize.file.reader import FeatureFile, open_features
+from ..featurize.file.views import check_plain
 from ..featurize.rebuild import find_weights, rebuild, seed_of
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
@@ -133,6 +134,7 @@ def make_features(config: RunConfig, request: PhotosRequest, out: Path) -> None:
 def read_photos(run: TrainedRun, path: Path, where: Path) -> Photos:
     """All images of a feature file; raises ``InputError`` if another network made it."""
     file = open_features(path)
+    check_plain(path, file.provenance)
     check_identity(file, run.config)
     ready = (file.status == DONE) & ~file.damaged
     if not ready.any():

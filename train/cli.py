@@ -53,6 +53,14 @@ a data set and recipe and kept in the cache folder, or the one caption that fits
     help="Feature file; give it once a file.  [default: where featurize put them]",
 )
 @trust_ids_option
+@click.option(
+    "--views",
+    type=click.IntRange(1, 2),
+    metavar="1|2",
+    help="2: every epoch shows each training image as it is or mirrored, by chance, unless its "
+    "texts say left or right; 1: as it is.  [default: 2 where the files of `featurize --views 2` "
+    "are]",
+)
 @choice_option(
     "--split",
     values=("train", "trainval"),
@@ -315,6 +323,11 @@ def check_options(
 
         if HEADS[head].features == "none":
             raise click.UsageError(f"{head} does not look at the image; drop --finetune.")
+    if options["views"] == 2 and not options["scst"] and head is not None and resume is None:
+        from .plan import why_one_view
+
+        if why := why_one_view(head, options["finetune"]):
+            raise click.UsageError(f"{why}; drop --views 2.")
 
 
 def check_init(head: str, typed: list[str], options: dict[str, Any]) -> None:

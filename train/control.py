@@ -95,6 +95,7 @@ def blind_config(config: RunConfig) -> RunConfig:
         features=config.features if config.missing == "skip" else [],
         trust_ids=config.trust_ids and config.missing == "skip",
         feature_identity={},
+        views=1,
         order="full",
         finetune=None,
         head_settings=recipe.head,
@@ -111,6 +112,7 @@ def blind_recipe(name: str) -> Recipe:
 def fingerprint(config: RunConfig) -> str:
     """A hash of all that the control depends on: the data by their digests, wherever they lie."""
     key: dict[str, object] = asdict(replace(config, data="", features=[], trust_ids=False))
+    del key["views"]  # of images, that it does not see
     if config.task == "caption":
         named = ("captions", "images")
         key = {n: d for n, d in config.digests.items() if n.partition("_")[2] in named}

@@ -8,7 +8,7 @@ from typing import Any
 from ..datasets.catalog import address_of
 from ..errors import InputError
 from .checkpoint import load_weights, read_tensors
-from .plan import OVERRIDES, Plan
+from .plan import OVERRIDES, Plan, why_one_view
 from .run_folder import RunFolder, next_free
 from .settings.config import RunConfig, SelfCritical, check_optimisation
 from .settings.recipes import SELF_CRITICAL
@@ -28,7 +28,7 @@ BESIDE_INIT = (
         "patience",
         "encoder_lr",
     ),
-    *("no_control", "flip"),
+    *("no_control", "flip", "views"),
 )
 
 
@@ -50,6 +50,10 @@ def plan_self_critical(head: str, o: dict[str, Any], typed: list[str]) -> Plan:
         given["data"] = address_of(o["data"])
     if "features" in typed:
         given["features"] = [str(path.resolve()) for path in o["features"]]
+    if "views" in typed:
+        if o["views"] == 2 and (why := why_one_view(head, config.finetune)):
+            raise InputError(f"{why}; drop --views 2.")
+        given["views"] = o["views"]
     scst = SelfCritical(str(begun.path.resolve()), checkpoint_digest(begun.best))
     config = replace(config, optimisation=SELF_CRITICAL, digests={}, scst=scst, **given)
     config = config.with_overrides(**{name: o[name] for name in OVERRIDES if name in typed})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -34,6 +35,11 @@ class Inputs:
     why_missing: Mapping[str, str] = field(default_factory=dict)  # by split, in words
 
     @property
+    def views(self) -> Literal[1, 2]:
+        """How many views of each training image there are."""
+        return 2 if self.train is not None and self.train.mirrored else 1
+
+    @property
     def identity(self) -> dict[str, object]:
         """What the features must be made with to fit the head."""
         return {} if self.train is None else self.train.files[0].identity()
@@ -46,13 +52,17 @@ def open_inputs(config: RunConfig) -> Inputs:
     each may be kept in memory by itself.
     """
     splits = training_splits(config)
-    train = [open_run_features(config, split) for split in splits]
+    train = [open_run_features(config, splits[0], config.views)]
     if (first := train[0]) is not None:
         config = replace(config, feature_identity=first.files[0].identity())
-        train[1:] = [open_run_features(config, split) for split in splits[1:]]
+        train += [open_run_features(config, split, config.views) for split in splits[1:]]
     val = open_run_features(config, config.split) if config.split else None
     division, why = divide(config)
     found = [each for each in train if each is not None]
+    if any(each.mirrored for each in found):  # then all must have them, or this says which have not
+        for split, each in zip(splits, found, strict=True):
+            if not each.mirrored:
+                open_run_features(config, split, views=2)
     if not found:
         return Inputs(None, None, division, why)
     joined = found[0]
@@ -167,15 +177,18 @@ def describe_left_out(left_out: LeftOut, name: str, item: str, why: str) -> str:
     return "; ".join(parts)
 
 
-def open_run_features(config: RunConfig, split: str) -> SplitFeatures | None:
-    """The features that the run's head reads, or None; raises ``InputError`` if they do not fit."""
+def open_run_features(config: RunConfig, split: str, views: int = 1) -> SplitFeatures | None:
+    """The features that the run's head reads, or None; raises ``InputError`` if they do not fit.
+
+    ``views`` as in ``RunConfig``; only training has another than 1.
+    """
     kind = HEADS[config.head].features
     if kind == "none":
         return None
     if config.finetune is not None:
         kind = "grid"  # that the encoder goes on from
     check = ImageCheck(config.data, split, config.trust_ids)
-    features = open_split(config.features, kind, check)
+    features = open_split(config.features, kind, check, views)
     identity = features.files[0].identity()
     if config.finetune is not None:
         check_features(str(features.files[0].path), identity, config.finetune)

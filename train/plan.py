@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..datasets.catalog import address_of, open_dataset
 from ..datasets.dataset import Dataset
@@ -87,6 +87,7 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
         amp=o["amp"],
         kernels=o["kernels"],
         order=o["order"],
+        views=views_of(head, o),
         step=o["step"],
         head_settings=recipe.head,
         data_settings=data_settings(HEADS[head].task, o),
@@ -103,6 +104,18 @@ def plan_new(head: str, o: dict[str, Any]) -> Plan:
     adaptive = tuple(name for name in recipe.adaptive if o.get(name) is None)
     control = not o["no_control"]
     return Plan(config, str(run.path), False, adaptive, control, o["weights"])
+
+
+def views_of(head: str, o: dict[str, Any]) -> Literal[0, 1, 2]:
+    """How many views of each image are asked for; 0 for as many as there are features of."""
+    return 1 if why_one_view(head, o["finetune"]) else (o["views"] or 0)
+
+
+def why_one_view(head: str, finetune: str | None) -> str:
+    """Why a run takes no mirrored features, in words; "" if it can."""
+    if HEADS[head].features == "none":
+        return f"{head} does not look at the image"
+    return "" if finetune is None else "with --finetune, --flip mirrors the cells themselves"
 
 
 def validated_split(train_split: str, hold_out: float | None) -> str:

@@ -55,11 +55,13 @@ def prepare(
     or features that are missing, empty or do not fit.
     """
     inputs = open_inputs(config)
-    config = replace(config, feature_identity=inputs.identity)
+    config = replace(config, feature_identity=inputs.identity, views=inputs.views)
     make = prepare_vqa if config.task == "vqa" else prepare_caption
     prepared = make(config, precision, inputs, adaptive)
     task, facts = prepared.task, prepared.facts
     config = prepared.config
+    if config.views == 2:
+        facts.append(("views", mirror(task)))
     digests = config.digests | inputs.division.digests() | digest_features(task)
     config = replace(config, digests=digests)
     task.train.limit_samples(config.optimisation.texts_per_image)
@@ -85,10 +87,21 @@ def prepare(
     return replace(prepared, config=config)
 
 
+def mirror(task: Task) -> str:
+    """Let training show images mirrored too, unless their texts would be wrong; says how many."""
+    task.train.mirror(but=task.sided_images)
+    n, n_mirrored = task.train.n_images, task.train.n_mirrored
+    kept = f"; {n - n_mirrored:,} keep their side, as their texts say left or right"
+    return (
+        f"mirrored images of {n_mirrored:,} of {n:,}, drawn every epoch"
+        f"{kept if n_mirrored < n else ''}"
+    )
+
+
 def digest_features(task: Task) -> dict[str, str]:
     """The digests of both splits' features."""
     return {
-        f"{name}_features": features_digest(split.features, split.image_row)
+        f"{name}_features": features_digest(split.features, split.all_rows)
         for name, split in (("train", task.train), ("val", task.val))
         if split.features is not None
     }
@@ -108,7 +121,7 @@ def store_features(task: Task, step: str = "auto", validates: bool = True) -> tu
     device = task.precision.device
     splits = (task.train, task.val) if validates and task.validates else (task.train,)
     parts = [(p, p.features) for p in splits if p.features is not None]
-    total = sum(features.bytes_of(part.n_images) for part, features in parts)
+    total = sum(features.bytes_of(len(part.all_rows)) for part, features in parts)
     size = f"{say_bytes(total)} of features"
     free = available_bytes()
     if device.type == "cuda":
@@ -117,7 +130,7 @@ def store_features(task: Task, step: str = "auto", validates: bool = True) -> tu
         keeps = step == "captured" and total <= free // 2
     if keeps:
         for part, features in parts:
-            features.make_resident(part.image_row, device)
+            features.make_resident(part.all_rows, device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)  # moving them is no part of training
         return f"{size}, kept on {device}", False

@@ -88,13 +88,14 @@ class Trainer:
     def _train_epoch(self, watcher: Watcher, stop: StopRequest) -> bool:
         p, o, task = self.progress, self.o, self.task
         order = image_order(self.config.order, task.train.n_groups, self.config.seed, p.epoch)
+        rows = task.train.draw_rows(self.config.seed, p.epoch)
         cuts = task.train.cuts(order, o.batch_size)
         watcher.start_epoch(p.epoch, len(cuts), p.batches)
         task.head.train()
         before, started = p.train_seconds, time.perf_counter()
         before_sum = p.loss_sum if self.ranks.is_first else 0.0
         loss_sum = torch.tensor(before_sum, device=self.device, dtype=torch.float64)
-        batches = self.step.batches(order, p.batches)
+        batches = self.step.batches(order, p.batches, rows)
         waited = Waited(batches)
         for batch in waited:
             group = p.batches // o.accumulate * o.accumulate

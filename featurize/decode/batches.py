@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.images.image_list import ImageList
+from ..file.layout import MIRRORED
 from ..images import (
     ImageError,
     Pixels,
@@ -178,15 +179,18 @@ class BatchLoader:
     def _group(
         self, contents: dict[int, Pixels | Jpeg], on_gpu: dict[int, Tensor]
     ) -> list[ImageGroup]:
-        """All pixels by their shape, on the device."""
+        """All pixels by their shape, on the device, in the view that the network gets."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
         arrays = {i: content for i, content in contents.items() if not isinstance(content, Jpeg)}
         for i in sorted(arrays.keys() | on_gpu.keys()):
             shape = tuple(on_gpu[i].shape if i in on_gpu else arrays[i].shape)
             by_shape.setdefault(shape, []).append(i)
+        stacks = {s: self._stack(index, arrays, on_gpu) for s, index in by_shape.items()}
+        if self.preprocessing.view == MIRRORED:
+            stacks = {shape: pixels.flip(2) for shape, pixels in stacks.items()}
         return [
-            ImageGroup(np.array(index, np.int64), self._stack(index, arrays, on_gpu))
-            for index in by_shape.values()
+            ImageGroup(np.array(index, np.int64), stacks[shape])
+            for shape, index in by_shape.items()
         ]
 
     def _stack(

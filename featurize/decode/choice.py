@@ -21,7 +21,7 @@ def choose_decoder(options: FeaturizeOptions, jobs: list[Job], device: torch.dev
         if job.out.exists():
             file = open_features(job.out)
             wanted, by = str(file.identity()["decode"]), f"{job.out}: was made with --decode gpu"
-            if wanted == "gpu" and file.is_complete and unable:
+            if wanted == "gpu" and unable and all(is_finished(each) for each in jobs):
                 return wanted  # nothing is decoded
             break
     if wanted == "gpu" and unable:
@@ -30,3 +30,8 @@ def choose_decoder(options: FeaturizeOptions, jobs: list[Job], device: torch.dev
             "or a machine with a CUDA device."
         )
     return wanted if wanted != "auto" else ("cpu" if unable else "gpu")
+
+
+def is_finished(job: Job) -> bool:
+    """Whether the job's file is there and whole."""
+    return job.out.exists() and open_features(job.out).is_complete

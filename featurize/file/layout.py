@@ -27,8 +27,9 @@ IDENTITY = (
     "channels",
     "dtype",
 )
+PLAIN, MIRRORED = "plain", "mirrored"  # the views of images
 # What a file has that does not say otherwise: one made before this was recorded.
-IDENTITY_BEFORE = {"decode": "cpu"}
+IDENTITY_BEFORE = {"decode": "cpu", "view": PLAIN}
 
 GRID_DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...distributed import WHOLE, Share
 from .features import Cells, SplitFeatures
+from .order import coin_flips
 from .prefetch import read_ahead
 
 PREFETCHED = 8  # batches before a batch is read, its rows are asked for
@@ -82,7 +83,9 @@ class SamplesByImage:
         items = np.arange(len(image_id)) if keep is None else np.flatnonzero(keep)
         ids = image_id[items]
         group = features.rows(ids) if features is not None else ids
-        self.image_row, image = np.unique(group, return_inverse=True)
+        self.image_row, first, image = np.unique(group, return_index=True, return_inverse=True)
+        self.mirrored_row = self.image_row  # where that is another, the image may be mirrored
+        self.image_id: NDArray[np.int64] = ids[first]
         self.n_images, self.n_items = len(self.image_row), len(items)
         self.items = items[np.argsort(image, kind="stable")]
         self.first = np.concatenate([[0], np.cumsum(np.bincount(image, minlength=self.n_images))])
@@ -104,12 +107,37 @@ class SamplesByImage:
         index = np.arange(groups.sum()) - np.repeat(np.cumsum(groups) - groups, groups)
         start = np.repeat(self.first[:-1], groups) + n_together * index
         self.first = np.append(start, self.n_items)
+        self.image_id = np.repeat(self.image_id, groups)
         self.image_row = np.repeat(self.image_row, groups)
+        self.mirrored_row = np.repeat(self.mirrored_row, groups)
+
+    def mirror(self, but: NDArray[np.int64]) -> None:
+        """Let ``draw_rows`` show images mirrored too, but for those of these ids."""
+        assert self.features is not None
+        may = ~np.isin(self.image_id, but)
+        self.mirrored_row = self.image_row.copy()
+        self.mirrored_row[may] = self.features.mirrored_rows(self.image_id[may])
+
+    @property
+    def n_mirrored(self) -> int:
+        """How many images may be shown mirrored."""
+        return len(np.unique(self.mirrored_row[self.mirrored_row != self.image_row]))
+
+    @property
+    def all_rows(self) -> NDArray[np.int64]:
+        """The rows of all images, in either view, ascending."""
+        return np.union1d(self.image_row, self.mirrored_row)
+
+    def draw_rows(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """The row of each group's image in an epoch: as it is or mirrored, as the coin falls."""
+        flips = coin_flips(self.n_groups, seed, epoch)
+        return np.where(flips, self.mirrored_row, self.image_row)
 
     def checksum(self) -> int:
         """Equal where the same samples stand in the same rows, of the same images."""
         value = 0
-        for array in (self.items, self.first, self.tokens, self.length):
+        is_mirrored = self.mirrored_row != self.image_row
+        for array in (self.items, self.first, self.tokens, self.length, is_mirrored):
             value = zlib.crc32(array.tobytes(), value)
         return value
 
@@ -183,8 +211,8 @@ class SamplesByImage:
         """Batches in this order of images, read ahead by a thread.
 
         ``skip`` leaves out the first batches (of a pass that was interrupted); ``image_row`` reads
-        other rows for the images than their own (to see whether a head looks at all). With a
-        ``share``, the batches are this process's part of those.
+        other rows for the images than their own (mirrored ones, or other images', to see whether a
+        head looks at all). With a ``share``, the batches are this process's part of those.
         """
         rows = self.image_row if image_row is None else image_row
         cuts = self.cuts(order, batch_size)[skip:]

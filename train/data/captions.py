@@ -27,9 +27,10 @@ from .selection import (
     pack_left_out,
     unpack_left_out,
 )
+from .views import says_side
 from .vocabulary import build_vocabulary
 
-FORMAT_VERSION = 4  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 5  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class CaptionData:
     ``is_cut``, bool [C]: which captions were cut to the greatest length; ``digests``: that of the
     captions as written; ``left_out``: what of the split is not here (see ``selection``);
     ``id_names``: the image ids that are no numbers, by the number that stands for each;
-    ``n_dropped``: how many captions VizWiz marks as rejected or precanned.
+    ``n_dropped``: how many captions VizWiz marks as rejected or precanned. ``says_side``, bool [C]:
+    which captions say left or right.
     """
 
     image_id: NDArray[np.int64]
@@ -67,11 +69,17 @@ class CaptionData:
     id_names: dict[int, str] = field(default_factory=dict)
     n_dropped: int = 0
     left_out: LeftOut = field(default_factory=dict)
+    says_side: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     @property
     def n_cut(self) -> int:
         """How many were cut to the greatest length."""
         return int(self.is_cut.sum())
+
+    @property
+    def sided_images(self) -> NDArray[np.int64]:
+        """The ids of the images of which a caption says left or right."""
+        return np.unique(self.image_id[self.says_side])
 
     def of_part(self, part: SplitPart) -> "CaptionData":
         """The captions of a part of the split's images."""
@@ -85,6 +93,7 @@ class CaptionData:
             tokens=self.tokens[rows],
             length=self.length[rows],
             is_cut=self.is_cut[rows],
+            says_side=self.says_side[rows],
             references=[self.references[i] for i in images],
             image_ids=self.image_ids[images],
             left_out=part.count_left_out(self.image_id),
@@ -164,6 +173,7 @@ def _pack(
     by_image = table.by_image()
     return {
         "is_cut": np.array([len(words) > max_length for words in texts_tokens], np.bool_),
+        "says_side": says_side(table.text),
         "digests": string_array([digest(table.image_id, table.text)]),
         "image_id": table.image_id,
         "tokens": tokens,
@@ -183,6 +193,7 @@ def _unpack(arrays: Arrays) -> CaptionData:
         references=msgspec.json.decode(arrays["references"].tobytes(), type=list[list[str]]),
         image_ids=arrays["image_ids"],
         is_cut=arrays["is_cut"],
+        says_side=arrays["says_side"],
         digests={"captions": strings_of(arrays["digests"])[0]},
         id_names=unpack_names(arrays),
         n_dropped=int(arrays["n_dropped"]),

@@ -13,9 +13,11 @@ from ...errors import InputError
 from ...featurize.file.checksums import RowChecker
 from ...featurize.file.layout import ABSENT, DONE, FAILED, TO_DO
 from ...featurize.file.reader import SKIP, FeatureFile, open_features
+from ...featurize.file.views import check_plain
 from ...models.kernels.threads import even_pieces, run_pieces
 from .gather import gather_rows, prefetch_rows, release_rows
 from .identity import ImageCheck
+from .views import check_ready, open_mirrored
 
 # Of a map, that are read before it is given back. The system maps the large pages around a row with
 # it, so that several times as much is resident.
@@ -47,17 +49,25 @@ class SplitFeatures:
     through all the files. With a CUDA device that has room for them, the rows are moved there once
     (``make_resident``); otherwise every batch is gathered from the map, which the page cache keeps
     warm. Of files larger than memory (``streamed``) rows are asked for before they are read.
+
+    ``mirrored``, if any, are the files of the same images mirrored, a file for each, whose rows
+    come after all the plain ones.
     """
 
     def __init__(
-        self, files: list[FeatureFile], kind: str, check: ImageCheck | None = None
+        self,
+        files: list[FeatureFile],
+        kind: str,
+        check: ImageCheck | None = None,
+        mirrored: list[FeatureFile] | None = None,
     ) -> None:
-        self.files = files
+        self.plain, self.mirrored = files, mirrored or []
+        self.files = files + self.mirrored
         self.kind = kind
         self.check = check
-        self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in files]
-        self.checkers = [RowChecker(file, kind) for file in files]
-        self.bases = np.cumsum([0] + [file.n_images for file in files])
+        self.sources: list[NDArray[Any]] = [getattr(file, kind) for file in self.files]
+        self.checkers = [RowChecker(file, kind) for file in self.files]
+        self.bases = np.cumsum([0] + [file.n_images for file in self.files])
         self.channels = files[0].channels
         self.streamed = False
         self.mapped = 0  # bytes read since the maps were last given back
@@ -66,15 +76,15 @@ class SplitFeatures:
         self.resident_row: NDArray[np.int64] | None = None
 
     def rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each id, int64.
+        """The row of each id, int64, of the images as they are.
 
         Raises ``InputError`` naming ids that no file holds or that two hold, and for rows that are
         not the data set's images.
         """
-        if len(self.files) == 1:
-            return self._file_rows(self.files[0], image_ids)
+        if len(self.plain) == 1:
+            return self._file_rows(self.plain[0], image_ids)
         rows = np.full(len(image_ids), -1, np.int64)
-        for file, base in zip(self.files, self.bases[:-1], strict=True):
+        for file, base in zip(self.plain, self.bases, strict=False):
             mine = np.isin(image_ids, file.image_id)
             twice = np.flatnonzero(mine & (rows >= 0))
             if len(twice):
@@ -86,16 +96,25 @@ class SplitFeatures:
             rows[mine] = self._file_rows(file, image_ids[mine]) + base
         if (rows < 0).any():
             missing = np.unique(image_ids[rows < 0])
-            names = ", ".join(str(file.path) for file in self.files)
+            names = ", ".join(str(file.path) for file in self.plain)
             raise InputError(
                 f"{names}: none of them holds {len(missing)} of the images asked for "
                 f"({', '.join(map(str, missing[:5]))}); run `featurize` on their set{SKIP}."
             )
         return rows
 
+    def mirrored_rows(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row of each id, int64, of the images mirrored.
+
+        Raises ``InputError`` as ``rows`` does, and for images that are not extracted mirrored.
+        """
+        for file in self.mirrored:
+            check_ready(file, image_ids)
+        return self.rows(image_ids) + int(self.bases[len(self.plain)])
+
     def lacking(self, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Why each image, [n], has no features in any file, as ``FeatureFile.lacking`` has it."""
-        states = np.stack([file.lacking(image_ids) for file in self.files])
+        states = np.stack([file.lacking(image_ids) for file in self.plain])
         # Done in one file is enough; what a file says of a failure is more than not to have it.
         order = np.array([DONE, FAILED, TO_DO, ABSENT], np.uint8)
         rank = np.argsort(order)[np.searchsorted(np.sort(order), states)]
@@ -201,8 +220,8 @@ def check_rows(checker: RowChecker, rows: NDArray[np.int64]) -> None:
     run_pieces(check, even_pieces(len(new), n_threads), n_threads)
 
 
-def open_split(paths: list[str], kind: str, check: ImageCheck) -> SplitFeatures:
-    """The features of the split that ``check`` is for.
+def open_split(paths: list[str], kind: str, check: ImageCheck, views: int = 1) -> SplitFeatures:
+    """The features of the split that ``check`` is for; ``views`` as in ``RunConfig``.
 
     Files that say they hold this split are taken alone (ids may repeat between splits); if none
     says so, those that state no split are. Raises ``InputError`` for files that do not fit together
@@ -212,6 +231,8 @@ def open_split(paths: list[str], kind: str, check: ImageCheck) -> SplitFeatures:
     if not files:
         raise InputError("No feature file is given; run `featurize` first.")
     first = files[0]
+    for file in files:
+        check_plain(file.path, file.provenance)
     for file in files[1:]:
         if file.identity() != first.identity():
             theirs, ours = file.identity(), first.identity()
@@ -221,4 +242,5 @@ def open_split(paths: list[str], kind: str, check: ImageCheck) -> SplitFeatures:
             raise InputError(
                 f"{file.path} does not fit {first.path}: {what}; extract both in the same way."
             )
-    return SplitFeatures(check.choose(files), kind, check)
+    chosen = check.choose(files)
+    return SplitFeatures(chosen, kind, check, open_mirrored(chosen, views, check.data))

@@ -6,6 +6,7 @@ from shlex import quote
 from ...datasets.catalog import open_dataset
 from ...errors import InputError
 from ...featurize.choices import TIMM
+from ...featurize.file.views import has_mirrored_name
 from ...featurize.jobs import FOLDER, default_path, file_word
 
 
@@ -22,7 +23,8 @@ def find_features(
     name, splits = dataset.name, [dataset.checked_split(split) for split in splits]
     prefix = f"{name}-{splits[0]}-"
     like = f"{prefix}{file_word(backbone or '')}"
-    files = [p for p in FOLDER.glob(f"{escape(like)}*.h5") if ("-native" in p.stem) == native]
+    plain = [p for p in FOLDER.glob(f"{escape(like)}*.h5") if not has_mirrored_name(p)]
+    files = [p for p in plain if ("-native" in p.stem) == native]
     found = sorted(files, key=lambda path: path.stat().st_mtime)
     kind = "-native.h5" if native else ".h5"
     more = f"--data {quote(data)}{' --layer layer3 --grid native' if native else ''}"

@@ -35,6 +35,12 @@ def shuffled_blocks(n: int, seed: int, epoch: int, block: int) -> NDArray[np.int
     return np.concatenate(order) if order else np.zeros(0, np.int64)
 
 
+def coin_flips(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Heads or tails for each of ``n`` in an epoch, bool, apart from that epoch's order."""
+    random = np.random.Generator(np.random.Philox([seed, epoch, 1]))
+    return random.integers(2, size=n).astype(np.bool_)
+
+
 def deranged(n: int, seed: int) -> NDArray[np.int64]:
     """A permutation of ``0 .. n-1`` that moves every element (but a single one)."""
     random = np.random.Generator(np.random.Philox([seed, n]))

@@ -77,15 +77,30 @@ class ResidentSamples:
         self.batch_size = batch_size
         self.tokens = torch.from_numpy(samples.tokens).to(device)
         self.length = torch.from_numpy(samples.length).to(device)
-        self.row = np.zeros(samples.n_groups, np.int64)
-        if samples.features is not None:
-            assert samples.features.resident_row is not None
-            self.row = samples.features.resident_row[samples.image_row]
+        self.row = self._resident(samples.image_row)
         images = samples.n_groups * batch_size / max(1, samples.n_items)
         self.steps = Shape(_step(batch_size), _step(images), _TOKENS)
 
-    def plan(self, order: NDArray[np.int64], skip: int = 0) -> list[Slot]:
-        """An epoch's batches in this order of groups, without the first ones."""
+    def _resident(self, image_row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where these rows of the features are on the device; 0 without features."""
+        features = self.samples.features
+        if features is None:
+            return np.zeros(self.samples.n_groups, np.int64)
+        assert features.resident_row is not None
+        row: NDArray[np.int64] = features.resident_row[image_row]
+        return row
+
+    def plan(
+        self,
+        order: NDArray[np.int64],
+        skip: int = 0,
+        image_row: NDArray[np.int64] | None = None,
+    ) -> list[Slot]:
+        """An epoch's batches in this order of groups, without the first ones.
+
+        ``image_row`` as in :meth:`.batches.SamplesByImage.batches`.
+        """
+        row = self.row if image_row is None else self._resident(image_row)
         cuts = self.samples.cuts(order, self.batch_size)[skip:]
         if not cuts:
             return []
@@ -118,8 +133,8 @@ class ResidentSamples:
             starts + 2 * samples,
             images,
             n_images,
-            self.row[groups],
-            self.row[groups[image_first]],
+            row[groups],
+            row[groups[image_first]],
         )
         packed[ends - 2], packed[ends - 1] = n_samples, n_images
         moved = torch.from_numpy(packed).to(self.device)

@@ -29,6 +29,7 @@ from .selection import (
     pack_left_out,
     unpack_left_out,
 )
+from .views import says_side
 from .vocabulary import build_vocabulary
 from .vqa_parts import join_parts
 from .vqa_targets import (
@@ -40,7 +41,7 @@ from .vqa_targets import (
     soft_targets,
 )
 
-FORMAT_VERSION = 3  # of the cached arrays; raise it when the same files would give others
+FORMAT_VERSION = 4  # of the cached arrays; raise it when the same files would give others
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class VqaData:
     ``is_cut``, bool [Q], tells which questions were cut to the greatest length. ``digests`` are
     those of the questions and the answers as they were given, whatever they became; ``left_out``
     says what of the split is not here (see ``selection``). ``id_names``: the question ids that are
-    no numbers, by the number that stands for each.
+    no numbers, by the number that stands for each. ``says_side``, bool [Q]: of which questions the
+    text or an answer says left or right.
     """
 
     question_id: NDArray[np.int64]
@@ -80,11 +82,17 @@ class VqaData:
     digests: dict[str, str] = field(default_factory=dict)
     id_names: dict[int, str] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=dict)
+    says_side: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     @property
     def n_cut(self) -> int:
         """How many were cut to the greatest length."""
         return int(self.is_cut.sum())
+
+    @property
+    def sided_images(self) -> NDArray[np.int64]:
+        """The ids of the images on which a question or an answer says left or right."""
+        return np.unique(self.image_id[self.says_side])
 
     def of_part(self, part: SplitPart) -> "VqaData":
         """The questions on a part of the split's images."""
@@ -98,6 +106,7 @@ class VqaData:
             tokens=self.tokens[rows],
             length=self.length[rows],
             is_cut=self.is_cut[rows],
+            says_side=self.says_side[rows],
             targets=None if self.targets is None else self.targets.take(rows),
             left_out=part.count_left_out(self.image_id),
         )
@@ -225,7 +234,8 @@ def _pack(
 def _describe(
     questions: QuestionTable, given: AnswerTable | None, tokens: list[list[str]], max_length: int
 ) -> Arrays:
-    """How many questions are cut, and the digests of what the files say."""
+    """Which questions are cut or say a side, and the digests of what the files say."""
+    sided = says_side(questions.text)
     digests = {
         "questions": digest(questions.question_id, questions.image_id, questions.text),
         "answers": "",
@@ -233,8 +243,11 @@ def _describe(
     if given is not None:
         columns = given.question_id, given.indptr, given.text_index, given.person, given.texts
         digests["answers"] = digest(*columns)
+        n_sided = np.concatenate([[0], np.cumsum(says_side(given.texts)[given.text_index])])
+        sided |= np.diff(n_sided[given.indptr]) > 0
     is_cut = np.array([len(words) > max_length for words in tokens], np.bool_)
-    arrays = {"is_cut": is_cut, "digests": string_array(list(digests.values()))}
+    arrays: Arrays = {"is_cut": is_cut, "says_side": sided}
+    arrays["digests"] = string_array(list(digests.values()))
     return arrays | pack_names(questions.id_names)
 
 
@@ -250,6 +263,7 @@ def _unpack(arrays: Arrays) -> VqaData:
         length=arrays["length"],
         targets=targets,
         is_cut=arrays["is_cut"],
+        says_side=arrays["says_side"],
         digests={"questions": questions} | ({"answers": answers} if answers else {}),
         id_names=unpack_names(arrays),
         left_out=unpack_left_out(arrays),

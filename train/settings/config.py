@@ -78,6 +78,8 @@ class RunConfig:
     # How updates are computed: as CUDA graphs, or one operation after the other; auto: what fits.
     step: Literal["auto", "captured", "plain"] = "auto"
     finetune: Literal["layer4"] | None = None  # the backbone's block that learns with the head
+    # Of a training image: 1, as it is; 2, or mirrored, drawn every epoch; 0: what files there are.
+    views: Literal[0, 1, 2] = 1
     # Of both splits' samples, targets and features, and of the vocabulary; see ``data.digests``.
     digests: dict[str, str] = field(default_factory=dict)
     trust_ids: bool = False  # take features by image id alone, with nothing but the split compared

@@ -83,9 +83,11 @@ class CapturedStep:
         if plain.device.type == "cuda":
             move_rates(self.optimizer, plain.device)
 
-    def batches(self, order: NDArray[np.int64], skip: int) -> Iterator[Batch | Slot]:
+    def batches(
+        self, order: NDArray[np.int64], skip: int, image_row: NDArray[np.int64] | None = None
+    ) -> Iterator[Batch | Slot]:
         """See :class:`PlainStep`."""
-        return iter(self.samples.plan(order, skip))
+        return iter(self.samples.plan(order, skip, image_row))
 
     def backward(self, batch: Any, in_group: int, last: bool) -> Tensor:
         """See :class:`PlainStep`: all is done by :meth:`update`, which fills in the loss."""

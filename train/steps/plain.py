@@ -65,10 +65,15 @@ class PlainStep:
         )
         self.loss = loss_of(task, ranks)
 
-    def batches(self, order: NDArray[np.int64], skip: int) -> Iterator[Batch | Slot]:
-        """An epoch's batches in this order of groups, without the first ones."""
+    def batches(
+        self, order: NDArray[np.int64], skip: int, image_row: NDArray[np.int64] | None = None
+    ) -> Iterator[Batch | Slot]:
+        """An epoch's batches in this order of groups, without the first ones.
+
+        ``image_row``: the row of each group's image, if that is not the image as it is.
+        """
         share, size = self.ranks.share, self.o.batch_size
-        return self.task.train.batches(order, size, self.device, skip, share=share)
+        return self.task.train.batches(order, size, self.device, skip, image_row, share)
 
     def backward(self, batch: Any, in_group: int, last: bool) -> Tensor:
         """Add the gradients of a batch, one of ``in_group`` to an update and maybe the last one.

@@ -66,6 +66,11 @@ class CaptionTask(Task):
         self.sample = np.arange(min(SAMPLE_IMAGES, len(self.val_rows)))
         self.captions: list[str] = []
 
+    @property
+    def sided_images(self) -> NDArray[np.int64]:
+        """See :class:`Task`."""
+        return self.train_data.sided_images
+
     def teach(self, batch: Batch) -> TeacherForcedOutput:
         """A teacher-forced pass."""
         assert batch.features is not None

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...evaluate.bootstrap import Interval
@@ -59,6 +61,11 @@ class Task(ABC):
     def validates(self) -> bool:
         """Whether there is anything to validate on."""
         return self.val.n_items > 0
+
+    @property
+    @abstractmethod
+    def sided_images(self) -> NDArray[np.int64]:
+        """The ids of the training images of which a text says left or right."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

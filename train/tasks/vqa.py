@@ -97,6 +97,11 @@ class VqaTask(Task):
             None if targets is None else target_of,
         )
 
+    @property
+    def sided_images(self) -> NDArray[np.int64]:
+        """See :class:`Task`."""
+        return self.train_data.sided_images
+
     def loss(self, batch: Batch) -> Tensor:
         """See :class:`Task`."""
         return self._loss(answer_scores(self.head, batch), batch) * batch.part.samples
