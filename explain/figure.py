@@ -85,9 +85,9 @@ def draw_figure(source: FigureInput, question: str, prediction: Prediction) -> b
 
 
 def draw_answer(source: FigureInput, question: str, prediction: AnswerPrediction) -> bytes:
-    """The question, the photo, the attention of each hop and the top answers, as a PNG file."""
+    """The question, the photo, each map of the attention and the top answers, as a PNG file."""
     size = fit(source.picture, 3.2, 3.2)
-    panels = ["photo", *(f"hop {i + 1}" for i in range(len(prediction.attention)))]
+    panels = ["photo", *prediction.labels]
     width = 2 * MARGIN + len(panels) * (size[0] + GAP) + BARS_WIDTH
     inner = width - 2 * MARGIN
     lines = wrap(question, inner, 15)
@@ -95,7 +95,7 @@ def draw_answer(source: FigureInput, question: str, prediction: AnswerPrediction
     foot, below = Foot.of(source, inner, prediction), top + max(size[1], 2.0) + 0.14
     canvas = Canvas(width, below + foot.height)
     canvas.text(MARGIN, MARGIN, "\n".join(lines), 15, bold=True)
-    images = [source.picture, *(source.overlay(hop) for hop in prediction.attention)]
+    images = [source.picture, *(source.overlay(one) for one in prediction.attention)]
     for i, (name, image) in enumerate(zip(panels, images, strict=True)):
         left = MARGIN + i * (size[0] + GAP)
         if len(panels) > 1:

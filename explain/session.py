@@ -107,7 +107,7 @@ def to_json(run: SessionRun, photo: Photo, prediction: Prediction) -> dict[str, 
     if isinstance(prediction, AnswerPrediction):
         reply["answers"] = prediction.answers
         reply |= {"unknown": prediction.unknown, "unread": prediction.n_unread}
-        labels = [f"hop {k + 1}" for k in range(len(attention))]
+        labels = prediction.labels
     else:
         reply["words"] = prediction.words
         labels = [word for word, _ in prediction.words] if attention else []

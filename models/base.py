@@ -56,6 +56,7 @@ class VqaHead(Head, ABC):
     """Questions about images to answer scores."""
 
     task = "vqa"
+    map_name: ClassVar[str] = "hop"  # what each map of its attention is of
 
     @abstractmethod
     def forward(

@@ -27,7 +27,8 @@ DEFAULT_BEAM = BeamOptions(BEAM, MAX_LENGTH, LENGTH_POWER)
 class AnswerPrediction:
     """The most probable answers to a question, the best first.
 
-    ``attention``: one map for each hop, none from a head without attention. ``unknown``: words of
+    ``attention``: one map for each hop or layer, as ``map_name`` says, none from a head without
+    attention. ``unknown``: words of
     the question that are not in the run's vocabulary. ``n_unread``: tokens beyond the run's maximum
     question length, which the head did not read.
     """
@@ -36,6 +37,12 @@ class AnswerPrediction:
     attention: list[AttentionMap]
     unknown: list[str]
     n_unread: int
+    map_name: str = "hop"
+
+    @property
+    def labels(self) -> list[str]:
+        """What each map is of: ``hop 1``, ``hop 2``."""
+        return [f"{self.map_name} {k + 1}" for k in range(len(self.attention))]
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ def answer_question(
         [attention_map(hop) for hop in attention],
         unknown,
         len(tokens) - len(read),
+        run.head.map_name,
     )
 
 

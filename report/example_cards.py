@@ -138,7 +138,7 @@ def make_card(
             card["overlays"] = [
                 {"run": run.page_run, "label": label, "image": run.attention.draw(picture, one)}
                 for run in attentive
-                for label, one in label_hops(run, example)
+                for label, one in label_maps(run, example)
             ]
     except InputError as error:
         section.notes.append(f"Not all pictures are shown: {error}")
@@ -150,12 +150,11 @@ def format_score(example: Example, score: float) -> str:
     return f"{100 * score:.0f} %" if example.question else f"{score:.2f}"
 
 
-def label_hops(run: AttentiveRun, example: Example) -> list[tuple[str, AttentionMap]]:
-    """The attention of each hop of a run, with its label."""
-    hops = run.attention.of_question(example.image_id, example.question)
-    if len(hops) == 1:
-        return [(run.page_run.name, hops[0])]
-    return [(f"{run.page_run.name}, hop {k + 1}", one) for k, one in enumerate(hops)]
+def label_maps(run: AttentiveRun, example: Example) -> list[tuple[str, AttentionMap]]:
+    """Each map of a run's attention, with its label."""
+    maps = run.attention.of_question(example.image_id, example.question)
+    name = run.page_run.name
+    return [(f"{name}, {label}" if len(maps) > 1 else name, one) for label, one in maps]
 
 
 def make_strips(

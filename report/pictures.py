@@ -59,9 +59,10 @@ class RunAttention:
         """Whether the head has attention at all."""
         return self.features is not None
 
-    def of_question(self, image_id: int, question: str) -> list[AttentionMap]:
-        """The attention of each hop, for a question about an image."""
-        return answer_question(self.trained, self._cells(image_id), question).attention
+    def of_question(self, image_id: int, question: str) -> list[tuple[str, AttentionMap]]:
+        """The attention for a question about an image: what each map is of, and the map."""
+        answer = answer_question(self.trained, self._cells(image_id), question)
+        return list(zip(answer.labels, answer.attention, strict=True))
 
     def of_caption(self, image_id: int, caption: str) -> list[tuple[str, float, AttentionMap]]:
         """Each word of a caption that the run generated, its probability and its attention."""

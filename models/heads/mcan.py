@@ -75,6 +75,7 @@ class MCAN(VqaHead):
 
     features = "grid"
     has_attention = True
+    map_name = "layer"
 
     def __init__(self, config: VqaHeadConfig) -> None:
         super().__init__(config)

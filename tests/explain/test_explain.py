@@ -125,6 +125,8 @@ def test_an_answer_is_the_one_of_the_predictions_file(head, n_maps, runs, tiny_s
         assert predicted_answer.answers[0][0] == predicted[question["question_id"]]
         assert sum(p for _, p in predicted_answer.answers) <= 1 + 1e-6
         assert len(predicted_answer.attention) == n_maps  # hops, or layers of a small set's head
+        kind = "layer" if head == "mcan" else "hop"
+        assert predicted_answer.labels == [f"{kind} {k + 1}" for k in range(n_maps)]
         for one in predicted_answer.attention:
             assert one.shape == (196,)
             assert one.sum() == pytest.approx(1, abs=1e-4)
