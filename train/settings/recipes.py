@@ -173,8 +173,8 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             small_set=_MCAN_SMALL_SET,
             small_set_lr=4.0,
         ),
-        # It reads pooled features, of which copies cost nothing. Its updates are cheap, and on 700
-        # photos twice as many gain 0.01 of CIDEr-D, and captions that are more distinct.
+        # It reads pooled features, of which copies cost nothing. Its updates are cheap, and of 700
+        # photos twice as many make 91 distinct captions of 100 instead of 81 (CIDEr-D stays).
         "rnn-decoder": Recipe(
             _CAPTION_HEAD, replace(_CAPTION, texts_per_image=1), _LENGTH, min_updates=2000
         ),
