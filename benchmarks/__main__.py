@@ -13,6 +13,7 @@ SHORT: dict[str, list[str]] = {
     "losses": ["--rounds", "10"],
     "heads": ["--rounds", "2"],
     "training": ["--rounds", "3", "--fraction", "0.005"],
+    "regression": ["HEAD", "--head", "mean-embed", "--rounds", "4"],
     "accuracy": ["--images", "300", "--val-images", "150", "--epochs", "2", "--seeds", "1"],
     "vqa2_scale": ["--fraction", "0.02"],
     "streaming": ["--fraction", "0.05", "--limit-gb", "1.8"],
