@@ -13,7 +13,7 @@ import click
 import h5py
 import numpy as np
 import torch
-from frostgrid.train.data.gather import gather_rows
+from frostgrid.train.features.gather import gather_rows
 from torch import Tensor
 
 from .interleaved import machine, print_table, time_in_turns

@@ -27,7 +27,7 @@ import torch
 from frostgrid.featurize.file.convert import convert_file
 from frostgrid.featurize.file.reader import open_features
 from frostgrid.models.registry import HEADS
-from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.features.split import SplitFeatures
 from frostgrid.train.run_folder import next_free
 from numpy.typing import NDArray
 

@@ -14,10 +14,10 @@ from frostgrid.models.registry import HEADS
 from frostgrid.train.data import captions as caption_data
 from frostgrid.train.data import vqa as vqa_data
 from frostgrid.train.data.captions import CaptionData
-from frostgrid.train.data.features import SplitFeatures, open_split
-from frostgrid.train.data.identity import ImageCheck
 from frostgrid.train.data.vqa import VqaData
 from frostgrid.train.data.vqa_targets import SoftTargets
+from frostgrid.train.features.identity import ImageCheck
+from frostgrid.train.features.split import SplitFeatures, open_split
 from frostgrid.train.head import build_head, fit_features
 from frostgrid.train.settings.config import RunConfig
 from frostgrid.train.tasks.captions import CaptionTask

@@ -14,9 +14,9 @@ from frostgrid.featurize.file.layout import DONE, FORMAT, IDENTITY, VERSION
 from frostgrid.featurize.file.reader import FeatureFile, open_features
 from frostgrid.featurize.file.writer import RowWriter, create_file
 from frostgrid.train.data.captions import CaptionData
-from frostgrid.train.data.features import SplitFeatures
 from frostgrid.train.data.vqa import VqaData
 from frostgrid.train.data.vqa_targets import SoftTargets
+from frostgrid.train.features.split import SplitFeatures
 from numpy.typing import NDArray
 
 TRAIN_IMAGES, VAL_IMAGES = 82_783, 40_504

@@ -20,7 +20,7 @@ from frostgrid.console import stop_on_signal
 from frostgrid.devices import amp_dtype, describe_device, pick_device
 from frostgrid.models.registry import HEADS
 from frostgrid.process import keep_freed_memory
-from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.features.split import SplitFeatures
 from frostgrid.train.head import build_head, fit_features
 from frostgrid.train.prepare import store_features
 from frostgrid.train.progress import Watcher

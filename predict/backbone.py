@@ -22,7 +22,7 @@ from ..featurize.network import (
     choose_precision,
 )
 from ..featurize.rebuild import rebuild
-from ..train.data.features import Cells
+from ..train.features.split import Cells
 from ..train.settings.config import RunConfig
 from .photo import Photo
 

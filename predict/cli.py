@@ -262,7 +262,7 @@ def write_split(
 
 def split_config(trained: TrainedRun, options: dict[str, Any]) -> RunConfig:
     """The run's config with the data and the features that are asked for."""
-    from ..train.data.locate import find_features
+    from ..train.features.locate import find_features
     from ..train.inputs import training_splits
 
     split, data = options["split"], options["data"]

@@ -16,8 +16,8 @@ from ..models.beam import BeamOptions
 from ..models.ensemble import Ensemble
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
-from ..train.data.features import Cells, SplitFeatures
 from ..train.data.selection import SplitPart
+from ..train.features.split import Cells, SplitFeatures
 from ..train.inputs import open_run_features
 from ..train.settings.config import RunConfig
 from ..train.tasks.answering import answer_scores, eval_batch, write_answers

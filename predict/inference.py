@@ -12,8 +12,8 @@ from ..datasets.text import Vocabulary, tokenize
 from ..errors import InputError
 from ..models.base import CaptionHead, VqaHead
 from ..models.beam import PAD, START, UNKNOWN, BeamOptions, search
-from ..train.data.features import Cells
 from ..train.data.vqa import VqaOptions
+from ..train.features.split import Cells
 from .choices import BEAM, LENGTH_POWER, MAX_LENGTH
 from .trained import TrainedRun
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..models.base import CaptionHead, VqaHead
 from ..models.beam import BeamOptions, search
 from ..train.data.batches import SamplesByImage
-from ..train.data.features import Cells, SplitFeatures
 from ..train.data.prefetch import read_ahead
+from ..train.features.split import Cells, SplitFeatures
 from ..train.tasks.answering import eval_batch
 from ..train.tasks.captions import EVAL_IMAGES
 from .inference import AttentionMap, teacher_force

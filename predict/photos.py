@@ -22,8 +22,8 @@ from ..featurize.rebuild import find_weights, rebuild, seed_of
 from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..train.data.batches import SamplesByImage
-from ..train.data.features import SplitFeatures
 from ..train.data.vqa import VqaOptions
+from ..train.features.split import SplitFeatures
 from ..train.settings.config import RunConfig
 from .backbone import preprocessing_of, read_identity
 from .passes import answer_all, describe_all

@@ -12,8 +12,8 @@ from ..models.base import CaptionHead
 from ..models.beam import BeamOptions
 from ..train.data import vqa as vqa_data
 from ..train.data.batches import SamplesByImage
-from ..train.data.features import SplitFeatures
 from ..train.data.selection import Ids, LeftOut, SplitPart
+from ..train.features.split import SplitFeatures
 from ..train.inputs import describe_left_out, find_missing, open_run_features, skip, stated_ids
 from ..train.settings.config import RunConfig
 from ..train.tasks.answering import answer_questions, write_answers

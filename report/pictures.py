@@ -14,7 +14,7 @@ from ..featurize.images import ImageError, decode_upright, read_image_file
 from ..models.base import CaptionHead
 from ..predict.inference import AttentionMap, answer_question, teacher_force
 from ..predict.trained import TrainedRun, load_run
-from ..train.data.features import Cells, SplitFeatures
+from ..train.features.split import Cells, SplitFeatures
 from ..train.inputs import open_run_features
 
 PICTURE_PIXELS = 360  # the longer side of a picture

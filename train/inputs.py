@@ -11,10 +11,10 @@ from ..datasets.dataset import Dataset
 from ..errors import InputError
 from ..featurize.file.layout import ABSENT, DONE, FAILED, GRID, IDENTITY_BEFORE, TO_DO, name_grid
 from ..models.registry import HEADS
-from .data.features import SplitFeatures, open_split
-from .data.identity import ImageCheck
-from .data.joined_splits import JoinedSplits
 from .data.selection import Division, Ids, LeftOut, SplitPart, beyond_limit, hold_out
+from .features.identity import ImageCheck
+from .features.joined_splits import JoinedSplits
+from .features.split import SplitFeatures, open_split
 from .finetuning import check_features
 from .settings.config import RunConfig
 

@@ -8,8 +8,8 @@ from ..datasets.catalog import address_of, open_dataset
 from ..datasets.dataset import Dataset
 from ..errors import InputError
 from ..models.registry import HEADS
-from .data.locate import find_features
 from .data.word_vectors import read_width
+from .features.locate import find_features
 from .run_folder import RunFolder, next_free
 from .settings.config import RunConfig, WordVectors, check_optimisation
 from .settings.recipes import RECIPES

@@ -16,8 +16,8 @@ from ..models.finetuned import Encoder
 from .data import captions as caption_data
 from .data import vqa as vqa_data
 from .data.digests import digest, features_digest
-from .data.features import SplitFeatures
 from .data.selection import LeftOut
+from .features.split import SplitFeatures
 from .finetuning import describe_encoder
 from .head import build_head
 from .inputs import Inputs, describe_division, open_inputs

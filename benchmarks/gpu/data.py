@@ -10,7 +10,7 @@ import torch
 from frostgrid.devices import amp_dtype
 from frostgrid.distributed import Ranks
 from frostgrid.models.registry import HEADS
-from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.features.split import SplitFeatures
 from frostgrid.train.head import build_head, fit_features
 from frostgrid.train.prepare import store_features
 from frostgrid.train.steps.plain import PlainStep

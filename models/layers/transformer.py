@@ -102,7 +102,8 @@ def _in_three_operations(
         mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).tril()
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return scores.softmax(3, dtype=torch.float32).to(values.dtype) @ values
+    found: Tensor = scores.softmax(3, dtype=torch.float32).to(values.dtype) @ values
+    return found
 
 
 class SelfAttention(nn.Module):

@@ -17,7 +17,7 @@ from frostgrid.predict.backbone import FrozenNetwork
 from frostgrid.predict.inference import DEFAULT_BEAM, answer_question, generate_caption
 from frostgrid.predict.photo import decode_photo, read_photo
 from frostgrid.predict.trained import load_run
-from frostgrid.train.data.features import Cells
+from frostgrid.train.features.split import Cells
 from PIL import Image
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from frostgrid.featurize.encoders.timm_encoders import TimmEncoder
 from frostgrid.featurize.file.reader import open_features
 from frostgrid.featurize.network import build_network
 from frostgrid.featurize.rebuild import rebuild
-from frostgrid.train.data.locate import backbone_of
+from frostgrid.train.features.locate import backbone_of
 from frostgrid.train.finetuning import check_features
 from PIL import Image
 

@@ -15,8 +15,8 @@ from frostgrid.models.finetuned import Encoder, GridShapes, put_behind
 from frostgrid.models.kernels.choice import kernels
 from frostgrid.models.registry import HEADS
 from frostgrid.train.data.batches import Batch, Part
-from frostgrid.train.data.features import Cells
 from frostgrid.train.data.resident import PaddedBatch
+from frostgrid.train.features.split import Cells
 from frostgrid.train.tasks.captions import CaptionTask
 from frostgrid.train.tasks.vqa import VqaTask
 from reference.fake_cuda import DEVICE, fake_cuda, gradients

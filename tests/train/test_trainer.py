@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.train import prepare
-from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.features.split import SplitFeatures
 from frostgrid.train.head import start_head
 from frostgrid.train.prepare import store_features
 from frostgrid.train.run_folder import RunFolder

@@ -16,7 +16,8 @@ from frostgrid.models.registry import HEADS
 from frostgrid.train import prepare, trainer
 from frostgrid.train.checkpoint import read_tensors, write_tensors
 from frostgrid.train.cli import train_head
-from frostgrid.train.data import batches, features
+from frostgrid.train.data import batches
+from frostgrid.train.features import split as split_module
 from frostgrid.train.progress import Terminal
 from frostgrid.train.settings.config import Optimisation
 from frostgrid.train.steps.plain import PlainStep, learning_rate
@@ -321,7 +322,7 @@ def test_little_memory_is_noticed_said_and_kept_in_the_config(tiny_set, tmp_path
     out = tmp_path / "run"
     asked = []
     keep = pytest.MonkeyPatch()
-    keep.setattr(features, "prefetch_rows", lambda source, rows: asked.append(rows))
+    keep.setattr(split_module, "prefetch_rows", lambda source, rows: asked.append(rows))
     keep.setattr(batches, "PREFETCHED", 1)
     output = run_head("lstm", tiny_set, out, *SMALL)
     keep.undo()
@@ -334,7 +335,7 @@ def test_enough_memory_shuffles_all_and_asks_for_nothing(tiny_set, tmp_path, mon
     def fail(source, rows):
         raise AssertionError
 
-    monkeypatch.setattr(features, "prefetch_rows", fail)
+    monkeypatch.setattr(split_module, "prefetch_rows", fail)
     output = run_head("lstm", tiny_set, tmp_path / "run", *SMALL)
     assert "from the page cache" in output
     assert json.loads((tmp_path / "run" / "config.json").read_text())["order"] == "full"
@@ -342,7 +343,7 @@ def test_enough_memory_shuffles_all_and_asks_for_nothing(tiny_set, tmp_path, mon
 
 def test_how_rows_are_read_changes_nothing_of_what_is_learned(tiny_set, tmp_path, monkeypatch):
     run_head("lstm", tiny_set, tmp_path / "one", *SMALL, "--order", "full")
-    monkeypatch.setattr(features, "MAPPED_BYTES", 1)  # given back after every batch
+    monkeypatch.setattr(split_module, "MAPPED_BYTES", 1)  # given back after every batch
     monkeypatch.setattr(prepare, "available_bytes", lambda: 1000)
     run_head("lstm", tiny_set, tmp_path / "two", *SMALL, "--order", "full")
     same_state(tmp_path / "one", tmp_path / "two")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...distributed import WHOLE, Share
-from .features import Cells, SplitFeatures
+from ..features.split import Cells, SplitFeatures
 from .order import coin_flips
 from .prefetch import read_ahead
 

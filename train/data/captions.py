@@ -18,6 +18,7 @@ from ...datasets.cache import (
 from ...datasets.captions import CaptionTable, read_captions
 from ...datasets.dataset import Dataset
 from ...datasets.text import CAPTION_SPECIALS, Vocabulary, tokenize_all
+from ..features.views import says_side
 from .digests import digest
 from .selection import (
     NOTHING,
@@ -27,7 +28,6 @@ from .selection import (
     pack_left_out,
     unpack_left_out,
 )
-from .views import says_side
 from .vocabulary import build_vocabulary
 
 FORMAT_VERSION = 5  # of the cached arrays; raise it when the same files would give others

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import SplitFeatures
+from ..features.split import SplitFeatures
 
 
 def digest(*parts: NDArray[Any] | Sequence[str]) -> str:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..features.split import Cells
 from .batches import Part, SamplesByImage
-from .features import Cells
 
 # Of a batch's samples and images, which are padded to multiples of such a share of their number.
 _STEPS = 16

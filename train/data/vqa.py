@@ -20,6 +20,7 @@ from ...datasets.formats import SourceFile
 from ...datasets.questions import QuestionTable, read_questions
 from ...datasets.text import QUESTION_SPECIALS, Vocabulary, tokenize_all
 from ...errors import InputError
+from ..features.views import says_side
 from .digests import digest
 from .selection import (
     NOTHING,
@@ -29,7 +30,6 @@ from .selection import (
     pack_left_out,
     unpack_left_out,
 )
-from .views import says_side
 from .vocabulary import build_vocabulary
 from .vqa_parts import join_parts
 from .vqa_targets import (

@@ -22,10 +22,10 @@ from ...models.beam import BeamOptions, search
 from ...models.layers.padding import padded
 from ..data.batches import Batch, SamplesByImage
 from ..data.captions import CaptionData
-from ..data.features import SplitFeatures
 from ..data.order import deranged
 from ..data.prefetch import read_ahead
 from ..data.resident import PaddedBatch, ResidentSamples, no_targets
+from ..features.split import SplitFeatures
 from .losses import class_cross_entropy, word_cross_entropy
 from .task import Precision, Task, interval_metrics
 

@@ -17,7 +17,6 @@ from ...evaluate.metrics import (
 )
 from ...models.base import Head
 from ..data.batches import Batch, SamplesByImage
-from ..data.features import SplitFeatures
 from ..data.order import deranged
 from ..data.resident import (
     ClassTargets,
@@ -28,6 +27,7 @@ from ..data.resident import (
 )
 from ..data.vqa import VqaData
 from ..data.vqa_targets import SoftTargets
+from ..features.split import SplitFeatures
 from .answering import (
     answer_placed,
     answer_questions,

@@ -30,7 +30,7 @@ from frostgrid.featurize.file.verify import verify
 from frostgrid.featurize.file.writer import RowWriter, create_file
 from frostgrid.featurize.jobs import Job
 from frostgrid.train.cli import train_head
-from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.features.split import SplitFeatures
 from reference.feature_files import PROVENANCE, make_old, write_file
 from reference.feature_flips import flip, flip_many, use
 

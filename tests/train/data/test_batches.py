@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.train.data.batches import SamplesByImage
-from frostgrid.train.data.features import Cells
 from frostgrid.train.data.prefetch import read_ahead
+from frostgrid.train.features.split import Cells
 from hypothesis import given
 from hypothesis import strategies as st
 

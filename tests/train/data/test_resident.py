@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.train.data.batches import SamplesByImage
-from frostgrid.train.data.features import Cells
 from frostgrid.train.data.resident import (
     ClassTargets,
     ResidentSamples,
@@ -12,6 +11,7 @@ from frostgrid.train.data.resident import (
     no_targets,
 )
 from frostgrid.train.data.vqa_targets import SoftTargets
+from frostgrid.train.features.split import Cells
 from frostgrid.train.tasks.losses import few_classes_cross_entropy, sparse_cross_entropy
 from frostgrid.train.tasks.vqa import soft_entries
 from hypothesis import given, settings

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.featurize.file.reader import open_features
-from frostgrid.train.data import features
-from frostgrid.train.data.features import SplitFeatures
+from frostgrid.train.features import split as split_module
+from frostgrid.train.features.split import SplitFeatures
 from frostgrid.train.memory import available_bytes, cgroup_limits
 
 
 def test_rows_are_the_same_after_a_map_was_given_back(tiny_set, monkeypatch):
-    monkeypatch.setattr(features, "MAPPED_BYTES", 1)
+    monkeypatch.setattr(split_module, "MAPPED_BYTES", 1)
     split = SplitFeatures([open_features(tiny_set[1][0])], "grid")
     rows = np.arange(3)
     first, again = (split.gather(rows, torch.device("cpu")).values for _ in range(2))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 from frostgrid.errors import InputError
-from frostgrid.train.data import gather
-from frostgrid.train.data.gather import gather_rows, page_runs, prefetch_rows
+from frostgrid.train.features import gather
+from frostgrid.train.features.gather import gather_rows, page_runs, prefetch_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.callers import call_at_once

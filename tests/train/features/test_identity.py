@@ -15,8 +15,8 @@ from frostgrid.featurize.file.join import join_files
 from frostgrid.featurize.file.layout import DONE
 from frostgrid.featurize.file.reader import open_features
 from frostgrid.featurize.file.writer import RowWriter, create_file
-from frostgrid.train.data.features import open_split
-from frostgrid.train.data.identity import ImageCheck
+from frostgrid.train.features.identity import ImageCheck
+from frostgrid.train.features.split import open_split
 from reference import feature_files
 from reference.feature_files import PROVENANCE
 

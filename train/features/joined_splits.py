@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import SplitFeatures
+from .split import SplitFeatures
 
 Rows = NDArray[np.int64]
 

@@ -21,12 +21,12 @@ from frostgrid.train import prepare
 from frostgrid.train.cli import train_head
 from frostgrid.train.control import blind_config, fingerprint
 from frostgrid.train.data.digests import features_digest
-from frostgrid.train.data.features import SplitFeatures
-from frostgrid.train.data.joined_splits import JoinedSplits
-from frostgrid.train.data.locate import find_features
 from frostgrid.train.data.order import coin_flips, shuffled
 from frostgrid.train.data.resident import ResidentSamples, no_targets
-from frostgrid.train.data.views import check_mirrored, open_mirrored, says_side
+from frostgrid.train.features.joined_splits import JoinedSplits
+from frostgrid.train.features.locate import find_features
+from frostgrid.train.features.split import SplitFeatures
+from frostgrid.train.features.views import check_mirrored, open_mirrored, says_side
 from frostgrid.train.run_folder import RunFolder
 from frostgrid.train.steps.plain import PlainStep
 from frostgrid.train.tasks.task import Precision

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from frostgrid.errors import InputError
 from frostgrid.featurize.jobs import default_path
-from frostgrid.train.data.locate import find_features
+from frostgrid.train.features.locate import find_features
 
 
 @pytest.fixture(autouse=True)
