@@ -43,6 +43,8 @@ class CellMemory(nn.Module):
         self.width, self.heads = width, heads
         self.cells = nn.Linear(channels, 2 * width)
         self.place = nn.Linear(width, 2 * width, bias=False)
+        for layer in (self.cells, self.place):
+            keep_variance(layer.weight[:width])
 
     def forward(self, cells: Tensor) -> Memory:
         """The memory of ``[U, S, D]``."""
@@ -50,6 +52,15 @@ class CellMemory(nn.Module):
         both = self.cells(cells) + self.place(cell_places(n_cells, self.width, cells.device))
         keys, values = both.view(n_images, n_cells, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         return Memory(keys, values)
+
+
+def keep_variance(weight: Tensor) -> None:
+    """Draw a layer's weights anew, so that its outputs vary as much as its inputs.
+
+    By PyTorch's own initialisation they vary a third as much: scores of a query and 196 keys then
+    hardly differ, and heads learn where to look several epochs later.
+    """
+    nn.init.kaiming_uniform_(weight, nonlinearity="linear")
 
 
 def cell_places(n_cells: int, width: int, device: torch.device) -> Tensor:
@@ -150,6 +161,7 @@ class CellAttention(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Linear(width, width)
+        keep_variance(self.enter.weight)
         self.image_dropout = Dropout(image_dropout)
         self.leave = nn.Linear(width, width)
         self.growth = growth(start)
