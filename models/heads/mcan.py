@@ -11,7 +11,13 @@ from ..layers.fusion import Classifier, Fusion
 from ..layers.glance import Glance
 from ..layers.packing import Words, packs, words_of
 from ..layers.question import LSTMQuestion
-from ..layers.transformer import CellAttention, CellMemory, FeedForward, SelfAttention
+from ..layers.transformer import (
+    CellAttention,
+    CellMemory,
+    FeedForward,
+    SelfAttention,
+    spread_scores,
+)
 
 
 def think_layers(c: VqaHeadConfig) -> nn.ModuleList:
@@ -83,10 +89,12 @@ class MCAN(VqaHead):
         self.cells = Standardize(c.channels, c.standardize)
         self.memory = CellMemory(c.channels, c.hidden, c.heads)
         self.question = Encoder(c)
-        self.look = nn.ModuleList(
+        looks = [
             CellAttention(c.hidden, c.heads, c.layer_dropout, c.growth, c.image_dropout)
             for _ in range(c.layers)
-        )
+        ]
+        spread_scores(self.memory, looks)
+        self.look = nn.ModuleList(looks)
         self.think = think_layers(c)
         self.asked = Summary(c.hidden, c.layer_dropout)
         self.seen = Summary(c.hidden, c.layer_dropout)

@@ -5,6 +5,7 @@ the words of all texts as rows (see :mod:`.packing`).
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -43,8 +44,6 @@ class CellMemory(nn.Module):
         self.width, self.heads = width, heads
         self.cells = nn.Linear(channels, 2 * width)
         self.place = nn.Linear(width, 2 * width, bias=False)
-        for layer in (self.cells, self.place):
-            keep_variance(layer.weight[:width])
 
     def forward(self, cells: Tensor) -> Memory:
         """The memory of ``[U, S, D]``."""
@@ -52,15 +51,6 @@ class CellMemory(nn.Module):
         both = self.cells(cells) + self.place(cell_places(n_cells, self.width, cells.device))
         keys, values = both.view(n_images, n_cells, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         return Memory(keys, values)
-
-
-def keep_variance(weight: Tensor) -> None:
-    """Draw a layer's weights anew, so that its outputs vary as much as its inputs.
-
-    By PyTorch's own initialisation they vary a third as much: scores of a query and 196 keys then
-    hardly differ, and heads learn where to look several epochs later.
-    """
-    nn.init.kaiming_uniform_(weight, nonlinearity="linear")
 
 
 def cell_places(n_cells: int, width: int, device: torch.device) -> Tensor:
@@ -161,7 +151,6 @@ class CellAttention(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Linear(width, width)
-        keep_variance(self.enter.weight)
         self.image_dropout = Dropout(image_dropout)
         self.leave = nn.Linear(width, width)
         self.growth = growth(start)
@@ -182,6 +171,17 @@ class CellAttention(nn.Module):
 
     def _query(self, x: Tensor, by_image: Packing) -> Tensor:
         return by_head(by_image.pad(self.enter(self.norm(x))), self.heads)
+
+
+def spread_scores(memory: CellMemory, looks: Iterable[CellAttention]) -> None:
+    """Draw the weights of keys and queries anew, so that scores start with a variance of one.
+
+    By PyTorch's own initialisation it is a ninth: attention then starts nearly uniform, and a head
+    learns where to look several epochs later.
+    """
+    keys = [layer.weight[: memory.width] for layer in (memory.cells, memory.place)]
+    for weight in (*keys, *(look.enter.weight for look in looks)):
+        nn.init.kaiming_uniform_(weight, nonlinearity="linear")
 
 
 class FeedForward(nn.Module):
