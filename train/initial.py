@@ -55,14 +55,17 @@ def plan_self_critical(head: str, o: dict[str, Any], typed: list[str]) -> Plan:
             raise InputError(f"{why}; drop --views 2.")
         given["views"] = o["views"]
     scst = SelfCritical(str(begun.path.resolve()), checkpoint_digest(begun.best))
-    config = replace(config, optimisation=SELF_CRITICAL, digests={}, scst=scst, **given)
+    config = replace(
+        config, optimisation=SELF_CRITICAL.optimisation, digests={}, scst=scst, **given
+    )
     config = config.with_overrides(**{name: o[name] for name in OVERRIDES if name in typed})
     if "trust_ids" in typed:
         config = replace(config, trust_ids=True)
     run = RunFolder(o["out"] or next_free(Path("runs"), f"{head}-scst"))
     run.check_free()
     check_optimisation(config.optimisation)
-    return Plan(config, str(run.path), control=not o["no_control"])
+    adaptive = tuple(name for name in SELF_CRITICAL.adaptive if name not in typed)
+    return Plan(config, str(run.path), adaptive=adaptive, control=not o["no_control"])
 
 
 def load_initial(task: CaptionTask, config: RunConfig) -> None:

@@ -23,7 +23,7 @@ from .head import build_head
 from .inputs import Inputs, describe_division, open_inputs
 from .memory import available_bytes
 from .settings.config import Optimisation, RunConfig, read_settings
-from .settings.recipes import RECIPES, fit_to_size, updates_of_epoch
+from .settings.recipes import RECIPES, SELF_CRITICAL, fit_to_size, updates_of_epoch
 from .tasks.captions import GREEDY, SAMPLE_IMAGES, CaptionTask
 from .tasks.self_critical import SelfCriticalTask
 from .tasks.task import Precision, Task
@@ -65,7 +65,7 @@ def prepare(
     digests = config.digests | inputs.division.digests() | digest_features(task)
     config = replace(config, digests=digests)
     task.train.limit_samples(config.optimisation.texts_per_image)
-    recipe = RECIPES[config.recipe][config.head]
+    recipe = RECIPES[config.recipe][config.head] if config.scst is None else SELF_CRITICAL
     fitted = fit_to_size(config.optimisation, task.train.n_items, adaptive, recipe)
     config = replace(config, optimisation=fitted)
     facts.append(("updates", describe_updates(fitted, task)))

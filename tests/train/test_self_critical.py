@@ -155,6 +155,19 @@ def test_what_cannot_be_gone_on_from_is_told(head, more, code, message, runs, ti
     assert message in run_head(head, tiny_set, tmp_path / "run", *given, code=code)
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [((), (50, 2e-4)), (("--batch-size", "100", "--lr", "5e-5"), (100, 5e-5))],
+)
+def test_a_small_set_has_smaller_batches_and_learns_faster(
+    typed, expected, runs, tiny_set, tmp_path
+):
+    more = ("--init", runs["rnn-decoder"], "--scst", "--epochs", "1", *typed)
+    run_head("rnn-decoder", tiny_set, tmp_path / "run", *more)
+    o = RunFolder(tmp_path / "run").read_config().optimisation
+    assert (o.batch_size, o.lr) == expected
+
+
 def test_other_words_and_other_features_are_refused(runs, tiny_set, tmp_path):
     init = tmp_path / "init"
     shutil.copytree(runs["rnn-decoder"], init)

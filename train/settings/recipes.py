@@ -146,16 +146,20 @@ _REPORT_CAPTION_HEAD: dict[str, Any] = {
     "standardize": False,
 }
 
-# Of all decoders, whatever the size of the set. Every image is drawn for once an epoch.
-SELF_CRITICAL = Optimisation(
-    epochs=20,
-    batch_size=100,
-    lr=5e-5,
-    warmup=0.0,
-    clip=5.0,
-    patience=0,
-    select_by="cider",
-    smoothing=0.5,
+# Of all decoders. Every image is drawn for once an epoch.
+SELF_CRITICAL = Recipe(
+    optimisation=Optimisation(
+        epochs=20,
+        batch_size=100,
+        lr=5e-5,
+        warmup=0.0,
+        clip=5.0,
+        patience=0,
+        select_by="cider",
+        smoothing=0.5,
+    ),
+    adaptive=("batch_size", "lr"),
+    small_set_lr=4.0,
 )
 
 RECIPES: dict[str, dict[str, Recipe]] = {

@@ -4,7 +4,14 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from frostgrid.models.layers.transformer import attend, joined
+from frostgrid.models.layers.transformer import (
+    CellAttention,
+    CellMemory,
+    attend,
+    by_head,
+    joined,
+    spread_scores,
+)
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -72,3 +79,16 @@ def test_a_text_without_words_gives_no_nan() -> None:
     mask = torch.tensor([[True, True, True], [False, False, False]])[:, None, None]
     attend(*ours, mask)[0].sum().backward()
     assert all(x.grad is not None and x.grad.isfinite().all() for x in ours)
+
+
+@pytest.mark.parametrize("channels", [64, 512])
+def test_scores_start_with_a_variance_of_one(channels: int) -> None:
+    """For cells and words of variance one, whatever their widths."""
+    torch.manual_seed(0)
+    memory, look = CellMemory(channels, 256, 4), CellAttention(256, 4, 0.0)
+    spread_scores(memory, [look])
+    words, cells = torch.randn(1, 200, 256), torch.randn(1, 196, channels)
+    query = by_head(look.enter(look.norm(words)), 4)
+    keys = by_head(memory.cells(cells)[..., :256], 4)
+    scores = (query @ keys.transpose(2, 3)).detach() / 64**0.5
+    assert 0.8 < float(scores.std()) < 1.25
