@@ -170,8 +170,8 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "lstm": Recipe(small_set=_SMALL_SET),
         "question-attention": Recipe(small_set=_SMALL_SET),
         "san": Recipe(small_set=_SAN_SMALL_SET),
-        # Of 38,575 questions about drawn shapes it learns where to look in four epochs, with two
-        # layers of four heads and batches of 512 in eight, which take twice as long each.
+        # Of 38,575 questions about drawn shapes it learns where to look in four epochs; with two
+        # layers of four heads and batches of 512 it took eight, which were slower.
         "mcan": Recipe(
             {**_TRANSFORMER, "layers": 1, "heads": 16, "feed_forward": 512},
             Optimisation(batch_size=256, lr=5e-4),
