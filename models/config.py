@@ -20,6 +20,7 @@ class VqaHeadConfig:
     question: str = "lstm"  # or "mean": the question encoder of heads that have a choice
     standardize: bool = True  # whether channels are brought to mean 0 and deviation 1
     whole: bool = True  # whether a stacked attention network starts with the mean cell
+    apart: bool = True  # whether mcan keeps what its words find apart from the words
     glance: bool = False  # whether mcan has the mean cell beside what its words find
     whole_norm: bool = True  # whether a batch norm follows that mean
     growth: float = 1.0  # the learned factor that the image branch starts with; 1: no factor

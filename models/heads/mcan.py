@@ -75,8 +75,10 @@ class MCAN(VqaHead):
     In the paper's guided attention the image's regions attend to the words (fig. 2b). Here the
     words attend to the cells, which then do not depend on the question: an image's cells are
     encoded once for all of its questions. They attend to each other in the backbone only; blocks
-    are pre-norm, and share one memory of the cells. With ``glance``, the mean cell stands beside
-    what the words found: of a few thousand questions they learn to attend too late.
+    are pre-norm, and share one memory of the cells. With ``apart``, what the words find is not
+    added to the words themselves, as regions are not in the paper: the fusion joins the two. With
+    ``glance``, the mean cell stands beside it: of a few thousand questions words learn to attend
+    too late.
     """
 
     features = "grid"
@@ -98,6 +100,7 @@ class MCAN(VqaHead):
         self.think = think_layers(c)
         self.asked = Summary(c.hidden, c.layer_dropout)
         self.seen = Summary(c.hidden, c.layer_dropout)
+        self.apart = c.apart
         self.whole, image = None, c.hidden
         if c.glance:
             self.whole = Glance(c.channels, c.hidden, c.whole_norm, c.image_dropout, c.growth)
@@ -132,13 +135,14 @@ class MCAN(VqaHead):
         words = words_of(length, question.shape[1], image_index, len(cells))
         x, asked = self._ask(question, length, words)
         memory = self.memory(cells).of(words.image)
-        attentions = []
+        attentions, rows = [], torch.zeros_like(x) if self.apart else x
         for look, think in zip(self.look, self.think, strict=True):
+            assert isinstance(look, CellAttention)
+            query = x + rows if self.apart else rows
             if attending:
-                assert isinstance(look, CellAttention)
-                attentions.append(look.weights(x, words.by_image, memory))
-            x = think(look(x, words.by_image, memory))
-        seen, weights = self.seen(x, words)
+                attentions.append(look.weights(query, words.by_image, memory))
+            rows = think(rows + look.found(query, words.by_image, memory))
+        seen, weights = self.seen(rows, words)
         if self.whole is not None:
             seen = torch.cat([seen, self.whole(cells)[image_index]], 1)
         maps = [

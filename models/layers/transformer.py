@@ -158,10 +158,14 @@ class CellAttention(nn.Module):
 
     def forward(self, x: Tensor, by_image: Packing, memory: Memory) -> Tensor:
         """Rows ``[P, d]``, grouped as the ``memory`` is."""
+        return x + self.found(x, by_image, memory)
+
+    def found(self, x: Tensor, by_image: Packing, memory: Memory) -> Tensor:
+        """What is added to the rows ``[P, d]``: of the image alone."""
         found = attend(self._query(x, by_image), memory.keys, memory.values)
         seen = self.leave(self.image_dropout(by_image.pack(found)))
         change: Tensor = self.dropout(self.growth(seen))
-        return x + change
+        return change
 
     def weights(self, x: Tensor, by_image: Packing, memory: Memory) -> Tensor:
         """The attention of each row, averaged over the heads, ``[P, S]``."""

@@ -107,7 +107,7 @@ _SAN_SMALL_SET: dict[str, Any] = {**_SMALL_SET, "whole_norm": False}
 # All branches of mcan start small: 5,000 questions teach a transformer little that holds elsewhere.
 _MCAN_SMALL_SET = {
     **_SAN_SMALL_SET,
-    **{"hidden": 256, "heads": 8, "layers": 1, "glance": True},
+    **{"hidden": 256, "heads": 8, "layers": 1, "apart": False, "glance": True},
     **{"layer_dropout": 0.2, "layer_growth": 0.1},
 }
 

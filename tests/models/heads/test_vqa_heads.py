@@ -136,3 +136,16 @@ def test_settings_of_older_runs_build_the_tensors_of_then(name):
     """Growth of 1, and no dropout of the image, add no weights and draw no random numbers."""
     assert not any("growth" in tensor for tensor in build(name).state_dict())
     assert ("whole.norm.weight" in build(name).state_dict()) == (name == "san")
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_mcan_keeps_what_words_find_apart_from_them(apart):
+    """Where nothing is found, questions differ in what is seen only if words are part of it."""
+    head = build("mcan", heads=4, apart=apart).eval()
+    seen = []
+    head.fusion.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    with torch.no_grad():
+        for look in head.look:
+            look.leave.weight.zero_()
+        head(*example("mcan"))
+    assert torch.allclose(seen[0], seen[0][:1], atol=1e-5) == apart
