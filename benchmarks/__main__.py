@@ -12,6 +12,7 @@ SHORT: dict[str, list[str]] = {
     "attention": ["--rounds", "5", "--no-compile"],
     "losses": ["--rounds", "10"],
     "heads": ["--rounds", "2"],
+    "dot_attention": ["--rounds", "3"],
     "training": ["--rounds", "3", "--fraction", "0.005"],
     "regression": ["HEAD", "--head", "mean-embed", "--rounds", "4"],
     "accuracy": ["--images", "300", "--val-images", "150", "--epochs", "2", "--seeds", "1"],

@@ -84,7 +84,7 @@ def checkout(commit: str) -> Iterator[Path]:
     """A folder with a commit's files."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "frostgrid"  # the repository is the package, so it needs its name
-        git("worktree", "add", "--detach", str(tree), commit)
+        git("worktree", "add", "--quiet", "--detach", str(tree), commit)
         try:
             yield tree
         finally:
